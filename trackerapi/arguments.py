@@ -32,7 +32,7 @@ LARGEST_ID: Final = 2**53 - 1
 _NAME: Final = re.compile(NAME_PATTERN[:-1])
 
 _ROUNDING: Final = 1e-9
-"""Tolerance above a limit, as a share of it: sums of floats have rounding errors."""
+"""Tolerance above a limit, as a share of the limit: sums of floats are rounded."""
 
 
 def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str:
@@ -41,7 +41,7 @@ def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str
     Args:
         argument: Name of the argument, for the error.
         value: Value that the caller passed.
-        longest: Limit of the length, in characters.
+        longest: Maximum length, in characters.
 
     Raises:
         TypeError: If `value` is not text.

@@ -1,7 +1,7 @@
 """Parts of a TrackerApi: settings, connections, delivery, reporter.
 
-This module alone joins the parts. `trackerapi.testing` replaces them at `SEAM` by parts
-that keep everything in memory.
+Only this module connects these parts. `trackerapi.testing` replaces `SEAM.make` by a
+function whose parts keep all data in memory.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ class Connector:
     """Opens the connections of one tracker on first use.
 
     A connector has no reference to its tracker. The delivery thread refers to the
-    connector, and would otherwise keep a dropped tracker alive.
+    connector: with a reference to the tracker, the thread would keep a dropped tracker
+    alive.
 
     Args:
         settings: Address, key, proxy and certificates.
@@ -60,10 +61,10 @@ class Connector:
 
             python = "{}.{}.{}".format(*sys.version_info)
             agent = f"trackerapi/{__version__} python/{python}"
-            # No lock guards this: at a fork, another thread could have the lock, and
-            # the child would wait for ever. If two threads make connections at once,
-            # `setdefault()` keeps the first, which may be in use. The other
-            # object has opened no socket, and is freed.
+            # No lock guards this code: at a fork, another thread could have the lock,
+            # and the child would wait for ever. If two threads make connections at the
+            # same time, `setdefault()` keeps the first object, which may be in use. The
+            # second object has opened no socket, and is freed.
             made = Connection(self._settings, agent)
             connected = self._connected.setdefault(_ONE, made)
         return connected

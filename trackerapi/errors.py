@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 MAX_TEXT_LENGTH = 500
-"""Longest `str()` of an error, in characters."""
+"""Maximum length of the `str()` of an error, in characters."""
 
 
 class TrackerError(Exception):
@@ -153,8 +153,8 @@ class Exchange:
         retry_after_seconds: Delay from the backend's `Retry-After`, 0 or more; None
             without this header.
         was_sent: False if the request certainly did not reach the backend.
-        is_backend_up: Whether the backend answers other requests, as far as the sender
-            of the request has found out.
+        is_backend_up: Whether the backend answers other requests; False if the sender
+            of the request does not know.
     """
 
     method: str = ""
@@ -278,7 +278,7 @@ def one_line(text: str, length: int = MAX_TEXT_LENGTH) -> str:
 
     Line ends become blanks; longer texts end with an ellipsis.
     """
-    head = text[: 4 * length]  # a server may send a text of any length
+    head = text[: 4 * length]  # A server may send a text of any length.
     line = printable(" ".join(head.split()))
     if len(line) <= length and len(head) == len(text):
         return line

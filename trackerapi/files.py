@@ -1,8 +1,8 @@
-"""Functions that open files from arguments and settings without blocking.
+"""Functions that open files from arguments and settings.
 
-A pipe without a writer would block the process for ever, and a record that is written
-into a pipe is lost. `read_given()` also reads a pipe with a writer, such as the shell's
-`<(command)` or `/dev/stdin`.
+The functions open only regular files: `open()` of a pipe without a writer blocks the
+process for ever, and a record that is written into a pipe is lost. `read_given()` also
+reads a pipe with a writer, such as the shell's `<(command)` or `/dev/stdin`.
 """
 
 import errno
@@ -71,7 +71,7 @@ def read_regular(path: Path, max_bytes: int = -1) -> bytes:
 
     Args:
         path: The file.
-        max_bytes: Limit of the content; -1 reads all.
+        max_bytes: Maximum number of bytes to read; -1 reads all.
 
     Raises:
         OSError: See `open_regular()`.
@@ -87,7 +87,7 @@ def read_given(path: Path, max_bytes: int) -> bytes:
 
     Args:
         path: The file or pipe. The content of a pipe can be read once.
-        max_bytes: Limit of the content.
+        max_bytes: Maximum number of bytes to read.
 
     Raises:
         OSError: If the file cannot be opened, or is a folder, socket or device. Also
@@ -111,7 +111,7 @@ def _through_pipe(descriptor: int, path: Path, max_bytes: int) -> bytes:
     while len(content) < max_bytes:
         try:
             piece = os.read(descriptor, min(_PIECE_BYTES, max_bytes - len(content)))
-        except BlockingIOError:  # the writer has not written yet
+        except BlockingIOError:  # The writer has not written yet.
             left = ends - steady_seconds()
             if left <= 0 or not readable.poll(left * 1000):
                 text = f"the pipe did not end within {PIPE_SECONDS:.0f} s"

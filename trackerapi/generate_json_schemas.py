@@ -55,20 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
         return 1
     output: object = sys.stdout
-    if isinstance(output, io.TextIOWrapper):  # a file name need not be UTF-8
+    if isinstance(output, io.TextIOWrapper):  # A file name may be invalid UTF-8.
         cast("io.TextIOWrapper", output).reconfigure(errors="backslashreplace")
     try:
         print(f"Generated JSON Schema for JobConfigs at {location}", flush=True)
-    except OSError as error:  # the schema is written, the message is not
+    except OSError as error:  # The schema is written; only the message failed.
         print(f"generate_json_schemas: stdout: {error.strerror}", file=sys.stderr)
-        # At its end, Python would try to flush stdout again and fail with a message.
+        # At its exit, Python flushes stdout again: without this redirection, the flush
+        # would fail and print a second message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser with a fixed help text: argparse's depends on terminal and version."""
+    """Parser with a fixed help text: argparse's text varies by terminal and version."""
 
     def format_help(self) -> str:
         return HELP
@@ -83,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="generate_json_schemas.py", usage="%(prog)s [-h] [-l LOCATION] [-n NAME]"
     )
-    # The folder without `-l` is accepted too, and not documented.
+    # The folder is also accepted without `-l`; this form is not documented.
     parser.add_argument("destination", nargs="?")
     parser.add_argument("-l", "--location")
     parser.add_argument("-n", "--name", default=DEFAULT_NAME)
@@ -141,8 +142,8 @@ def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
 
 def _replace(path: Path, data: bytes, mode: int | None = None) -> None:
     # The new content is written beside the file and renamed: a crash in between leaves
-    # the old content. A random name, because processes of two containers may have the
-    # same process id.
+    # the old content. The name of the new file is random, because processes of two
+    # containers may have the same process id.
     fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         with fresh.open("xb") as file:

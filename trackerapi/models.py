@@ -34,11 +34,12 @@ class JobStep(_Counted):
         points: Weight of the step against the other steps, 0 or more.
         status: pending, running, done, failed, skipped, not_run or cancelled.
         fraction: Largest reported share of the step, 0.0 to 1.0.
-        completed: Latest reported count of units done; None without a count.
-        total: Latest reported count of all units; None if unknown.
+        completed: Latest reported number of finished units; None without a report.
+        total: Latest reported total number of units; None if unknown.
         attempts: Number of attempts that have begun.
         started_at: Begin of the first attempt; None before it.
-        finished_at: Time when the step was done, skipped or failed; None before.
+        finished_at: Time when the step was done, skipped or failed; None before that
+            time.
 
     Example:
         for step in tracker.get_job("import-42").steps:
@@ -114,7 +115,8 @@ class JobEvent(_Counted):
     """An event in the store of the backend; `trackerapi.Event` has the other fields.
 
     Attributes:
-        sequence: Number of the event in the order of arrival; the first is 1.
+        sequence: Number of the event in the order of arrival; 1 for the first event of
+            the job.
         received_at: Time of arrival, on the backend's clock.
         part: Name under which a thread, process or host counted; None without one.
     """
@@ -158,7 +160,7 @@ class ApiKeyOwner:
     Attributes:
         scopes: Some of `ingest` (reports), `read` (read calls) and `admin` (keys and
             customers).
-        expires_at: None if the key does not expire.
+        expires_at: Time when the key expires; None if the key does not expire.
         job_id: The job of a job token; None for other keys.
         provider_job_id: The provider's id of that job; None for other keys.
     """
@@ -182,7 +184,7 @@ class ApiKey:
         scopes: Some of `ingest`, `read` and `admin`.
         expires_at: Time of the end, in the past for an expired key; None if the key
             does not expire.
-        last_used_at: Time of the latest use, to the minute; None before the first.
+        last_used_at: Time of the latest use, to the minute; None before the first use.
         job_id: The job of a job token; None for other keys.
         created_by: Public part of the key that created this key; None if the command
             line of the backend created this key.
@@ -250,7 +252,8 @@ class RegisteredJobConfig:
     """A job configuration in the store of the backend, where it never changes.
 
     Attributes:
-        revision: Number of the content among those of its tag; the first is 1.
+        revision: Number of this content among all contents of the same tag; 1 for the
+            first.
         document: The configuration in the form of a configuration file.
     """
 

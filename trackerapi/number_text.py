@@ -1,4 +1,4 @@
-"""Numbers as text for people: without rounding noise, and with few exponents."""
+"""Numbers as text for people: without rounding noise, with few exponents."""
 
 from typing import Final
 
@@ -31,7 +31,7 @@ def units_text(
 
     Args:
         completed: Units that are done; None without a count.
-        total: Units in all; None if unknown.
+        total: Total number of units; None if unknown.
         is_over: Whether the step has ended.
 
     Returns:

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
-"""Longest accepted `Retry-After`: one faulty answer must not stop the reports of a job.
+"""Maximum accepted `Retry-After`: one faulty answer must not stop the delivery.
 """
 
 MAX_DOUBLINGS = 16
@@ -91,7 +91,8 @@ def backoff_seconds(
         attempt: Number of attempts so far; 1 after the first failure.
         jitter: Random factor of the delay, 0.0 to 1.0.
         retry_after_seconds: Delay from `Retry-After`; used if it is longer.
-        longest_seconds: Limit of the delay. `retry_after_seconds` may be longer.
+        longest_seconds: Maximum delay. A `retry_after_seconds` above this maximum is
+            still used.
     """
     # Bound the exponent first: 2.0**1024 raises OverflowError.
     doublings = min(attempt - 1, MAX_DOUBLINGS)

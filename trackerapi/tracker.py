@@ -1,9 +1,9 @@
 """TrackerApi: settings, jobs and read calls of one provider.
 
-Modules are imported where they are first needed: importing this module is cheap, and
-httpx is loaded with the first request.
+Modules are imported where they are first needed: importing this module is fast, and the
+first request loads httpx.
 
-Long: each public call writes out its parameters, with their meaning.
+Long: each public call documents its parameters.
 """
 
 import os
@@ -36,10 +36,11 @@ class TrackerApi:
     Making a tracker sends no request. Every call that reports returns once the event
     is in the outbox, whether or not the backend can be reached; a background thread
     delivers it. Records that are undelivered at `close()`, or at the end of the
-    process, stay in the outbox for the next process.
+    process, stay in the outbox; the next process delivers them.
 
-    Read calls, such as `get_job()`, are requests. Each waits for an answer, at most
-    `timeout_seconds`; failed attempts are repeated for at most three times as long.
+    Read calls, such as `get_job()`, are requests. Each attempt waits for an answer for
+    at most `timeout_seconds`. Failed attempts are repeated for at most three times
+    `timeout_seconds`.
 
     Safe to share between threads and across a fork.
 
@@ -47,41 +48,42 @@ class TrackerApi:
         api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file
             that `TRACKERAPI_API_KEY_FILE` names.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
-        api_key_file: File that holds the key; None reads `TRACKERAPI_API_KEY_FILE`.
+        api_key_file: File that contains the key; None reads `TRACKERAPI_API_KEY_FILE`.
         strict: Raise problems that are otherwise logged, such as an unknown step; None
-            reads `TRACKERAPI_STRICT`, and is False without it.
-        ca_file: Certificates to trust instead of the usual ones; None reads
-            `TRACKERAPI_CA_FILE`.
-        verify: False accepts any certificate; never do that outside a test.
-        proxy: Address of a proxy; None takes it from `HTTPS_PROXY`, `HTTP_PROXY`,
-            `ALL_PROXY` and `NO_PROXY`.
-        timeout_seconds: Longest wait for the answer to a read call; None is 10.
-        mode: `"online"` records and delivers, `"offline"` records only, `"off"` does
-            nothing; None reads `TRACKERAPI_MODE`, and is online without it.
-        outbox: Folder for undelivered records; None reads `TRACKERAPI_OUTBOX`, and is
-            the user's state folder without it.
-        shutdown_timeout: Longest wait of `close()` and of the end of the process for
-            delivery, in seconds; None reads `TRACKERAPI_SHUTDOWN_TIMEOUT`, and is 2
-            without it.
-        fsync: True calls `fsync` for each event, so that the event survives a loss of
-            power too; costs a disk access each. None is False.
-        outbox_limit_bytes: Largest size of undelivered records; None is 1 GiB. Beyond
-            it the oldest info, heartbeats and superseded progress are dropped and
-            counted.
+            reads `TRACKERAPI_STRICT`; the default is False.
+        ca_file: File of certificates to trust instead of the default certificates; None
+            reads `TRACKERAPI_CA_FILE`.
+        verify: False accepts any certificate; for tests only.
+        proxy: Address of a proxy; None reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`
+            and `NO_PROXY`.
+        timeout_seconds: Maximum wait for the answer to a read call, in seconds; None
+            means 10.
+        mode: `"online"` records and delivers events, `"offline"` only records events,
+            `"off"` does nothing. None reads `TRACKERAPI_MODE`; the default is online.
+        outbox: Folder for undelivered records; None reads `TRACKERAPI_OUTBOX`; the
+            default is in the user's state folder.
+        shutdown_timeout: Maximum wait for delivery in `close()` and at the end of the
+            process, in seconds. None reads `TRACKERAPI_SHUTDOWN_TIMEOUT`; the default
+            is 2.
+        fsync: True calls `fsync` for each event, so that the event also survives a loss
+            of power; each event then waits for the disk. None means False.
+        outbox_limit_bytes: Maximum size of all undelivered records, in bytes; None
+            means 1 GiB. Above this size, the oldest info, heartbeats and superseded
+            progress are dropped and counted.
         on_sigterm: Report on SIGTERM for a job with an open block: `"interrupt"` for a
-            job that is expected to go on, or `"cancel"`; None reads
-            `TRACKERAPI_ON_SIGTERM`, and is interrupt without it.
-        progress: View on stderr: `"off"` none, `"live"` bars where stderr is a terminal
-            and lines elsewhere, `"auto"` the same where rich is installed, `"plain"`
-            lines; None reads `TRACKERAPI_PROGRESS`, and is off without it. The
-            percentage is this process's own estimate.
-        progress_seconds: Time between two lines about a job of which only counts have
-            changed, 1 to 3600; None reads `TRACKERAPI_PROGRESS_SECONDS`, and is 10
-            without it.
-        before_send: Called with each `Event` before it is written; returns the event,
-            a changed copy, or None to drop it.
-        on_problem: Called with a `DeliveryProblem`, once for each kind, in the thread
-            that finds it.
+            job that is expected to continue, or `"cancel"`. None reads
+            `TRACKERAPI_ON_SIGTERM`; the default is interrupt.
+        progress: View on stderr. `"off"` shows nothing, `"plain"` shows lines. `"live"`
+            shows bars if stderr is a terminal, else lines; needs rich. `"auto"` is live
+            if rich is installed, else plain. None reads `TRACKERAPI_PROGRESS`; the
+            default is off. The percentage is this process's own estimate.
+        progress_seconds: Seconds between two lines about a job of which only counts
+            have changed, 1 to 3600. None reads `TRACKERAPI_PROGRESS_SECONDS`; the
+            default is 10.
+        before_send: Function that is called with each `Event` before the event is
+            written. It returns the event, a changed copy, or None to drop the event.
+        on_problem: Function that is called with each new `DeliveryProblem`, in the
+            thread that detects the problem.
 
     Raises:
         SettingsError: If a setting is missing or invalid; names the variable.
@@ -115,9 +117,9 @@ class TrackerApi:
         before_send: "BeforeSend | None" = None,
         on_problem: "ProblemCallback | None" = None,
     ) -> None:
-        # The modules that reports need are loaded before the work: later, the process
-        # may have no file descriptor left to load them with, or the installation may
-        # be gone.
+        # Load the modules that reports need before the work begins: during the work,
+        # the process may have no free file descriptor to load a module, or the
+        # installation may be gone.
         from trackerapi.arguments import check_callable
         from trackerapi.composition import SEAM
         from trackerapi.config import manager
@@ -149,8 +151,8 @@ class TrackerApi:
         self._settings, self._connector = parts.settings, parts.connector
         self._delivery, self._reporter = parts.delivery, parts.reporter
         if self._delivery is not None:
-            # Job handles keep the reporter and may outlive this tracker: delivery ends
-            # with the last of them.
+            # Job handles refer to the reporter and may outlive this tracker: delivery
+            # ends when the last handle is freed.
             retire = weakref.finalize(self._reporter, self._delivery.retire)
             retire.atexit = False
 
@@ -167,24 +169,25 @@ class TrackerApi:
         """Deliver undelivered records, then close the connections.
 
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
-        be down; the next process delivers the rest. A later call opens new
-        connections. Raises nothing.
+        be down; the next process delivers the records that remain. A later read call
+        opens new connections. Raises nothing.
         """
         self._reporter.deliver_last()
         if self._connector is not None:
             self._connector.close()
 
     def flush(self, timeout: float = 10.0) -> "DeliveryReport":
-        """Deliver undelivered records, also those of ended processes; wait for it.
+        """Deliver undelivered records, also of ended processes, and wait.
 
         Args:
-            timeout: Longest wait in seconds, 0 or more.
+            timeout: Maximum wait in seconds, 0 or more.
 
         Returns:
-            The state of delivery after the wait; all is delivered if `waiting` is 0.
+            The state of delivery after the wait; no record is undelivered if `waiting`
+            is 0.
 
         Raises:
-            TypeError: If `timeout` is no number.
+            TypeError: If `timeout` is not a number.
             ValueError: If `timeout` is below 0.
 
         Example:
@@ -200,7 +203,7 @@ class TrackerApi:
         return self._delivery.flush(timeout)
 
     def delivery(self) -> "DeliveryReport":
-        """Return the state of delivery; waits for nothing and sends no request."""
+        """Return the state of delivery immediately; sends no request."""
         from trackerapi.delivery.report import DeliveryReport
 
         return DeliveryReport() if self._delivery is None else self._delivery.report()
@@ -215,14 +218,15 @@ class TrackerApi:
         finish: Literal["auto", "explicit"] = "auto",
         metadata: "Mapping[str, Any] | None" = None,
     ) -> "TrackerJob":
-        """Create a job, or attach to the job that has this id already.
+        """Create a job, or attach to the existing job with this id.
 
-        A restart that passes the same id, customer and tag goes on with its job, which
-        reads running at once.
+        A restarted script that passes the same id, customer and tag continues its job.
+        `create_job()` itself then reports that the job is running.
 
         Waits for one answer of the backend, at most 3 s. Without an answer, the
         creation is delivered later from the outbox. If the backend refuses the job,
-        the script goes on, and its reports are held until `trackerapi outbox retry`.
+        the script continues: the outbox holds the job's reports, and the command
+        `trackerapi outbox retry` releases them.
 
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
@@ -231,8 +235,8 @@ class TrackerApi:
             tag: Tag, or unambiguous display name, of the job's configuration.
             config: Configuration of the job; None finds the configuration that a
                 `JobConfigManager` of this process loaded under `tag`.
-            finish: `"auto"` succeeds once all steps are done or skipped, `"explicit"`
-                only with a `complete` event.
+            finish: `"auto"`: the job succeeds once all steps are done or skipped.
+                `"explicit"`: the job succeeds only with a `complete` event.
             metadata: Values for the provider, with the limits of an event's metadata.
 
         Raises:
@@ -241,8 +245,8 @@ class TrackerApi:
             ConfigError: If `tag` is the display name of several configurations, or,
                 with `strict`, if `tag` looks misspelt.
             AuthenticationError: With `strict`, if the key was refused.
-            BackendRejected: With `strict`, if the job was refused: unknown customer,
-                or known with another customer or tag.
+            BackendRejected: With `strict`, if the job was refused, because the customer
+                is unknown or because the id exists with another customer or tag.
             OutboxError: With `strict`, if the outbox cannot be written.
 
         Example:
@@ -297,7 +301,7 @@ class TrackerApi:
         config: "JobConfig | None" = None,
         metadata: "Mapping[str, Any] | None" = None,
     ) -> "TrackerJob":
-        """Create a job, or attach to it, to be run as a block.
+        """Create a job, or attach to the existing job, for a `with` block.
 
         Like `create_job()` with `finish="explicit"`: the job succeeds when the block
         ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends the
@@ -315,7 +319,8 @@ class TrackerApi:
             metadata: Values for the provider, with the limits of an event's metadata.
 
         Raises:
-            TypeError: As `create_job()`, and so are the others.
+            TypeError: If an argument is of the wrong type. All other errors of
+                `create_job()` are possible too.
 
         Example:
             with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -342,8 +347,9 @@ class TrackerApi:
     ) -> "Callable[[Function], Function]":
         """Return a decorator: each call of the function runs as a job.
 
-        The call runs in a block of `run_job()`, and waits as `run_job()` does. For
-        functions, coroutine functions and generators of both kinds.
+        The call runs in a block of `run_job()`, and waits as `run_job()` does. The
+        decorator accepts functions, coroutine functions, generators and async
+        generators.
 
         Args:
             tag: Tag, or unambiguous display name, of the job's configuration.
@@ -355,8 +361,8 @@ class TrackerApi:
             metadata: Values for the provider; see `run_job()`.
 
         Raises:
-            TypeError: If `tag` is no text.
-            ValueError: If `tag` can be no tag.
+            TypeError: If `tag` is not text.
+            ValueError: If `tag` is blank, too long or contains control characters.
 
         Example:
             @tracker.as_job("mri", provider_job_id=lambda study: study, customer_id=7)
@@ -394,15 +400,17 @@ class TrackerApi:
         *name: str,
         **given: Any,
     ) -> Any:
-        """Return a handle of a job that exists already; waits for nothing.
+        """Return a handle of an existing job; sends no request.
 
-        With `customer_id`, the older spelling of `as_job()`, a decorator.
+        With `customer_id`, `job()` is the older name of `as_job()` and returns a
+        decorator.
 
         Args:
-            *name: Your own id of the job, 1 to 200 characters; also `provider_job_id`.
-            **given: For a handle `tag`, the tag of a configuration that a
-                `JobConfigManager` of this process loaded: step names are checked by it.
-                For a decorator the arguments of `as_job()`.
+            *name: Your own id of the job, 1 to 200 characters. The keyword
+                `provider_job_id` is accepted too.
+            **given: For a handle: `tag`, the tag of a configuration that a
+                `JobConfigManager` of this process loaded. The handle then checks the
+                names of steps. For a decorator: the arguments of `as_job()`.
 
         Raises:
             TypeError: If an argument is of the wrong type.
@@ -419,20 +427,20 @@ class TrackerApi:
     def attach(
         self, token: str | None = None, *, part: str | None = None
     ) -> "TrackerJob":
-        """Return a handle of a job that another process created; waits for nothing.
+        """Return a handle of a job that another process created; sends no request.
 
-        The backend adds up the counts of all handles of a step. The end of the
-        handle's block leaves the job running, unless it fails.
+        The backend adds up the counts of all handles of a step. At the end of the
+        handle's block, the job stays running, unless the block fails.
 
         Args:
             token: Result of `TrackerJob.token()` in the other process, or the
-                provider's id of the job; None reads `TRACKERAPI_JOB`. A tracker made
-                without a key takes that of the token in `TRACKERAPI_JOB`.
-            part: Name under which this handle counts; the same name after a restart
-                goes on with its count. None makes a random name.
+                provider's id of the job; None reads `TRACKERAPI_JOB`. A tracker without
+                a key uses the key of the token in `TRACKERAPI_JOB`.
+            part: Name under which this handle counts; a restarted process with the same
+                name continues its count. None makes a random name.
 
         Raises:
-            SettingsError: If no job is given, or only a piece of a token.
+            SettingsError: If no job is given, or only a part of a token.
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
 
@@ -453,7 +461,7 @@ class TrackerApi:
 
         Raises:
             BackendRejected: If this provider has no such job.
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
 
         Example:
             print(tracker.get_job("import-42").percent)
@@ -478,13 +486,13 @@ class TrackerApi:
             customer_id: Only jobs of this customer; None for all.
             tag: Only jobs of the configuration with this tag; None for all.
             status: Only jobs with one of these statuses; None for all.
-            created_since: Only jobs created then or later; aware. None for all.
+            created_since: Only jobs created at this time or later; aware. None for all.
 
         Raises:
-            TypeError: If `status` is no list of words.
+            TypeError: If `status` is not a list of words.
             ValueError: If a status is unknown, `created_since` has no offset, or `tag`
-                can be no tag.
-            BackendError: If the backend does not answer usably.
+                is not a valid tag.
+            BackendError: If the backend gives no usable answer.
 
         Example:
             for job in tracker.list_jobs(customer_id=142, status=["failed"]):
@@ -508,16 +516,16 @@ class TrackerApi:
     def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it.
 
-        Never needed: `create_job()` sends the configuration along.
+        This call is optional: `create_job()` also sends the configuration.
 
         Args:
             config: The configuration.
 
         Raises:
-            TypeError: If `config` is no `JobConfig`.
-            BackendRejected: If the same version is stored with other content; the
-                error has the difference.
-            BackendError: If the backend does not answer usably.
+            TypeError: If `config` is not a `JobConfig`.
+            BackendRejected: If the same version is stored with other content; the error
+                contains the difference.
+            BackendError: If the backend gives no usable answer.
         """
         from trackerapi.config.job_config import check_config
 
@@ -529,7 +537,7 @@ class TrackerApi:
 
         Raises:
             AuthenticationError: If the key is refused.
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
         """
         return self._calls().verify_api_key()
 
@@ -540,7 +548,7 @@ class TrackerApi:
 
     @property
     def client(self) -> "BackendClient":
-        """Generated client, ready with key, timeouts, retries and guard.
+        """Generated client with the key, timeouts and retries of this tracker.
 
         For operations of the backend beyond this class; pass it to any generated
         call, such as `trackerapi_client.api.jobs.list_jobs.sync(client=...)`.

@@ -1,1 +1,1 @@
-"""The calls of a job script for an event loop: same names, and nothing ever blocks."""
+"""Tracker, jobs and steps for an event loop, like the blocking classes."""

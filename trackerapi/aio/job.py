@@ -32,13 +32,15 @@ class AsyncTrackerJob:
     """Report one job from an event loop.
 
     Made by `AsyncTrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a
-    block it begins the job and ends it: succeeded, cancelled with its task,
-    interrupted by SIGTERM, or failed with an exception, which propagates unchanged.
+    block, the handle reports the begin and the end of the job. The job ends as
+    succeeded, cancelled with its task, interrupted by SIGTERM, or failed by an
+    exception, which propagates unchanged.
 
     The members are those of `TrackerJob`, which documents their parameters; within the
     block `current_job()` returns the `TrackerJob`. A report returns once its event is
-    in the outbox. Reports are written in the order of their calls, also the report of
-    a task that is cancelled meanwhile. No call blocks the event loop.
+    in the outbox. Reports are written in the order of their calls. A report is also
+    written if its task is cancelled during the call. No call blocks the event loop,
+    except the first `is_ready()` without `recall()`.
 
     Example:
         async with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -90,7 +92,7 @@ class AsyncTrackerJob:
     ) -> AsyncTrackerStep:
         """Return the handle of a step, best used as a block; see `TrackerJob.step()`.
 
-        The same step has the same handle.
+        All calls for one step return the same handle.
         """
         step = self._job.step(name, total=total, on_failure=on_failure)
         return self._steps.setdefault(step.tag, AsyncTrackerStep(self, step))
@@ -155,7 +157,7 @@ class AsyncTrackerJob:
         await self._do(partial(self._job.skip, step, reason=reason))
 
     async def complete(self, remarks: str | None = None) -> None:
-        """Report that the job has succeeded; steps that never began are not run."""
+        """Report that the job has succeeded; steps that never began read `not_run`."""
         await self._do(partial(self._job.complete, remarks))
 
     async def fail(
@@ -169,7 +171,7 @@ class AsyncTrackerJob:
         await self._do(partial(self._job.cancel, reason))
 
     async def interrupt(self, reason: str | None = None) -> None:
-        """Report that the job was stopped from outside and is expected to go on."""
+        """Report that the job was stopped from outside and is expected to continue."""
         await self._do(partial(self._job.interrupt, reason))
 
     async def note(self, text: str) -> None:
@@ -181,9 +183,10 @@ class AsyncTrackerJob:
         await self._do(partial(self._job.detail, text, **values))
 
     def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
-        """Return a function that runs in this job and step, in any thread.
+        """Return a function that calls `function` in this job and the current step.
 
-        Tasks and `asyncio.to_thread()` belong to the job and step without `bind()`.
+        See `TrackerJob.bind()`. New tasks and `asyncio.to_thread()` keep the current
+        job and step without `bind()`.
         """
         return self._job.bind(function)
 
@@ -192,15 +195,15 @@ class AsyncTrackerJob:
         return self._job.is_ready(tag)
 
     async def recall(self) -> None:
-        """Read the undelivered reports of earlier processes on this job, in a thread.
+        """Read the undelivered reports of earlier processes, in a thread.
 
-        `is_ready()`, and `status` and `is_ready` of a step, do so by themselves, once;
-        after `recall()` they do not block the event loop.
+        Without `recall()`, the first use of `is_ready()`, or of a step's `status` or
+        `is_ready`, reads the outbox and blocks the event loop.
         """
         await self._do(self._job.recall)
 
     async def token(self, *, expires_at: datetime | None = None) -> str:
-        """Make a credential for this job alone, to attach to it elsewhere."""
+        """Make a credential for only this job, for `attach()` in another process."""
         return await run_in_thread(partial(self._job.token, expires_at=expires_at))
 
     async def fetch(self) -> "Job":
@@ -220,7 +223,7 @@ class AsyncTrackerJob:
         return paged(self._job.share_links)
 
     async def revoke_share_link(self, share_link_id: int) -> "ShareLink":
-        """End a link at once."""
+        """Revoke a link: its address stops working immediately."""
         return await run_in_thread(partial(self._job.revoke_share_link, share_link_id))
 
     async def _do(self, report: Callable[[], Result]) -> Result:

@@ -1,4 +1,4 @@
-"""Result of `AsyncTrackerApi.create_job()`: to be awaited, or run by `async with`."""
+"""Result of `AsyncTrackerApi.create_job()`, for `await` or `async with`."""
 
 from collections.abc import Callable, Generator
 from types import TracebackType
@@ -13,10 +13,10 @@ class JobOpening:
     """Result of `AsyncTrackerApi.create_job()` and `run_job()`.
 
     `await` creates the job and returns its handle; `async with` also runs the job as a
-    block. The job is created by the first of them, in a thread.
+    block. The first `await` or `async with` creates the job, in a thread.
 
     Args:
-        create: Creates the job; may wait for the backend.
+        create: Function that creates the job; may wait for the backend.
     """
 
     def __init__(self, create: Callable[[], TrackerJob]) -> None:
@@ -32,7 +32,8 @@ class JobOpening:
         try:
             handle = await self._opened()
         except asyncio.CancelledError as error:
-            # The thread may create the job seconds later, without a task that runs it.
+            # The thread may still create the job, but its task is cancelled: end the
+            # job.
             self._pending.abandon(error)
             raise
         return await handle.__aenter__()

@@ -1,4 +1,4 @@
-"""Lists of the backend, page by page, for `async for`."""
+"""Iteration over lists of the backend by `async for`, one page at a time."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
@@ -9,14 +9,16 @@ from trackerapi.process.event_loops import run_in_thread
 Item = TypeVar("Item")
 
 _PAGE_SIZE: Final = 200
-"""Items of one answer: each call in a thread then makes one request."""
+"""Number of items in one answer of the backend. A thread fetches as many items for each
+call, so each call makes at most one request."""
 
 
 async def paged(ask: Callable[[], Iterator[Item]]) -> AsyncIterator[Item]:
-    """Iterate over a list of the backend; threads wait for its answers.
+    """Iterate over a list of the backend; threads wait for the answers.
 
     Args:
-        ask: Returns the iterator of the list; called for the first item.
+        ask: Function that returns the iterator of the list; called before the first
+            item.
     """
     items = await run_in_thread(ask)
     while True:

@@ -25,8 +25,9 @@ class AsyncTrackerStep:
     """Report one step of a job from an event loop, best as a block.
 
     Made by `AsyncTrackerJob.step()`, which returns the same handle for the same step.
-    The members are those of `TrackerStep`, which documents their parameters; within
-    the block `current_step()` returns the `TrackerStep`. No call blocks the event loop.
+    The members are those of `TrackerStep`, which documents their parameters; within the
+    block `current_step()` returns the `TrackerStep`. No call blocks the event loop,
+    except the first `status` or `is_ready` without `AsyncTrackerJob.recall()`.
 
     Example:
         async with job.step("segment") as step:
@@ -65,7 +66,7 @@ class AsyncTrackerStep:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Values for the event that ends the step. Can be set."""
+        """Metadata for the event that ends the step. Can be set."""
         return self._step.metadata
 
     @metadata.setter
@@ -74,7 +75,10 @@ class AsyncTrackerStep:
 
     @property
     def on_failure(self) -> str | None:
-        """Text for the customer if the step fails; None is neutral. Can be set."""
+        """Text for the customer if the step fails. Can be set.
+
+        None for a neutral sentence.
+        """
         return self._step.on_failure
 
     @on_failure.setter
@@ -93,12 +97,12 @@ class AsyncTrackerStep:
 
     @property
     def resumed(self) -> float:
-        """Completed units that were done before this process, as `resume` gave them."""
+        """Units in `completed` that `resume` names as done by an earlier run."""
         return self._step.resumed
 
     @property
     def total(self) -> float | None:
-        """Units in all, 0 to 2**53 - 1; None while unknown. Can be set."""
+        """Total number of units, 0 to 2**53 - 1; None while unknown. Can be set."""
         return self._step.total
 
     @total.setter
@@ -109,7 +113,7 @@ class AsyncTrackerStep:
     def fraction(self) -> float:
         """Share of the step that is done, 0.0 to 1.0. Can be set instead of counting.
 
-        The customer never sees it fall.
+        A lower value than before is not shown to the customer.
         """
         return self._step.fraction
 
@@ -119,26 +123,26 @@ class AsyncTrackerStep:
 
     @property
     def status(self) -> str:
-        """pending, running, done, failed, skipped, cancelled or not_run."""
+        """Status: pending, running, done, failed, skipped, cancelled or not_run."""
         return self._step.status
 
     @property
     def is_ready(self) -> bool:
-        """Whether the step may begin: the steps before it are done, and it is not."""
+        """Whether the step may begin; see `TrackerStep.is_ready`."""
         return self._step.is_ready
 
     async def start(self) -> None:
-        """Report that the step begins; a block does so by itself."""
+        """Report that the step begins; a block does this itself."""
         await self._do(self._step.start)
 
     async def done(self, message: str | None = None) -> None:
-        """Report that the step is done; a block does so by itself."""
+        """Report that the step is done; a block does this itself."""
         await self._do(partial(self._step.done, message))
 
     async def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
     ) -> None:
-        """Report that the step has failed; a block does so by itself."""
+        """Report that the step has failed; a block does this itself."""
         await self._do(partial(self._step.fail, customer, error))
 
     async def skip(self, reason: str | None = None) -> None:
@@ -164,7 +168,7 @@ class AsyncTrackerStep:
         customer: str | None = None,
         error: BaseException | str | None = None,
     ) -> None:
-        """Report that one item of the step failed, and that the step goes on."""
+        """Report that one item of the step failed, and that the step continues."""
         await self._do(
             partial(self._step.item_failed, item, customer=customer, error=error)
         )
@@ -191,7 +195,7 @@ class AsyncTrackerStep:
         on: type[Exception] | tuple[type[Exception], ...] = Exception,
         wait_seconds: float = 1.0,
     ) -> Attempts:
-        """Iterate over attempts, each a block, until one succeeds.
+        """Iterate over attempts, each a block, until an attempt succeeds.
 
         Example:
             async for attempt in step.attempts(3, on=(IOError,)):

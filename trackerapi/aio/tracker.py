@@ -28,22 +28,24 @@ if TYPE_CHECKING:
     from trackerapi.wire.client import BackendClient
 
 NEEDED_SOON: Final = (administration, composition, delivery, opening)
-"""Modules that `TrackerApi` loads when needed: loading blocks an event loop."""
+"""Modules that `TrackerApi` loads on first use. They are loaded with this module,
+because loading blocks an event loop."""
 
 
 class AsyncTrackerApi:
     """Report jobs to the backend, and read them, from an event loop.
 
     The members and parameters are those of `TrackerApi`, which documents them. Reports
-    and read calls are awaited, lists are for `async for`. No call blocks the event
+    and read calls are coroutines; lists are for `async for`. No call blocks the event
     loop: threads wait for the disk and the backend. Reports of a task, and of tasks
     that await each other, are written in the order of their calls.
 
     Safe to share between the tasks of a loop, and between loops.
 
     Args:
-        api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file
-            that `TRACKERAPI_API_KEY_FILE` names, at once.
+        api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file that
+            `TRACKERAPI_API_KEY_FILE` names. The constructor reads the file and may
+            block.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
 
     Raises:
@@ -122,11 +124,12 @@ class AsyncTrackerApi:
 
     @property
     def client(self) -> "BackendClient":
-        """The generated client, ready with key, timeouts, retries and guard.
+        """Generated client with the key, timeouts and retries of this tracker.
 
         For `asyncio` calls such as `trackerapi_client.api.jobs.list_jobs.asyncio()`.
-        Loads the HTTP client, which takes a tenth of a second: ask anything of this
-        object before, or use it before the loop runs.
+        The first use loads the HTTP client, which blocks the event loop for a tenth of
+        a second. To avoid this, await another read call first, or read `client` before
+        the event loop runs.
         """
         self._client = self._tracker.client
         return self._client
@@ -140,7 +143,7 @@ class AsyncTrackerApi:
         """Deliver undelivered records, then close the connections.
 
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
-        be down; the next process delivers the rest.
+        be down; the next process delivers the records that remain.
         """
         await run_in_thread(self._tracker.close)
         # Only this event loop can close the connections that it has opened.
@@ -148,7 +151,7 @@ class AsyncTrackerApi:
             await self._client.aclose()
 
     async def flush(self, timeout: float = 10.0) -> "DeliveryReport":
-        """Deliver undelivered records, also those of ended processes; wait for it."""
+        """Deliver undelivered records, also of ended processes, and wait."""
         return await run_in_thread(partial(self._tracker.flush, timeout))
 
     async def delivery(self) -> "DeliveryReport":
@@ -168,7 +171,7 @@ class AsyncTrackerApi:
         """Create a job, or attach to it; see `TrackerApi.create_job()`.
 
         Returns:
-            An object to be awaited for the handle, or to be run by `async with`.
+            An object for `await`, which returns the handle, or for `async with`.
 
         Example:
             job = await tracker.create_job("import-42", customer_id=142, tag="import")
@@ -195,7 +198,7 @@ class AsyncTrackerApi:
         config: "JobConfig | None" = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> JobOpening:
-        """Create a job to be run by `async with`; see `TrackerApi.run_job()`.
+        """Create a job that `async with` runs; see `TrackerApi.run_job()`.
 
         Example:
             async with tracker.run_job("import-42", 142, "import") as job:
@@ -257,9 +260,10 @@ class AsyncTrackerApi:
         *name: str,
         **given: Any,
     ) -> Any:
-        """Return a handle of a job that exists already; see `TrackerApi.job()`.
+        """Return a handle of an existing job; see `TrackerApi.job()`.
 
-        With `customer_id`, the older spelling of `as_job()`, a decorator.
+        With `customer_id`, `job()` is the older name of `as_job()` and returns a
+        decorator.
         """
         found: Any = self._tracker.job(*name, **given)
         return AsyncTrackerJob(found) if isinstance(found, TrackerJob) else found
@@ -267,7 +271,7 @@ class AsyncTrackerApi:
     def attach(
         self, token: str | None = None, *, part: str | None = None
     ) -> AsyncTrackerJob:
-        """Return a handle of a job that another process created; waits for nothing."""
+        """Return a handle of a job that another process created; sends no request."""
         return AsyncTrackerJob(self._tracker.attach(token, part=part))
 
     async def get_job(self, provider_job_id: str) -> "Job":

@@ -76,8 +76,8 @@ class TrackerHandler(logging.Handler):
         self._job, self._step, self._audience = job, step, audience
         self._flows: weakref.WeakKeyDictionary[TrackerJob, _Flow]
         self._flows = weakref.WeakKeyDictionary()
-        # Jobs with a pending line about omitted records. Strong references: the line
-        # needs the job.
+        # Jobs with a pending line about omitted records. The references are strong: the
+        # line needs the job.
         self._pending: set[TrackerJob] = set()
         self._emitting = threading.local()
         self._is_hooked = False
@@ -104,7 +104,7 @@ class TrackerHandler(logging.Handler):
         try:
             self._report_left_out()
         except TrackerError:
-            pass  # `strict`: an unwritable outbox raises, and has logged the error
+            pass  # With `strict`, an unwritable outbox raises. The log has the error.
         finally:
             self.release()
 
@@ -123,7 +123,8 @@ class TrackerHandler(logging.Handler):
         if not flow.admits(now):
             self._pending.add(job)
             if not self._is_hooked:
-                # Registered after the exit hook of delivery, so Python calls it before.
+                # Python calls exit hooks in reverse order. This hook is registered
+                # after the exit hook of delivery, so Python calls this hook first.
                 self._is_hooked = True
                 atexit.register(self.flush)
             return
@@ -145,7 +146,7 @@ class TrackerHandler(logging.Handler):
         return job, step.tag
 
     def _report_left_out(self, before: float = math.inf) -> None:
-        """Report omitted records of each second that began before a monotonic time."""
+        """Report omitted records of the seconds that began before a monotonic time."""
         for job in [job for job in self._pending if self._flows[job].began <= before]:
             self._pending.discard(job)
             flow = self._flows[job]
@@ -166,7 +167,7 @@ class _Flow:
 
     Attributes:
         began: Begin of the second, in monotonic seconds.
-        left_out: Number of omitted records without a report yet.
+        left_out: Number of omitted records that no line has reported yet.
     """
 
     def __init__(self) -> None:

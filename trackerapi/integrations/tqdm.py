@@ -1,4 +1,6 @@
-"""tqdm bar that also reports progress: change the import, and name the step.
+"""tqdm bar that also reports progress.
+
+A script changes only the import of tqdm, and passes `step=`.
 
 tqdm draws the bar as usual. A disabled bar still reports: the bar is for the terminal,
 the report for the customer.
@@ -48,15 +50,16 @@ else:
 class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
     """Show a bar, and report its count as progress of a step.
 
-    The bar starts its step, and ends the step at the end of the loop or bar. Within a
+    The bar starts its step. The end of the loop, or `close()`, ends the step. Within a
     block (`with` statement) of the step, the bar only counts. A loop that ends early
     reports no end: the block of the job reports the end.
 
     Args:
-        iterable: As for tqdm, like `desc`, `total` and all other arguments.
+        iterable: Items to iterate over. This argument, `desc`, `total` and all others
+            mean the same as in tqdm.
         job: Handle of the job; None for the current job.
-        step: Tag or display name of the step; None for `desc`, if the configuration of
-            the job has such a step. A bar without a step reports nothing.
+        step: Tag or display name of the step; None uses `desc`, if the configuration of
+            the job has a step of this name. A bar without a step reports nothing.
 
     Example:
         with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -65,7 +68,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
     """
 
     _tracked: "_Tracked | None" = None
-    _counted: "_Tracked | None" = None  # the same; None while a loop counts itself
+    # Same object; None while `_count_items()` runs, which counts the items itself.
+    _counted: "_Tracked | None" = None
 
     if TYPE_CHECKING:
 
@@ -109,7 +113,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
             self._tracked = self._counted = _Tracked(found, self.total, self.n)
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate, and count each item when the loop asks for the next item."""
+        """Iterate; count each item when the loop requests the next item."""
         if self._tracked is None:
             return super().__iter__()
         return self._count_items(self.iterable, self._tracked)
@@ -129,7 +133,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         tracked, self._tracked = self._tracked, None
         if tracked is not None:
             tracked.report(self._count_of(tracked), self.total)
-        if "disable" in vars(self):  # missing if `__init__` has raised
+        if "disable" in vars(self):  # Missing if `__init__()` has raised.
             super().__del__()
 
     def update(self, n: float | None = 1) -> bool | None:
@@ -160,7 +164,10 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
             self._tracked.restart(self.total)
 
     def close(self) -> None:
-        """Close the bar and end its step, except during an exception."""
+        """Close the bar and end its step.
+
+        During an exception, an incomplete bar does not end its step.
+        """
         tracked = self._counted
         reached = self._count_of(tracked) if tracked is not None else 0.0
         super().close()
@@ -170,18 +177,20 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         is_short = self.total is not None and reached < self.total
         if not (is_short and sys.exception() is not None):
             self._end()
-        # Otherwise `finally` has called `close()`: the job's block reports the end.
+        # Otherwise a `finally` clause has closed an incomplete bar during an exception:
+        # the block of the job reports the end of the step.
 
     def _count_of(self, tracked: "_Tracked") -> Any:
-        """Return the count of the bar; of a disabled bar, our own count."""
+        """Return the count; for a disabled bar, tqdm itself does not count."""
         return tracked.reached if self.disable else self.n
 
     def _count_items(
         self, items: Iterable[Item], tracked: "_Tracked"
     ) -> Generator[Item]:
-        """Yield items and count them; fast, since a job may have millions of items.
+        """Yield the items and count them.
 
-        Works like the loop of tqdm, by its public members.
+        Few instructions for each item: a job may have millions of items. Works like the
+        loop of tqdm, with only public members of tqdm.
         """
         n = self._count_of(tracked)
         pause = math.inf if self.disable else self.mininterval
@@ -196,7 +205,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
                 at = clock()
                 if at >= due:
                     if at >= show_due:
-                        # tqdm skipped the drawing, which is not due: try again soon.
+                        # Without a drawing, tqdm returns no true value: try again after
+                        # a quarter of the pause.
                         is_shown = _UPDATE(self, n - self.n)
                         show_due = at + (pause if is_shown else pause / 4)
                     if at >= tracked.due:
@@ -218,20 +228,21 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
 
 
 def trange(*args: int, **options: Any) -> tqdm[int]:
-    """Show and report `tqdm(range(*args), **options)`."""
+    """Return `tqdm(range(*args), **options)`, like `tqdm.trange()`."""
     return tqdm(range(*args), **options)
 
 
 class _Tracked:
-    """Reports of a bar about its step; threads may share it.
+    """Reports the count of a bar to its step; safe to share between threads.
 
     Args:
         step: Handle of the step.
-        total: Units in all; None if unknown.
+        total: Total number of units; None if unknown.
         initial: Units that were done before the bar began.
 
     Attributes:
-        reached: Latest known count of the bar. A disabled bar has no other count.
+        reached: Latest known count of the bar. For a disabled bar, this is the only
+            count.
         due: Time of the next report, in monotonic seconds.
     """
 
@@ -247,7 +258,7 @@ class _Tracked:
             self._count.add(self.reached, is_resumed=True)
 
     def report(self, reached: Any, total: Any) -> None:
-        """Report the count of the bar; a lower count than before is ignored."""
+        """Report the count of the bar; ignore a lower count than before."""
         self.reached = reached
         self.due = steady_seconds() + INTERVAL_SECONDS
         if total != self._total:
@@ -268,7 +279,7 @@ class _Tracked:
         self._report_total(total)
 
     def end(self, error: BaseException | None) -> None:
-        """End the step, except within a block of the step."""
+        """End the step, unless the bar is within a block of the step."""
         if self._loop.is_whole_step:
             job = self._loop.block.work.job
             job.report_quietly(error, lambda: self._loop.end(error))
@@ -278,13 +289,17 @@ class _Tracked:
         if units is not None and self._loop.is_whole_step:
             self._count.set_total(units)
         elif units is not None:
-            # Other loops count units of the step too: their totals add up.
+            # Within a block, several loops may count units of the step: add up their
+            # totals.
             self._count.expect(max(units - (self._total or 0.0), 0.0))
         self._total = total
 
 
 def _number(units: Any) -> float | None:
-    """Return `units` as a number; None for other objects, which tqdm can add too."""
+    """Return `units` as a number; None if it cannot be a count of units.
+
+    tqdm also accepts objects that are not numbers and can only be added.
+    """
     try:
         number = float(units)
     except (TypeError, ValueError, OverflowError):
@@ -297,7 +312,7 @@ def _number(units: Any) -> float | None:
 def _step_of(
     job: "TrackerJob | None", step: str | None, desc: str | None
 ) -> "TrackerStep | None":
-    """Return the step of a bar; None if there is no such step."""
+    """Return the step of a bar; None if the bar has no job or no step."""
     if job is None:
         blocks = current_blocks()
         if not blocks:

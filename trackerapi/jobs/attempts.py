@@ -18,12 +18,12 @@ Kinds = type[Exception] | tuple[type[Exception], ...]
 
 
 class Attempt:
-    """One attempt, a block for `with` and, in an event loop, `async with`.
+    """One attempt at a step: a block for `with`, or `async with` in an event loop.
 
     Attributes:
         number: Number of the attempt; 1 for the first.
-        is_last: Whether no other attempt follows, even after an exception.
-        has_failed: Whether an exception ended the block, and another attempt follows.
+        is_last: Whether this attempt is the last: its exception propagates.
+        has_failed: Whether an exception ended the block and another attempt follows.
     """
 
     def __init__(self, step: "StepWork", number: int, count: int, on: Kinds) -> None:
@@ -72,16 +72,17 @@ class Attempt:
 
 
 class Attempts:
-    """Iterable of the attempts at a step, which ends after the first that succeeds.
+    """Iterable of the attempts at a step; ends after the first successful attempt.
 
-    Iteration sleeps between attempts; `async for` leaves the event loop free.
+    Between two attempts, `for` blocks the thread; `async for` leaves the event loop
+    free.
 
     Args:
         step: Internal half of the step handle.
-        count: Attempts at most, 1 or more.
-        on: Exceptions after which another attempt follows.
-        wait_seconds: Wait before the second attempt, 0 or more; doubled for each
-            further attempt, up to a minute.
+        count: Maximum number of attempts, 1 or more.
+        on: Type or types of the exceptions after which another attempt follows.
+        wait_seconds: Delay before the second attempt, in seconds, 0 or more. The delay
+            doubles with each further attempt, up to 60 seconds.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -99,7 +100,8 @@ class Attempts:
         if not 0 <= self._wait_seconds < float("inf"):
             raise ValueError(f"wait_seconds must be 0 or more, got {wait_seconds}")
         try:
-            # Checked now: later, this TypeError would hide the exception of an attempt.
+            # Check `on` before the first attempt: raised in `__exit__()`, this
+            # TypeError would hide the exception of the attempt.
             isinstance(None, on)
         except TypeError:
             kind = type(on).__name__

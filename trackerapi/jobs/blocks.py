@@ -1,6 +1,8 @@
-"""Blocks of jobs and steps: a handle with its internal half.
+"""Blocks (`with` statements) of jobs and steps.
 
-`with` and `async with`, decorators and integrations run a job or a step by its block.
+`with`, `async with`, decorators, loops and integrations call a block to begin and end a
+job or step. A block joins the two halves of a handle: the public half, which scripts
+use, and the internal half, which this library uses.
 """
 
 import os
@@ -36,7 +38,7 @@ class JobBlock(Block):
 
     @property
     def current(self) -> CurrentBlock:
-        """The block as an entry of the current blocks, entered by this process."""
+        """Entry for the list of current blocks, with the id of this process."""
         return CurrentBlock(self.handle, None, self.work, os.getpid())
 
     def begin_block(self) -> None:
@@ -50,20 +52,20 @@ class JobBlock(Block):
         enter(self.current)
 
     def leave_block(self) -> bool:
-        """Restore the current blocks from before; return whether to report the end."""
+        """Leave the current blocks; return whether this process reports the end."""
         SIGTERM_WATCH.end(self.work)
         return leave(self.work)
 
     def end_block(self, error: BaseException | None) -> None:
-        """Report the end of the job, and of steps that are still open.
+        """Report the end of the job, and of its steps that are still open.
 
         Args:
-            error: Exception that left the block; None for none.
+            error: Exception that left the block; None without an exception.
         """
         self.work.end(error)
 
     def post(self, work: Callable[[], object]) -> None:
-        """Leave `work` to the worker thread, which keeps the order of calls."""
+        """Queue `work` for the worker thread, which keeps the order of the calls."""
         self.work.post(work)
 
 
@@ -91,19 +93,19 @@ class StepBlock(Block):
         enter(CurrentBlock(self.handle.job, self.handle, self.work, os.getpid()))
 
     def leave_block(self) -> bool:
-        """Restore the current blocks from before; return whether to report the end."""
+        """Leave the current blocks; return whether this process reports the end."""
         return leave(self.work)
 
     def end_block(self, error: BaseException | None) -> None:
         """Report the end of the step if no other block of the step is open.
 
         Args:
-            error: Exception that left the block; None for none.
+            error: Exception that left the block; None without an exception.
         """
         self.work.job.report_quietly(error, lambda: self.work.end_block(error))
 
     def post(self, work: Callable[[], object]) -> None:
-        """Leave `work` to the worker thread, which keeps the order of calls."""
+        """Queue `work` for the worker thread, which keeps the order of the calls."""
         self.work.post(work)
 
 
@@ -112,8 +114,8 @@ class StepLoop:
 
     Args:
         block: Block of the step.
-        is_whole_step: Whether the loop is the whole body of the step: starts the step,
-            and ends it. Otherwise the loop only counts.
+        is_whole_step: Whether the loop is the whole body of the step. Such a loop
+            starts and ends the step; any other loop only counts.
 
     Attributes:
         block: Block of the step.
@@ -124,27 +126,29 @@ class StepLoop:
         self.block, self.is_whole_step = block, is_whole_step
 
     def start(self) -> None:
-        """Report that the step begins."""
+        """Report that the step begins, if the loop is its whole body."""
         if self.is_whole_step:
             self.block.work.start()
 
     def enter(self) -> "UnitCount":
-        """Make the step the current step; return the count for the items."""
+        """Return the count for the items; a whole step becomes the current step."""
         if self.is_whole_step:
             self.block.work.begin_loop()
             self.block.enter_block()
         return self.block.work.count
 
     def leave(self) -> None:
-        """Restore the current blocks from before, if the loop is the innermost."""
+        """Remove the loop from the current blocks, if it is the innermost block."""
         if self.is_whole_step:
             leave_innermost(self.block.work)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Restore the current blocks from before, and report the end of the step.
+        """Remove the loop from the current blocks, and report the end of the step.
+
+        Does nothing for a loop that is only a part of the step.
 
         Args:
-            error: Exception that left the loop; None for none.
+            error: Exception that left the loop; None without an exception.
         """
         if self.is_whole_step and self.block.leave_block():
             self.block.work.end_loop(error)

@@ -1,8 +1,9 @@
-"""Counts of the units of a step, the lock of all counts, and the names of parts.
+"""Unit counts of steps, the lock of all counts, and the names of parts.
 
-Progress is reported at most once a second and step. A forked child counts for itself:
-its counts begin at 0 and carry the name of its part, so that the backend adds them up.
-Neither host names nor process ids make a name: two containers may share both.
+Each step reports its progress at most once a second. A part is the share of a step that
+one process or handle counts; the backend adds up the parts of a step. A forked child
+counts a new part, beginning at 0. The name of a part contains no host name and no
+process id: two containers may share both.
 """
 
 import functools
@@ -24,11 +25,12 @@ _MAIN: Final = "MainProcess"
 
 
 class _Counting:
-    """Lock of all counts of this process, and the forks that led to the process.
+    """Lock of all counts of this process, and the number of forks that led to it.
 
     Attributes:
-        lock: Held while units are counted: `+=` of two threads would lose units.
-            Reentrant: a signal handler may count in the middle of a count.
+        lock: Held while units are added: without the lock, `+=` in two threads would
+            lose units. Reentrant: a signal handler may count while the interrupted code
+            has the lock.
         forks: Number of forks between the first process and this one.
     """
 
@@ -39,10 +41,10 @@ class _Counting:
         self._process_at_fork: object = None
 
     def begin_anew(self) -> None:
-        """Begin in a forked child.
+        """Make a new lock and a new random name in a forked child.
 
-        The lock is new: a thread of the parent that holds the old lock does not exist
-        in the child, and would never release it.
+        At the fork, a thread of the parent may have held the old lock. The thread does
+        not exist in the child, so the child's copy of the lock is never released.
         """
         self.lock = threading.RLock()
         if self.forks and self._worker_name is None:
@@ -55,26 +57,28 @@ class _Counting:
     def worker(self) -> str:
         """Name of this forked process, unique among the processes of the job.
 
-        A worker of multiprocessing has the same name in each run of a script: a run
-        after a crash continues the count of the worker with that name. Other processes
-        have a random word.
+        A worker of multiprocessing, such as `ForkPoolWorker-1`, has the same name in
+        each run of the script. After a crash, the worker of the next run continues the
+        count under this name. Any other process has a random name.
         """
         name = self._worker_name
         if name is None:
             return self._word
-        # Pools of two forked processes give their workers the same names.
+        # Two forked processes with a pool each have workers of the same names: the
+        # prefix distinguishes the pools.
         return f"{self._ancestor_word}/{name}" if self._ancestor_word else name
 
     @property
     def _worker_name(self) -> str | None:
-        """Name that multiprocessing gave to this process; None without a name."""
+        """Name of this worker of multiprocessing; None for any other process."""
         process, name = _multiprocessing_process()
-        # A child of `os.fork()` inherits the name of its parent.
+        # A child of `os.fork()` inherits the process object of its parent, with the
+        # name of the parent.
         return None if process is self._process_at_fork or name == _MAIN else name
 
 
 COUNTING: Final = _Counting()
-if hasattr(os, "register_at_fork"):  # absent on systems without fork
+if hasattr(os, "register_at_fork"):  # Systems without fork lack this function.
     os.register_at_fork(after_in_child=COUNTING.begin_anew)
 
 
@@ -82,15 +86,16 @@ def forked_part(parent_part: str | None) -> str:
     """Return the name of the part that this forked process counts.
 
     Args:
-        parent_part: Part of the attached handle that the process inherits from its
-            parent: it tells workers of the same name on several hosts apart. None if
-            the parent created the job.
+        parent_part: Part of the attached handle that this process inherited from its
+            parent. The part distinguishes workers of the same name on several hosts.
+            None if the parent created the job.
     """
     worker = COUNTING.worker
     part = worker if parent_part is None else f"{parent_part}/{worker}"
     try:
         return check_name("part", part)
-    except ValueError:  # too long, or characters that no name may have
+    except ValueError:
+        # The text is too long, or contains control characters: use its hash.
         seed = part.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(seed, digest_size=8).hexdigest()
 
@@ -101,10 +106,14 @@ def attached_part() -> str:
 
 
 def _multiprocessing_process() -> tuple[object, str]:
-    """Return the object of multiprocessing for this process, and its name."""
+    """Return the `multiprocessing.Process` of this process, and its name.
+
+    Return None and `MainProcess` if the script has not loaded multiprocessing.
+    """
     module = sys.modules.get("multiprocessing.process")
     current_process = getattr(module, "current_process", None)
-    if current_process is None:  # not loaded, or being loaded by another thread
+    if current_process is None:
+        # Nobody has loaded the module, or another thread is still loading it.
         return None, _MAIN
     process = current_process()
     return process, str(process.name)
@@ -119,9 +128,9 @@ class UnitCount:
 
     Attributes:
         completed: Units that this process has done, 0 or more.
-        resumed: Completed units that were done before this process: they say nothing
-            about its speed.
-        total: Units in all; None while unknown.
+        resumed: Units in `completed` that were done before this process began; excluded
+            from the rate.
+        total: Total number of units; None while unknown.
     """
 
     def __init__(self, events: "EventSender", tag: str) -> None:
@@ -131,7 +140,7 @@ class UnitCount:
         events.counts[tag] = self
 
     def begin(self) -> None:
-        """Begin at 0."""
+        """Reset the count to 0 units, without a total."""
         self.completed: float = 0
         self.resumed: float = 0
         self.total: float | None = None
@@ -145,7 +154,7 @@ class UnitCount:
         self._has_ended = True
 
     def renew(self) -> None:
-        """Begin at 0 if the count has ended."""
+        """Reset the count to 0 if it has ended."""
         if self._has_ended:
             self.begin()
 
@@ -156,7 +165,8 @@ class UnitCount:
             units: Number of units; negative numbers and NaN are ignored.
             is_resumed: Whether the units were done before this process began.
         """
-        if not units >= 0:  # written so that NaN, which compares False, returns too
+        # `units < 0` would accept NaN: every comparison with NaN is False.
+        if not units >= 0:
             return
         with COUNTING.lock:
             self._begin_if_ended()
@@ -166,7 +176,7 @@ class UnitCount:
         self._offer()
 
     def add_failed(self) -> int:
-        """Count a failed item; return the number of failed items."""
+        """Count a failed item; return the number of failed items so far."""
         with COUNTING.lock:
             self._begin_if_ended()
             self._failed_count += 1
@@ -183,11 +193,11 @@ class UnitCount:
     def expect(self, units: float) -> None:
         """Add the units of a loop to the total, unless the author has set the total.
 
-        Does nothing where several parts count: a loop is then a share of the step, and
-        only the author knows the total.
+        Does nothing in a forked child or for an attached handle: the loop then covers
+        only a part of the step, and only the author of the script knows the total.
 
         Raises:
-            TypeError: If `units` is no number.
+            TypeError: If `units` is not a number.
             ValueError: If `units` is out of range.
         """
         units = check_number("total", units, MAX_UNITS) or 0
@@ -200,7 +210,7 @@ class UnitCount:
         self._offer()
 
     def set_total(self, units: float | None) -> None:
-        """Set the total that the author gives; raises like `expect()`."""
+        """Set the total from the author of the script; raises like `expect()`."""
         total = check_number("total", units, MAX_UNITS)
         with COUNTING.lock:
             self._begin_if_ended()
@@ -209,7 +219,7 @@ class UnitCount:
         self._offer()
 
     def set_fraction(self, share: float) -> None:
-        """Set the share that is done, instead of units; raises like `expect()`."""
+        """Set the share of the step that is done; raises like `expect()`."""
         fraction = check_number("fraction", share, 1.0)
         with COUNTING.lock:
             self._begin_if_ended()
@@ -217,7 +227,7 @@ class UnitCount:
         self._offer()
 
     def _begin_if_ended(self) -> None:
-        """Begin at 0 if the count has ended, or is that of the parent process."""
+        """Reset the count to 0 if it has ended, or is the parent's count."""
         if self._forks != COUNTING.forks:
             self._begin_in_child()
         self.renew()
@@ -231,16 +241,19 @@ class UnitCount:
     def _offer(self) -> None:
         if not self._is_offered:
             self._is_offered = True
-            # A new object each time: conflation tells a newer offer by its identity.
+            # Make a new object for each offer: conflation recognises a newer offer by
+            # the identity of the object.
             newest = functools.partial(self._newest)
             try:
                 self._events.offer_progress(self._tag, newest)
-            except BaseException:  # Ctrl-C: later counts have to be offered again
+            except BaseException:
+                # Ctrl-C may have stopped the offer: the next count repeats it.
                 self._is_offered = False
                 raise
 
     def _newest(self) -> "Details":
-        # First: units that are counted during this call are offered again.
+        # Reset the flag before the count is read: units that another thread adds during
+        # this call must be offered again.
         self._is_offered = False
         details: dict[str, object] = {}
         if self._fraction is not None:

@@ -1,8 +1,9 @@
 """Current job and current step of the running code.
 
-Context variables hold them: each thread and each task of an event loop has its own, and
-a task begins with those of the code that made the task. A new thread begins with none;
-`TrackerJob.bind()` gives it those of the caller.
+A context variable contains the current blocks, so each thread and each task of an event
+loop has its own list. A new task begins with the blocks of the code that made the task.
+A new thread begins without blocks; `TrackerJob.bind()` passes the caller's blocks to
+the thread.
 """
 
 import os
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 
 
 class CurrentBlock(NamedTuple):
-    """A block around the running code.
+    """A block (`with` statement) around the running code.
 
     Attributes:
-        job: Handle of its job.
-        step: Handle of its step; None for the block of the job itself.
-        work: Internal half of the job or step: the end of the block finds it by this.
-        process_id: Process that entered the block.
+        job: Handle of the job.
+        step: Handle of the step; None for the block of a job.
+        work: Internal half of the handle of the job or step; `leave()` finds the block
+            by this object.
+        process_id: Id of the process that entered the block.
     """
 
     job: "TrackerJob"
@@ -56,7 +58,8 @@ def current_job() -> "TrackerJob":
 def current_step() -> "TrackerStep":
     """Return the step of the innermost block around the calling code; never waits.
 
-    Outside of a block, the result is a handle that does nothing.
+    If no block surrounds the code, or the innermost block is the block of a job, the
+    result is a handle that does nothing.
 
     Example:
         @step("load")
@@ -74,11 +77,12 @@ def enter(block: CurrentBlock) -> None:
 
 
 def leave(work: "JobWork | StepWork") -> bool:
-    """Restore the blocks from before the innermost block of a job or step.
+    """Remove the innermost block of `work` and all blocks inside it.
 
     Returns:
         Whether this process reports the end of the block. A forked child that leaves a
-        block of its parent does not, unless the parent has ended, as that of a daemon.
+        block of its parent reports the end only if the parent has ended, like the
+        parent of a daemon.
     """
     blocks = _BLOCKS.get()
     for index in range(len(blocks) - 1, -1, -1):
@@ -89,10 +93,10 @@ def leave(work: "JobWork | StepWork") -> bool:
 
 
 def leave_innermost(work: "JobWork | StepWork") -> None:
-    """Restore the blocks from before, if the innermost block is that of a job or step.
+    """Remove the innermost block if it belongs to `work`.
 
-    Python closes an abandoned generator of a loop later, and perhaps while other code
-    runs: that code stays in its own block.
+    After `break`, Python closes the generator of a loop at an unknown time, perhaps
+    inside another block. The code of that block then stays in its block.
     """
     blocks = _BLOCKS.get()
     if blocks and blocks[-1].work is work:
@@ -110,14 +114,15 @@ def set_current_blocks(blocks: tuple[CurrentBlock, ...]) -> None:
 
 
 def _is_other_and_alive(process_id: int) -> bool:
-    """Return whether a process id is that of another process that is alive."""
+    """Return whether another process with this id is alive."""
     if process_id == os.getpid():
         return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # the child has dropped the rights of its parent
+    except PermissionError:
+        # The process exists, and this child has dropped the right to signal it.
         return True
     return True
 

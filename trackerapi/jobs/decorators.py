@@ -1,7 +1,8 @@
 """Decorators that run each call of a function in the block of a job or step.
 
-They take functions, coroutine functions, generators and async generators: the block
-ends with the work. Between two items of a generator, the caller is outside of it.
+The decorators accept functions, coroutine functions, generators and async generators.
+The block ends when the call or the generator ends. Between two items of a generator,
+the code of the caller runs outside of the block.
 """
 
 import functools
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 OpenBlock = Callable[[tuple[Any, ...], dict[str, Any]], Block]
-"""Returns the block of a call, from its positional and keyword arguments."""
+"""Function that returns the block for a call, from the arguments of the call."""
 
 
 class step:  # noqa: N801 - reads as a decorator and as a block
     """Run a function, or a block, as a step of the current job.
 
-    Without a current job, `step` reports nothing. `async with` and decorated coroutine
-    functions leave their reports to a thread: the event loop never waits for a disk.
+    Without a current job, `step` reports nothing. A thread writes the reports of `async
+    with` and of decorated coroutine functions: the event loop never waits for a disk.
 
     Args:
         name: Tag or unambiguous display name of the step.
-        total: Units in all, 0 to 2**53 - 1; None while unknown.
+        total: Total number of units, 0 to 2**53 - 1; None while unknown.
         on_failure: Text for the customer if the step fails; None for a neutral
             sentence.
 
     Raises:
-        TypeError: If `name` is no text.
-        ValueError: If `name` can be no name.
+        TypeError: If `name` is not text.
+        ValueError: If `name` is blank, too long or contains control characters.
 
     Example:
         @step("load")
@@ -59,7 +60,7 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         self._entered: list[TrackerStep] = []
 
     def __call__(self, function: Function) -> Function:
-        """Return a function that calls `function` as the step."""
+        """Return a function that runs each call of `function` as the step."""
         return run_in_block(function, lambda _args, _given: step_block(self._handle()))
 
     def __enter__(self) -> TrackerStep:
@@ -93,9 +94,10 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         await end(step_block(self._pop()), error)
 
     def _pop(self) -> TrackerStep:
-        """Return and forget the step that the running code entered last.
+        """Remove and return the step that the running code entered last.
 
-        Threads and tasks may share this object, each with a job of its own.
+        The last entry of `_entered` may belong to other code: threads and tasks with
+        different jobs may share this object.
         """
         for block in reversed(current_blocks()):
             if block.step is not None and block.step in self._entered:
@@ -112,13 +114,13 @@ class step:  # noqa: N801 - reads as a decorator and as a block
 def run_in_block(
     function: Function, open_block: OpenBlock, *, is_slow: bool = False
 ) -> Function:
-    """Return a function that calls `function` in a block.
+    """Return a function that runs each call of `function` in a block.
 
     Args:
         function: A function, coroutine function, generator or async generator.
-        open_block: Returns the block of a call.
-        is_slow: Whether `open_block` may wait for a network; an event loop then leaves
-            it to a thread.
+        open_block: Function that returns the block for a call.
+        is_slow: Whether `open_block` may wait for a network. In an event loop, a thread
+            then calls `open_block`.
     """
     make: Callable[..., Any] = _call
     if inspect.isasyncgenfunction(function):
@@ -169,7 +171,8 @@ def _generator(
                         sent = yield item
                         advance = functools.partial(generator.send, sent)
                     except GeneratorExit:
-                        # The caller has closed the generator: the block succeeds.
+                        # The caller has closed the generator: the block ends as
+                        # succeeded.
                         outside = current_blocks()
                         set_current_blocks(inside)
                         generator.close()
@@ -179,8 +182,8 @@ def _generator(
                     outside = current_blocks()
                     set_current_blocks(inside)
         finally:
-            # The blocks at the last `yield`: the caller may be in another step than at
-            # the begin.
+            # Restore the caller's blocks of the last `yield`: the caller may have
+            # entered another step since the first item.
             set_current_blocks(outside)
 
     return run
@@ -206,7 +209,8 @@ def _async_generator(
                         sent = yield item
                         advance = functools.partial(generator.asend, sent)
                     except GeneratorExit:
-                        # The caller has closed the generator: the block succeeds.
+                        # The caller has closed the generator: the block ends as
+                        # succeeded.
                         outside = current_blocks()
                         set_current_blocks(inside)
                         await generator.aclose()
@@ -216,7 +220,8 @@ def _async_generator(
                     outside = current_blocks()
                     set_current_blocks(inside)
         finally:
-            set_current_blocks(outside)  # as above
+            # The caller may have entered another step since the first item.
+            set_current_blocks(outside)
 
     return run
 
@@ -234,5 +239,6 @@ async def _open_off_loop(
     try:
         return AsyncBlock(await pending.result())
     except asyncio.CancelledError as error:
-        pending.abandon(error)  # the thread makes the block, but no task runs it
+        # The thread may still make the block, but its task is cancelled: end the block.
+        pending.abandon(error)
         raise

@@ -1,7 +1,8 @@
 """Endings of blocks, and the two texts of a failure.
 
-The customer reads a neutral sentence, or the author's own. Only the provider reads the
-diagnosis. The two texts are separate fields of the event.
+The event of a failure has two texts. The customer reads a neutral sentence, or a text
+from the author of the script. Only the provider reads the diagnosis, such as a
+traceback.
 """
 
 import sys
@@ -12,16 +13,16 @@ from trackerapi.arguments import LONGEST_DETAIL, check_text
 Ending = Literal["succeeded", "interrupted", "cancelled", "failed"]
 
 CUT_OFF: Final[frozenset[Ending]] = frozenset({"interrupted", "cancelled"})
-"""Endings of work that was neither finished nor failed."""
+"""Endings of work that was stopped before its end."""
 
 STEP_FAILED: Final = "This step could not be completed."
-"""Text for the customer about a failed step, without a text of the author's."""
+"""Text for the customer about a failed step, unless the script gives its own text."""
 
 STEP_CUT_OFF: Final = "The step was cancelled, and the job went on."
-"""Text for the provider about a step that was cancelled without its job."""
+"""Text for the provider about a cancelled step of a job that was not cancelled."""
 
 JOB_FAILED: Final = "The job could not be completed."
-"""Text for the customer about a failed job, without a text of the author's."""
+"""Text for the customer about a failed job, unless the script gives its own text."""
 
 _BADNESS: Final[dict[Ending, int]] = {
     "succeeded": 0,
@@ -45,11 +46,12 @@ def ending_of(
     """Return the ending of a block.
 
     Args:
-        error: Exception that left the block; None for none.
+        error: Exception that left the block; None without an exception.
         is_stopped: Whether SIGTERM is ending the process.
-        has_heard_sigterm: Whether SIGTERM came, also if a handler of the author's let
-            the block go on. Such a handler then cancels the task of an event loop, or
-            exits with the status 143.
+        has_heard_sigterm: Whether the process has received SIGTERM, also if the
+            script's own handler let the block continue. Such a handler may later cancel
+            the task of an event loop or exit with status 143; both count as
+            interrupted.
     """
     if error is None:
         return "succeeded"
@@ -61,8 +63,8 @@ def ending_of(
         if has_heard_sigterm and error.code == _SIGTERM_STATUS:
             return "interrupted"
         return "failed" if error.code else "succeeded"
-    # asyncio is absent without an event loop, and incomplete while another thread
-    # imports it: then `error` is no error of asyncio.
+    # Without an event loop, asyncio may not be loaded; while another thread imports the
+    # module, it is incomplete. In both cases, `error` is not from asyncio.
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
     if not isinstance(error, cancelled):
         return "failed"
@@ -74,8 +76,8 @@ def worse_of(
 ) -> BaseException | None:
     """Return the exception that decides the ending of a step with two blocks.
 
-    A failure wins over a cancellation, and a cancellation over success. Of two equal
-    endings, the first wins.
+    A failure decides over a cancellation or interruption, and any of them over a
+    success. Of two equal endings, the first decides.
     """
     return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
 
@@ -83,8 +85,8 @@ def worse_of(
 def identity_of(error: BaseException | None) -> tuple[object, ...]:
     """Return a value that identifies an exception without keeping it alive.
 
-    The value has the `id()` of the exception and the instruction that raised it: a
-    later exception may get the same `id()`.
+    The value contains the `id()` of the exception and the instruction that raised it.
+    The `id()` alone is ambiguous: Python may reuse it for a later exception.
     """
     at = error.__traceback__ if error is not None else None
     while at is not None and at.tb_next is not None:
@@ -111,7 +113,8 @@ def diagnosis(error: BaseException | str | None) -> str | None:
 def shortened(text: str) -> str:
     """Return a diagnosis of at most 16,000 characters; a longer one loses its middle.
 
-    The begin of a traceback names the line of the script, and the end the exception.
+    The begin and the end stay: the begin of a traceback names the line of the script,
+    and the end names the exception.
     """
     if len(text) <= LONGEST_DETAIL:
         return text
@@ -120,7 +123,7 @@ def shortened(text: str) -> str:
 
 
 def brief(error: BaseException | str | None) -> str:
-    """Return one line about a failure."""
+    """Return one line about a failure: type and message, or the given text."""
     if not isinstance(error, BaseException):
         return error or "no reason given"
     try:
@@ -132,10 +135,13 @@ def brief(error: BaseException | str | None) -> str:
 
 
 def listed(text: str | None, values: dict[str, object]) -> str | None:
-    """Return a text with named values below it, one a line; None without either.
+    """Return a text with named values below it, one per line.
+
+    Returns:
+        The lines as one text; None without text and values.
 
     Raises:
-        TypeError: If `text` is no text.
+        TypeError: If `text` is not text.
     """
     text = check_text("text", text, LONGEST_DETAIL)
     lines = [text] if text else []
@@ -148,7 +154,7 @@ def listed(text: str | None, values: dict[str, object]) -> str | None:
 
 
 class Shown:
-    """A value with its `repr()` as text, cut after 1,000 characters."""
+    """Wrapper that shows the `repr()` of a value, cut after 1,000 characters."""
 
     def __init__(self, thing: object) -> None:
         self._thing = thing

@@ -1,4 +1,7 @@
-"""Public handle of one job."""
+"""Public handle of one job.
+
+Long: each public call documents its parameters.
+"""
 
 import functools
 from collections.abc import (
@@ -40,17 +43,17 @@ Result = TypeVar("Result")
 class TrackerJob:
     """Report one job.
 
-    Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a block
-    it begins the job and ends it: succeeded, cancelled by Ctrl-C, interrupted by
-    SIGTERM, or failed by an exception, which propagates unchanged. The block of an
-    attached handle reports the end only if the job fails: the process that created
-    the job reports all other ends.
+    Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a block,
+    the handle reports the begin and the end of the job. The job ends as succeeded,
+    cancelled by Ctrl-C, interrupted by SIGTERM, or failed by an exception, which
+    propagates unchanged. The block of an attached handle reports the end only if the
+    job fails: the process that created the job reports all other ends.
 
-    Each report returns once its event is in the outbox, and waits for no network.
+    Each report returns once its event is in the outbox, and never waits for a network.
     `fetch()`, `events()`, `token()` and the calls about share links are requests: each
     waits for an answer like the read calls of `TrackerApi`.
 
-    Safe to share between threads; a forked child may go on with the handle. A handle
+    Safe to share between threads; a forked child may use the handle too. A handle
     cannot be pickled.
 
     Example:
@@ -112,13 +115,14 @@ class TrackerJob:
     def step(
         self, name: str, *, total: float | None = None, on_failure: str | None = None
     ) -> TrackerStep:
-        """Return the handle of a step, best used as a block; waits for nothing.
+        """Return the handle of a step, best used as a block; returns immediately.
 
-        The same step has the same handle, so that the counts of threads add up.
+        All calls for one step return the same handle, so that the counts of several
+        threads add up.
 
         Args:
             name: Tag or unambiguous display name of the step.
-            total: Units in all, 0 to 2**53 - 1; None while unknown.
+            total: Total number of units, 0 to 2**53 - 1; None while unknown.
             on_failure: Text for the customer if the step fails; None for a neutral
                 sentence. Cut after 2,000 characters.
 
@@ -158,14 +162,16 @@ class TrackerJob:
         """Iterate over items as one step: starts the step, counts items, ends the step.
 
         Args:
-            items: Items, also an async iterable.
+            items: Iterable or async iterable of the items.
             step: Tag or unambiguous display name of the step.
-            total: Units in all, 0 to 2**53 - 1. None takes `len(items)`, or the sum of
-                the weights; without a length, the total stays unknown.
-            weight: Returns the units of an item, such as its bytes; None counts 1 each.
-            key: Returns the key of an item to look up in `resume`; None takes the item.
-            resume: Keys of items that were done before: the items count as done, and
-                are left out.
+            total: Total number of units, 0 to 2**53 - 1. None uses `len(items)`, or the
+                sum of the weights of a collection. The total of an iterator is unknown.
+            weight: Function that returns the units of an item, such as its size in
+                bytes; None counts each item as 1.
+            key: Function that returns the key of an item in `resume`; None uses the
+                item itself.
+            resume: Keys of items that an earlier run has done. The loop counts these
+                items as done and does not yield them.
 
         Raises:
             TypeError: If `items` cannot be iterated over, or another argument is of
@@ -201,25 +207,28 @@ class TrackerJob:
 
         Args:
             kind: start, progress, step (done), skip, error, complete, cancel,
-                interrupt, info or heartbeat; another word is shown like info.
+                interrupt, info or heartbeat; any other word is shown like info.
             name: Tag or unambiguous display name of the step; None for the job.
-            metadata: Values for the timeline. Values that JSON cannot hold, and those
-                beyond 50 keys, 8 KiB or five levels, are converted or cut, and marked.
-            tag: The same as `name`; give one of them.
+            metadata: Values for the timeline. Values that JSON cannot represent are
+                converted. Values beyond 50 keys, 8 KiB or five levels are cut. The
+                event names the changed keys.
+            tag: Alias of `name`; pass only one of the two.
             message: Text for the customer; cut after 2,000 characters.
             detail: Text for the provider alone, such as a traceback; cut after 16,000
                 characters.
-            completed: Units of the step done, 0 to 2**53 - 1; with `kind="progress"`.
-            total: Units of the step in all, 0 to 2**53 - 1.
-            fraction: Share of the step done, 0.0 to 1.0, instead of units.
-            retrying: With `kind="error"` of a step: another attempt follows.
-            occurred_at: Time of the event; aware. None takes the current time, or the
-                time of the job's previous event if that is later.
-            part: Name of the worker or host that counts, where several count one step;
-                1 to 100 characters.
+            completed: Number of finished units of the step, 0 to 2**53 - 1; with
+                `kind="progress"`.
+            total: Total number of units of the step, 0 to 2**53 - 1.
+            fraction: Finished share of the step, 0.0 to 1.0, instead of units.
+            retrying: Whether another attempt at the step follows; with `kind="error"`.
+            occurred_at: Time of the event; aware. None uses the current time. If the
+                job's latest event has a later time, None uses the time of the latest
+                event.
+            part: Name of the worker or host that counts, if several workers or hosts
+                count one step; 1 to 100 characters.
 
         Returns:
-            The id of the event, by which the backend detects duplicates; empty where
+            The id of the event, by which the backend detects duplicates; empty if
             tracking is off.
 
         Raises:
@@ -267,10 +276,10 @@ class TrackerJob:
         self.step(step).skip(reason)
 
     def complete(self, remarks: str | None = None) -> None:
-        """Report that the job has succeeded; other steps read `not_run`.
+        """Report that the job has succeeded; steps that never began read `not_run`.
 
         Args:
-            remarks: Text for the customer, such as the number of files left out.
+            remarks: Text for the customer, such as the number of omitted files.
         """
         self._work.complete(remarks)
 
@@ -281,7 +290,8 @@ class TrackerJob:
 
         Args:
             customer: Text for the customer; None for a neutral sentence.
-            error: For the provider alone: an exception, with its traceback, or a text.
+            error: Exception, reported with its traceback, or text. Only the provider
+                reads it.
         """
         self._work.fail(customer, error)
 
@@ -294,11 +304,10 @@ class TrackerJob:
         self._work.cancel(reason)
 
     def interrupt(self, reason: str | None = None) -> None:
-        """Report that the job was stopped from outside and is expected to go on.
+        """Report that the job was stopped from outside and is expected to continue.
 
-        Running steps have to begin again; steps that are done stay done. The next
-        report of work, or the next `create_job()` with the same id, shows the job
-        running.
+        Running steps must begin again; finished steps stay done. The next report of
+        work, or the next `create_job()` with the same id, sets the job to running.
 
         Args:
             reason: Text for the customer.
@@ -317,20 +326,20 @@ class TrackerJob:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: The line; None for values alone. Cut after 16,000 characters.
+            text: The line; None for only the values. Cut after 16,000 characters.
             **values: Values to show below the line, such as `host=` or `model=`.
         """
         self._events.send("info", details={"detail": listed(text, values)})
 
     def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
-        """Return a function that runs in this job and step, in any thread.
+        """Return a function that calls `function` in this job and the current step.
 
-        A new thread belongs to no job. `pool.map(job.bind(load), items)` gives the
-        threads of the pool the job, and the current step of the code that calls
-        `bind()`.
+        A new thread has no current job. In `pool.map(job.bind(load), items)`, each
+        thread of the pool calls `load()` in this job, and in the current step of the
+        code that called `bind()`.
 
         Args:
-            function: Function to call in the thread.
+            function: Function to call in other threads.
 
         Example:
             with job.step("load"), ThreadPoolExecutor() as pool:
@@ -360,10 +369,10 @@ class TrackerJob:
         return self._events.is_ready(tag)
 
     def recall(self) -> None:
-        """Read the undelivered reports of earlier processes on this job.
+        """Read the undelivered reports of earlier processes about this job.
 
-        `is_ready()`, and `status` and `is_ready` of a step, do so by themselves, once.
-        Reads the outbox, which may take seconds if it is large.
+        The first use of `is_ready()`, or of a step's `status` or `is_ready`, calls
+        `recall()` itself. Reading a large outbox may take seconds.
         """
         self._events.recall()
 
@@ -371,8 +380,7 @@ class TrackerJob:
         """Ask the backend for the job and its progress.
 
         Raises:
-            BackendError: If the backend does not answer usably, or does not know the
-                job.
+            BackendError: If the backend gives no usable answer, or has no such job.
         """
         calls = self._calls()
         if self._job_id is not None:
@@ -385,22 +393,22 @@ class TrackerJob:
         """Iterate over the job's events in order of arrival; one request a page.
 
         Raises:
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
         """
         return map(self._own_event, self._calls().list_events(self._id()))
 
     def share_link(self, *, expires_at: datetime | None = None) -> str:
-        """Make a link to the customer's page of this job; return its address.
+        """Make a link to the customer's page of this job; return the address.
 
-        Each call makes a new link. The address cannot be read again later.
+        Each call makes a new link. No later call returns the address.
 
         Args:
-            expires_at: When the link ends; aware. None for the backend's default of
-                30 days.
+            expires_at: Time when the link expires; aware. None for the backend's
+                default of 30 days.
 
         Raises:
             ValueError: If `expires_at` has no offset.
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
         """
         if expires_at is not None:
             as_rfc3339(expires_at)
@@ -410,33 +418,34 @@ class TrackerJob:
         """Iterate over the links to this job, newest first, without addresses.
 
         Raises:
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
         """
         return self._calls().list_share_links(self._id())
 
     def revoke_share_link(self, share_link_id: int) -> "ShareLink":
-        """End a link at once.
+        """Revoke a link: its address stops working immediately.
 
         Args:
-            share_link_id: Its `ShareLink.id`.
+            share_link_id: `ShareLink.id` of the link.
 
         Raises:
-            BackendError: If the backend does not answer usably or knows no such link.
+            BackendError: If the backend gives no usable answer, or has no such link.
         """
         return self._calls().revoke_share_link(share_link_id)
 
     def token(self, *, expires_at: datetime | None = None) -> str:
-        """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
+        """Make a credential for only this job, for `attach()` in another process.
 
-        The token can report to this job and read it, and can do nothing else. Treat it
-        as a secret; `tracker.admin.expire_api_key()` ends it.
+        The token permits reports to this job and read calls about it, and nothing else.
+        Treat the token as a secret; `tracker.admin.expire_api_key()` revokes it.
 
         Args:
-            expires_at: When the token ends; aware. None for the backend's default.
+            expires_at: Time when the token expires; aware. None for the backend's
+                default.
 
         Raises:
             ValueError: If `expires_at` has no offset.
-            BackendError: If the backend does not answer usably.
+            BackendError: If the backend gives no usable answer.
         """
         from trackerapi.settings.job_token import JobToken
 
@@ -458,11 +467,11 @@ class TrackerJob:
 class JobSteps(Mapping[str, TrackerStep]):
     """Steps of a job's configuration, by tag or unambiguous display name.
 
-    Without a configuration, the steps that this process has handles of.
+    Without a configuration: the steps with a handle in this process.
 
     Args:
         job: Handle of the job.
-        handles: Handles of its steps so far, by tag.
+        handles: Existing handles of the job's steps, by tag.
     """
 
     def __init__(self, job: TrackerJob, handles: Mapping[str, TrackerStep]) -> None:
@@ -491,5 +500,5 @@ class JobSteps(Mapping[str, TrackerStep]):
 
 
 def job_block(job: TrackerJob) -> JobBlock:
-    """Return the block of a job, for the modules of the library that run it."""
+    """Return the block of a job, for other modules of this library."""
     return JobBlock(job, job._work)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

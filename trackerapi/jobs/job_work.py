@@ -1,7 +1,7 @@
 """Internal half of a job handle: begin and end of its block, its steps, and SIGTERM.
 
-`TrackerJob` is the public half. Blocks, loops, integrations and commands get a
-`JobWork`, so that the handle has only the members that scripts use.
+`TrackerJob` is the public half. Blocks, loops, integrations and commands use `JobWork`,
+so that `TrackerJob` has only the members for scripts.
 """
 
 import os
@@ -33,8 +33,8 @@ class JobWork:
     """Reports the begin and the end of a job; safe to share between threads.
 
     Args:
-        known: Facts about the job.
-        reporter: Takes the events.
+        known: Facts about the job at the time when the handle is made.
+        reporter: Writes the events to the outbox.
 
     Attributes:
         events: Sends the events of the job.
@@ -96,7 +96,10 @@ class JobWork:
         self._has_restarted = False
 
     def restart(self) -> None:
-        """Report, before the block, that a job which had begun earlier runs again."""
+        """Report that a job which began in an earlier process runs again.
+
+        The begin of the next block then sends no further `start` event.
+        """
         self.events.send("start")
         self._has_restarted = True
 
@@ -104,19 +107,20 @@ class JobWork:
         """Report that the block of the job has ended.
 
         Args:
-            error: Exception that left the block; None for none.
+            error: Exception that left the block; None without an exception.
         """
         for step in list(self.steps.values()):
             leave(step)
-            # Loops that were left early: how they ended is known only now.
+            # End the loops that were left early: only the exception of the job's block
+            # shows whether such a loop failed.
             self.report_quietly(error, partial(step.end_with_job, error))
         self.report_quietly(error, partial(self._end, error))
 
     def ending_of(self, error: BaseException | None) -> Ending:
-        """Return how a block of the job, or of one of its steps, has ended.
+        """Return the ending of a block of the job or of one of its steps.
 
         Args:
-            error: Exception that left the block; None for none.
+            error: Exception that left the block; None without an exception.
         """
         return ending_of(
             error,
@@ -125,23 +129,28 @@ class JobWork:
         )
 
     def remember_failure(self, error: BaseException | None, tag: str) -> None:
-        """Remember the exception that a step has reported: it may end the job too."""
+        """Remember the exception that failed a step.
+
+        If the same exception then ends the job, the report of the job omits the
+        traceback.
+        """
         self._failure = (identity_of(error), tag)
 
     def report_quietly(
         self, error: BaseException | None, report: Callable[[], object]
     ) -> None:
-        """Report the end of a block so that the exception of the block goes on.
+        """Report the end of a block without replacing the exception of the block.
 
         Args:
-            error: Exception that left the block; None for none.
-            report: Reports the end; its own exception is raised only if `error` is
-                None, and logged otherwise.
+            error: Exception that left the block; None without an exception.
+            report: Function that reports the end. If `error` is None, an exception of
+                this function is raised, and otherwise logged.
         """
         try:
             report()
         except Exception as problem:
-            # With `strict`, also a ValueError about metadata.
+            # With `strict`, `report()` may raise OutboxError, or ValueError about
+            # metadata.
             if error is None:
                 raise
             self.events.reporter.problems.report(INTERNAL, unreported(problem))
@@ -153,12 +162,14 @@ class JobWork:
     def report_stop(self) -> None:
         """Report that SIGTERM ends the process, if this process created the job.
 
-        Reports nothing if the job has ended, or if the stop is its last report.
+        Reports nothing for a job that has succeeded, or whose stop was reported before.
+        An interrupt is not reported for a failed job either.
         """
         kind = self.events.known.on_sigterm
         if kind is None or os.getpid() != self._created_in:
-            return  # the process that created the job reports its end
-        # Pending progress is older, and would show the job running again.
+            return  # The process that created the job reports its end.
+        # Write pending progress before the stop: a later progress event would show the
+        # job running again.
         self.events.reporter.write_pending(self.events.provider_job_id, None)
         status = self.events.progress.status
         if kind == "cancel" and status not in ("succeeded", "cancelled"):
@@ -167,10 +178,12 @@ class JobWork:
             self.interrupt()
 
     def deliver_last(self, spent_seconds: float = 0.0) -> None:
-        """Deliver undelivered records within `shutdown_timeout`: the process ends.
+        """Deliver undelivered records at the end of the process.
+
+        Blocks for at most `shutdown_timeout`.
 
         Args:
-            spent_seconds: Part of `shutdown_timeout` that is over.
+            spent_seconds: Part of `shutdown_timeout` that has passed, in seconds.
         """
         self.events.reporter.deliver_last(spent_seconds)
 
@@ -178,20 +191,24 @@ class JobWork:
         ending, status = self.ending_of(error), self.events.progress.status
         reported = self._ended_as if self._ended_as == status else None
         if reported is not None and (ending != "failed" or reported == "failed"):
-            return  # the author has reported the end
+            return  # The script has reported the end.
         if ending == "failed":
             self._fail_by(error)
         elif ending == "interrupted":
             self.report_stop()
         elif self.events.part is not None:
-            return  # the process that created the job reports its end
+            return  # The process that created the job reports its end.
         elif ending == "cancelled":
             self.cancel()
         elif status != "succeeded":
             self.complete()
 
     def _fail_by(self, error: BaseException | None) -> None:
-        """Report that an exception failed the job; with its traceback only once."""
+        """Report that an exception failed the job.
+
+        If a step has reported the same exception, the report names the step and omits
+        the traceback.
+        """
         failure, self._failure = self._failure, None
         if failure is not None and failure[0] == identity_of(error):
             self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")

@@ -23,22 +23,25 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 INTERVAL_SECONDS: Final = 0.25
-"""Time between two counts of a loop; the step writes once a second."""
+"""Minimum time between two counts of a loop, in seconds."""
 
 
 class Loop(Generic[Item]):
-    """Items of a step; each is counted when the next item is requested.
+    """Iterable of the items of a step; counts an item when the next item is requested.
 
-    An item is not counted if its body raises or is left by `break`.
+    An item is not counted if the loop body raises an exception or leaves the loop by
+    `break`.
 
     Args:
         loop: Loop of the step.
         items: Items to iterate over.
-        total: Units in all; None takes the length of `items`, or the sum of the
+        total: Total number of units; None uses the length of `items`, or the sum of the
             weights of a collection.
-        weight: Returns the units of an item; None counts 1 each.
-        key: Returns the key of an item in `resume`; None takes the item itself.
-        resume: Keys of items that were done before: counted, and left out.
+        weight: Function that returns the units of an item; None counts each item as 1.
+        key: Function that returns the key of an item in `resume`; None uses the item
+            itself.
+        resume: Keys of items that an earlier run has done. The loop counts these items
+            as done and does not yield them.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -55,8 +58,8 @@ class Loop(Generic[Item]):
         resume: Container[object],
     ) -> None:
         given: object = items
-        # `for` also takes objects that have only `__getitem__`, such as data sets of
-        # PyTorch.
+        # `for` also iterates over objects that have only `__getitem__`, such as data
+        # sets of PyTorch.
         is_sequence = hasattr(type(given), "__getitem__")
         if not is_sequence and not isinstance(given, Iterable | AsyncIterable):
             kind = type(given).__name__
@@ -65,7 +68,8 @@ class Loop(Generic[Item]):
         check_callable("key", key)
         keys: object = resume
         if not isinstance(keys, Container):
-            # An iterator is refused too: `in` would use up the items before a match.
+            # Iterators are refused too: each use of `in` would consume the items before
+            # a match.
             kind = type(keys).__name__
             raise TypeError(f"resume must be a set or the like, got {kind}")
         self._loop, self._items = loop, items
@@ -104,7 +108,10 @@ class Loop(Generic[Item]):
         return self._counted()
 
     def _counted(self) -> Generator[Item]:
-        """Count one unit an item, in few steps: a job may have millions of items."""
+        """Yield the items and count 1 for each.
+
+        Few instructions for each item: a job may have millions of items.
+        """
         count, done, due, clock = self._begin(), 0, 0.0, steady_seconds
         try:
             for item in cast("Iterable[Item]", self._items):
@@ -116,11 +123,12 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-            # After `break` or an exception, too: the code behind the loop is not part
-            # of the step.
+            # Leave the step after `break` or an exception, too: the code behind the
+            # loop is not part of the step.
             self._loop.leave()
-        # After the last item only: `break` and an exception look alike here, and the
-        # end of the job tells them apart.
+        # Report the end only after the last item: a generator cannot distinguish
+        # `break` from an exception of the loop body. The end of the job distinguishes
+        # the two.
         self._loop.end()
 
     def _weighed(self) -> Generator[Item]:
@@ -141,7 +149,8 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-            self._loop.leave()  # as above
+            # The code behind the loop is not part of the step, as in `_counted()`.
+            self._loop.leave()
         self._loop.end()
 
     def _begin(self) -> "UnitCount":
@@ -176,7 +185,8 @@ class Loop(Generic[Item]):
     def _known_total(self) -> float | None:
         if self._weight is None:
             return _length(self._items)
-        if isinstance(self._items, Collection):  # an iterator would be used up
+        # The sum would consume the items of an iterator.
+        if isinstance(self._items, Collection):
             return sum(_units(self._weight, item) for item in self._items)
         return None
 
@@ -194,7 +204,7 @@ def _units(weight: Callable[[Any], float], item: object) -> float:
     """Return the units of an item; 0 for negative numbers and NaN.
 
     Raises:
-        TypeError: If `weight` returns no number.
+        TypeError: If `weight` returns something other than a number.
     """
     units = as_number("weight", weight(item))
     return float(units) if units > 0 else 0.0

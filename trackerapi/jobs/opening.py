@@ -1,7 +1,7 @@
 """Opening of job handles: creation, attachment by token, look-up by id.
 
-A failed request never stops the script: the creation of the job is then delivered later
-from the outbox.
+If the backend gives no usable answer, the script continues: the outbox keeps the
+creation of the job, and the delivery thread sends it later.
 """
 
 import json
@@ -59,26 +59,28 @@ if TYPE_CHECKING:
     from trackerapi.wire.calls import Calls
 
 MAX_AHEAD: Final = timedelta(days=366)
-"""Largest lead of an event's time over its arrival; a larger one is a wrong clock."""
+"""Maximum time from the arrival of an event to its own time; more means a wrong
+clock."""
 
 LOADED: Final = (event_loops,)
-"""Modules that a report may need: loaded here, because later no descriptor may be left
-to load a module with."""
+"""Modules that a report may need. They are loaded with this module: at the time of the
+report, the process may have no free file descriptor to load a module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownJob:
-    """Facts about a job with which a handle of it begins.
+    """Facts about a job at the time when its handle is made.
 
     Attributes:
         provider_job_id: The provider's id of the job.
         config: The job's configuration; None if this process has not loaded it.
-        answer: The job as the backend answered its creation; None without an answer.
+        answer: Job in the backend's answer to its creation; None without an answer.
+
         finish: How the job finishes: auto or explicit.
-        part: Name under which this handle counts; None for the handle that counts
-            alone.
-        on_sigterm: Kind to report when SIGTERM ends the process: interrupt or cancel;
-            None for a handle of a job that another process has created.
+        part: Name of the part that an attached handle counts; None for any other
+            handle.
+        on_sigterm: Kind of the event when SIGTERM ends the process: interrupt or
+            cancel. None for a handle of a job that another process has created.
     """
 
     provider_job_id: str
@@ -90,10 +92,11 @@ class KnownJob:
 
     @property
     def last_moment(self) -> datetime | None:
-        """Time of the job's latest event at the backend; None for none.
+        """Time of the job's latest event at the backend; None without events.
 
-        A time more than a year ahead of its arrival is ignored, as in the backend:
-        new events, which come after the latest one, would be as far ahead.
+        A time more than a year after the arrival of the event is replaced by the
+        arrival, as in the backend. New events get later times than the latest event, so
+        the wrong clock of one event would affect all later events.
         """
         last = self.answer.last_occurred_at if self.answer else None
         if self.answer is None or last is None:
@@ -103,13 +106,17 @@ class KnownJob:
 
     @property
     def first_moment(self) -> int:
-        """Earliest time of new events, in microseconds since 1970; 0 for any."""
+        """Earliest time of new events, in microseconds since 1970; 0 for no limit."""
         last = self.last_moment
-        # One microsecond later: a clock that is behind also makes smaller event ids.
+        # One microsecond after the latest event: events of equal time sort by id, and a
+        # clock that is behind makes smaller ids.
         return min(as_microseconds(last) + 1, LAST_MOMENT) if last else 0
 
     def progress(self) -> JobProgress:
-        """Return the progress of the job when the backend answered."""
+        """Return the progress of the job in the backend's answer.
+
+        Without an answer, all steps are pending.
+        """
         points, answer = None, self.answer
         if self.config is not None:
             points = {step.tag: step.points for step in self.config.step_configurations}
@@ -125,7 +132,7 @@ class KnownJob:
         """Return the progress of the job after events that were not delivered yet.
 
         Args:
-            events: Members of the job's events, in their order.
+            events: The job's events as JSON objects, in the order of their calls.
         """
         progress = self.progress()
         last = self.last_moment
@@ -145,13 +152,14 @@ class KnownJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """Members of the contract's `JobInput`.
+    """A job to create; the attributes are the members of the contract's `JobInput`.
 
     Attributes:
         provider_job_id: The provider's id of the job, unique for the provider.
         customer_id: Customer of the job.
         tag: Tag or display name of the configuration.
-        configuration: The document to register with the job; None sends none.
+        configuration: Configuration document that the backend registers with the job;
+            None without a configuration.
         finish: `auto` or `explicit`.
         metadata: Values for the provider.
     """
@@ -164,7 +172,7 @@ class NewJob:
     metadata: Mapping[str, Any] | None = None
 
     def as_document(self) -> dict[str, Any]:
-        """Return the members as the wire and the outbox have them, created now."""
+        """Return the members for the request and the outbox, created now."""
         members = {
             "provider_job_id": self.provider_job_id,
             "customer_id": self.customer_id,
@@ -187,12 +195,13 @@ def create(
 
     Args:
         new: The job.
-        attempt: Sends the request; None sends none and leaves the job to delivery.
-        delivery: Records the creation.
-        reporter: Has `strict`, and warns of problems.
+        attempt: Function that sends the request; None leaves the request to the
+            delivery thread.
+        delivery: Delivery that writes the creation to the outbox.
+        reporter: Reporter with the setting `strict` and the log of problems.
 
     Returns:
-        The job as the backend answered; None without an answer.
+        The job in the backend's answer; None without an answer.
 
     Raises:
         AuthenticationError: With `strict`, if the key was refused.
@@ -225,10 +234,12 @@ def create(
 def _refusal(
     error: BackendError, new: NewJob, delivery: "Delivery", reporter: "Reporter"
 ) -> BackendRejected | None:
-    """Return the error if the content of the job is its cause, and warn of it.
+    """Return the error if the backend refuses the job for its content; else None.
+
+    Logs a warning about the error in both cases.
 
     Raises:
-        BackendRejected: With `strict`, in that case.
+        BackendRejected: With `strict`, if the backend refuses the job for its content.
     """
     if not is_final_for_job(error, len(json.dumps(new.as_document()))):
         if isinstance(error, BackendUnavailable):
@@ -237,7 +248,8 @@ def _refusal(
         return None
     refusal = error
     if not isinstance(refusal, BackendRejected):
-        # The 413 of a proxy is no answer of a backend, but it is as final.
+        # A 413 may come from a proxy instead of the backend, but the same request fails
+        # again.
         refusal = BackendRejected(error.reason, error.exchange)
     if reporter.strict:
         raise refusal
@@ -250,17 +262,17 @@ def _refusal(
 def find_config(
     tag: str, given: "JobConfig | None", reporter: "Reporter"
 ) -> "JobConfig | None":
-    """Return the configuration of a new job; None if this process has loaded none.
+    """Return the configuration of a new job; None if this process has not loaded it.
 
     Args:
         tag: Tag or display name of the configuration.
-        given: Configuration that the caller gave; None looks among the loaded ones.
-        reporter: Has `strict`, and warns of a tag that looks misspelt.
+        given: Configuration from the caller; None searches the loaded configurations.
+        reporter: Reporter with the setting `strict` and the log of problems.
 
     Raises:
         ConfigError: If several configurations have the display name, or, with
             `strict`, if the tag looks misspelt.
-        TypeError: If `given` is no configuration.
+        TypeError: If `given` is not a `JobConfig`.
         ValueError: If `given` has another tag.
     """
     config = find_loaded(tag) if given is None else check_config(given)
@@ -288,23 +300,23 @@ def job_metadata(
     """Return the metadata of a job, converted and cut to fit.
 
     Raises:
-        TypeError: If `metadata` is no mapping.
+        TypeError: If `metadata` is not a mapping.
         ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
     """
     fitting = reporter.fitting(metadata, provider_job_id)
     if not fitting or config is None or config.metadata != "declared":
         return fitting
-    # Declarations belong to steps, so that no key of a job is declared.
+    # Only steps can declare metadata keys: all keys of a job are undeclared.
     message = job_metadata_undeclared(provider_job_id, config.tag)
     reporter.problems.report(METADATA, message, "job")
     return None
 
 
 def checked_finish(value: str) -> str:
-    """Return `value` if it is a way for a job to finish.
+    """Return `value` if it is `auto` or `explicit`.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If `value` is another word.
     """
     if value not in {"auto", "explicit"}:
         raise ValueError(f"finish must be 'auto' or 'explicit', got {value!r}")
@@ -312,7 +324,7 @@ def checked_finish(value: str) -> str:
 
 
 def look_up(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
-    """Return the facts about a job that exists already, without a request.
+    """Return the facts about an existing job, without a request.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -332,10 +344,10 @@ def attach(token: str | None, part: str | None) -> KnownJob:
 
     Args:
         token: A token, or the provider's id of the job; None reads `TRACKERAPI_JOB`.
-        part: Name under which the handle counts; None makes a random name.
+        part: Name of the part that the handle counts; None makes a random name.
 
     Raises:
-        SettingsError: If no job is given, or only a piece of a token.
+        SettingsError: If no job is given, or only a part of a token.
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range.
     """
@@ -347,7 +359,8 @@ def attach(token: str | None, part: str | None) -> KnownJob:
     read = JobToken.parse(text) if isinstance(text, str) else None
     if read is None:
         if isinstance(text, str) and key_id_of(text.partition(".")[0]):
-            # As an id, the key would go into the outbox and to the timeline.
+            # `text` begins with a key. As an id of a job, the key would appear in the
+            # outbox and the timeline.
             raise SettingsError("not the whole token of a job; copy it again", setting)
         check_name(setting, text, LONGEST_PROVIDER_JOB_ID)
         return KnownJob(provider_job_id=text, part=name)
@@ -382,8 +395,10 @@ def decorator(
     Args:
         run_job: `TrackerApi.run_job()`.
         tag: Tag or display name of the configuration.
-        provider_job_id: Id of the job, or a function of the arguments of the call.
-        customer_id: Customer, or a function of the arguments of the call.
+        provider_job_id: Id of the job, or a function that returns it from the arguments
+            of the call.
+        customer_id: Customer, or a function that returns it from the arguments of the
+            call.
         **options: Other arguments of `run_job`.
     """
     from trackerapi.jobs.job import job_block
@@ -405,7 +420,9 @@ def job_or_decorator(
     name: tuple[str, ...],
     given: Mapping[str, Any],
 ) -> KnownJob | Callable[[Function], Function]:
-    """Return the facts for a handle, or the decorator that `job()` is with a customer.
+    """Return the facts for the handle of `TrackerApi.job()`, or a decorator.
+
+    With a customer, `job()` is the older name of `as_job()`, which returns a decorator.
 
     Args:
         as_job: `TrackerApi.as_job()`.
@@ -413,7 +430,7 @@ def job_or_decorator(
         given: Keyword arguments of the call.
 
     Raises:
-        TypeError: If the arguments are neither those of a handle nor of a decorator.
+        TypeError: If the arguments suit neither a handle nor a decorator.
         ValueError: If an argument is out of range.
     """
     keywords = dict(given)

@@ -1,7 +1,7 @@
-"""Reporter: the way of events from all job handles of one TrackerApi to the outbox.
+"""Reporter: filters the events of all jobs of one TrackerApi and writes them.
 
-The reporter calls the author's filter and writes the event. Writing waits for the disk,
-never for a network.
+The filter is `before_send` from the author of the script. Writing to the outbox waits
+for the disk, never for a network.
 """
 
 import dataclasses
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
-"""Returns the metadata that the configuration allows, of the metadata of a step."""
+"""Function that removes metadata which the configuration does not declare.
+
+The arguments are the metadata and the tag of the step.
+"""
 
 BeforeSend = Callable[[Event], Event | None]
-"""The author's filter: returns the event, a changed copy, or None to drop it."""
+"""Filter of the script: returns the event, a changed copy, or None to drop the
+event."""
 
 
 class Reporter:
@@ -39,19 +43,22 @@ class Reporter:
         delivery: Writes and delivers the events; None drops them.
         problems: Reports changed metadata and failures of `before_send`.
         strict: Raise problems that are otherwise logged.
-        before_send: The author's filter; None for none.
+        before_send: Filter of the script; None without a filter.
 
     Attributes:
         strict: Raise problems that are otherwise logged.
         problems: Reports problems, once each.
         is_off: Whether tracking is off: events are dropped.
-        takes_lines: Whether `record_line()` may be called: no filter has to see events.
-        show_event: Shows an event that can change a status in the view: called with the
-            sender of its job, its kind and step. None without a view.
-        end_view: Called when reporting ends, for the last lines of the view; None
-            without a view.
-        record_line: Writes the line of an event, with its line end, for a job and step;
-            raises OutboxError with `strict`.
+        takes_lines: Whether `record_line()` may be called: without a filter, no code
+            needs the `Event`.
+        show_event: Function that shows an event which can change a status. The
+            arguments are the `EventSender` of the job, the kind, and the tag of the
+            step. None without a view.
+        end_view: Function that writes the last lines of the view at the end of the
+            reports; None without a view.
+        record_line: Function that writes an encoded event. The arguments are the line
+            with its line end, the id of the job and the tag of the step. Raises
+            OutboxError with `strict`.
     """
 
     def __init__(
@@ -77,7 +84,7 @@ class Reporter:
 
         Args:
             event: The event.
-            allowed: Returns the allowed part of the metadata that the filter returns.
+            allowed: Removes undeclared metadata from the result of the filter.
 
         Raises:
             OutboxError: With `strict`, if the event could not be written.
@@ -96,7 +103,8 @@ class Reporter:
         """Write the newest event of a kind, now or within a second.
 
         Args:
-            key: Job, step, kind and part.
+            key: Job, step, kind and part; a newer event replaces a pending event of the
+                same key.
             make: Makes the event; called when the event is written.
             allowed: See `record()`.
 
@@ -111,10 +119,13 @@ class Reporter:
             )
 
     def post(self, work: "Work") -> None:
-        """Leave work that may wait for a disk to a thread, in the order of these calls.
+        """Queue `work` for the worker thread, which keeps the order of the calls.
+
+        Does not block. With tracking off, the calling thread runs `work`.
 
         Args:
-            work: The work; an exception of it is dropped.
+            work: Function that may wait for a disk; the worker thread drops its
+                exceptions.
         """
         if self._delivery is None:
             work()
@@ -133,7 +144,7 @@ class Reporter:
         return self._delivery.events_of(provider_job_id) if self._delivery else []
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Write the pending events of `offer()`, of a step or of the whole job.
+        """Write the pending events of `offer()` for a step; for all if `tag` is None.
 
         Raises:
             OutboxError: With `strict`, if an event could not be written.
@@ -142,10 +153,12 @@ class Reporter:
             self._delivery.write_pending(provider_job_id, tag)
 
     def deliver_last(self, spent_seconds: float = 0.0) -> None:
-        """Deliver undelivered records within `shutdown_timeout`: the process may end.
+        """Deliver undelivered records, because the process may end.
+
+        Blocks for at most `shutdown_timeout`.
 
         Args:
-            spent_seconds: Part of `shutdown_timeout` that is over.
+            spent_seconds: Part of `shutdown_timeout` that has passed, in seconds.
         """
         if self._delivery is not None:
             self._delivery.close(spent_seconds)
@@ -158,7 +171,7 @@ class Reporter:
         """Return metadata of a job or an event, converted and cut to fit.
 
         Raises:
-            TypeError: If `metadata` is no mapping.
+            TypeError: If `metadata` is not a mapping.
             ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
         """
         if metadata is None:
@@ -176,7 +189,7 @@ class Reporter:
         return shaped.values or None
 
     def _filtered(self, event: Event, allowed: Allowed) -> Event | None:
-        """Return the result of the author's filter, with fitting metadata."""
+        """Return the event from the filter of the script, with metadata cut to fit."""
         assert self._before_send is not None  # noqa: S101 - for the type checker
         try:
             filtered = self._before_send(event)
@@ -185,19 +198,20 @@ class Reporter:
             fitting = self.fitting(filtered.metadata, event.provider_job_id)
             metadata = allowed(fitting, filtered.tag)
             filtered = dataclasses.replace(filtered, metadata=metadata)
-            event_line(filtered)  # raises for values that JSON cannot hold
+            # Encode the result here: a value that JSON cannot represent raises.
+            event_line(filtered)
         except Exception as error:  # noqa: BLE001 - the author's code may raise anything
             self.problems.report(BEFORE_SEND, before_send_raised(error))
-            # The event is still reported, but without the texts and values that the
-            # filter was to check: they may be secret.
+            # Report the event without texts and metadata: the filter has not checked
+            # them, and they may be secret.
             return dataclasses.replace(event, metadata=None, message=None, detail=None)
         return filtered
 
 
 def is_in_event_loop() -> bool:
     """Return whether the calling code runs in an event loop, which must not wait."""
-    # asyncio is absent without an event loop, and incomplete while another thread
-    # imports it.
+    # Without an event loop, asyncio may not be loaded; while another thread imports the
+    # module, it is incomplete.
     running_loop = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
     try:
         return running_loop is not None and running_loop() is not None

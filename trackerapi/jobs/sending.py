@@ -1,7 +1,6 @@
 """Sender of the events of one job: checks, encodes and records each event.
 
-The meaning of an event for a step or the job is decided by the callers: `JobWork`,
-`StepWork` and the script itself.
+The callers decide which event to send: `JobWork`, `StepWork` and the script itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,21 +43,21 @@ _MAX_PREFIXES: Final = 1000
 _CLOSING: Final = kinds_with("closes_attempt")
 
 Details = Mapping[str, Any]
-"""Fields of an `Event` that a call gives beside kind, step and metadata."""
+"""Fields of an `Event` except kind, tag and metadata, such as `message`."""
 
 NO_DETAILS: Final[Details] = {}
 
 
 @dataclass(slots=True, kw_only=True)
 class _Prefix:
-    """Begin of all events of one kind and step.
+    """Encoded begin of all events of one kind and step.
 
     Attributes:
         kind: Name of the kind.
         tag: Tag of the step; None for the job.
-        members: JSON members between the id and the metadata, from the first comma on.
-        is_conflated: Whether only the newest event counts.
-        moves_status: Whether events can change a status.
+        members: JSON text between the id and the metadata; begins with a comma.
+        is_conflated: Whether a newer event replaces a pending older event.
+        moves_status: Whether events can change the status of the job or step.
     """
 
     kind: str
@@ -72,18 +71,20 @@ class EventSender:
     """Sends the events of one job; safe to share between threads.
 
     Args:
-        known: Facts about the job.
-        reporter: Takes the events.
+        known: Facts about the job at the time when the handle is made.
+        reporter: Writes the events to the outbox.
 
     Attributes:
-        known: Facts about the job.
-        reporter: Takes the events.
+        known: Facts about the job at the time when the handle is made.
+        reporter: Writes the events to the outbox.
         provider_job_id: The provider's id of the job.
         config: The job's configuration; None if this process has not loaded it.
-        part: Name under which this handle counts; None for a handle that counts alone.
-        progress: Progress of the job, as far as this process knows.
+        part: Name of the part that an attached handle counts; None for any other
+            handle.
+        progress: Progress of the job, from the events that this process has sent or
+            read.
         open_steps: Tags of the steps that this process has begun and not ended.
-        counts: Counts of the steps that this process has handles of, by tag.
+        counts: Unit counts of all steps with a handle in this process, by tag.
     """
 
     def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
@@ -95,10 +96,11 @@ class EventSender:
         self.open_steps: set[str] = set()
         self.counts: dict[str, UnitCount] = {}
         self._not_before = known.first_moment
-        # Checked and encoded once for all later events of the same kind and step.
+        # Each prefix is checked and encoded once, then used for all later events of the
+        # same kind and step.
         self._prefixes: dict[tuple[str, str | None, str | None], _Prefix] = {}
         declares = known.config is not None and known.config.metadata == "declared"
-        # Copies of attributes of the reporter: `send()` needs fewer objects.
+        # Copies of the reporter's attributes save time in `send()`.
         self._is_off = reporter.is_off
         self._takes_lines = reporter.takes_lines and not declares
         self._record_line = reporter.record_line
@@ -129,12 +131,12 @@ class EventSender:
             # TypeError: an argument that is unhashable, which `_new_prefix()` names.
             prefix = self._new_prefix(kind, name, tag)
         if self._has_offered and not prefix.is_conflated:
-            # First: the count that is still to be written is older than this event.
+            # Write the pending count before this event: the count is older.
             self.reporter.write_pending(self.provider_job_id, prefix.tag)
         if details or not self._takes_lines or prefix.is_conflated:
             return self._record(prefix, metadata, details)
-        # The path of nearly every event, in few steps: after a pause of the job, each
-        # step finds the caches of the processor cold.
+        # Nearly every event takes this path. It has few instructions: after a pause of
+        # the job, the caches of the processor are cold, and each instruction is slow.
         text = ""
         if metadata is not None:
             plain = plain_json(metadata)
@@ -158,8 +160,8 @@ class EventSender:
 
         Args:
             tag: Tag of the step.
-            newest: Returns the details of the event when the event is written, at most
-                once a second.
+            newest: Function that returns the details of the event. It is called when
+                the event is written, at most once a second.
         """
         if self._is_off:
             return
@@ -175,19 +177,21 @@ class EventSender:
         self.reporter.offer(key, make, self._declared)
 
     def recall(self) -> JobProgress:
-        """Return the progress of the job, with the events of earlier processes.
+        """Return the progress of the job, including events of earlier processes.
 
-        The first call reads the outbox: events that were not delivered before the job
-        was created are missing in the backend's answer.
+        The first call reads the outbox: the backend's answer to the creation of the job
+        lacks events that were undelivered at that time.
         """
         if not self._has_recalled:
             events = self.reporter.events_of(self.provider_job_id)
             earlier = self.known.progress_after(events)
-            # Added, never assigned: events that the disk refused are in no file, and
-            # still happened.
+            # Add the events of the outbox to the progress, instead of replacing it:
+            # events of this process that could not be written are in no file, and still
+            # count.
             self.progress.add_earlier(earlier, self.known.progress())
-            # Set last: a second thread meanwhile reads the outbox itself, instead of
-            # returning progress that lacks it. Adding twice changes nothing.
+            # Set the flag last: until then, a second thread also reads the outbox, and
+            # does not return incomplete progress. Adding the same events twice changes
+            # nothing.
             self._has_recalled = True
         return self.progress
 
@@ -208,8 +212,8 @@ class EventSender:
         """Return the tag of the step with a tag or display name.
 
         Raises:
-            TypeError: If `name` is no text.
-            ValueError: If `name` can be no name.
+            TypeError: If `name` is not text.
+            ValueError: If `name` is blank, too long or contains control characters.
             UnknownStepError: With `strict`, if the configuration has no such step.
         """
         if self._is_off:
@@ -252,7 +256,7 @@ class EventSender:
         )
 
     def _move(self, kind: str, tag: str | None, details: Details = NO_DETAILS) -> None:
-        """Apply an event to the progress, and pass the event to the view."""
+        """Apply an event to the progress, and show the event in the view."""
         kind = meaning(kind, tag)
         self.progress.take(kind, tag, details)
         if kind == "start" and tag is not None:
@@ -266,7 +270,7 @@ class EventSender:
             show_event(self, kind, tag)
 
     def _new_prefix(self, kind: str, name: str | None, tag: str | None) -> _Prefix:
-        """Check and encode the begin of all events of one kind and step."""
+        """Check kind and step; return the encoded begin of all their events."""
         checked, step = self._checked_kind(kind), self._named_step(name, tag)
         what = kind_of(checked)
         if what.needs_step if step is None else what.is_of_job:
@@ -289,7 +293,7 @@ class EventSender:
     def _declared(
         self, metadata: dict[str, Any] | None, tag: str | None
     ) -> dict[str, Any] | None:
-        """Return the declared metadata of a step, or all where none is declared."""
+        """Return the declared part of metadata; all if any key is allowed."""
         declared = declared_keys(self.config, tag) if self.config else None
         if not metadata or declared is None:
             return metadata

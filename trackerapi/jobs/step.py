@@ -21,12 +21,12 @@ class TrackerStep:
     """Report one step of a job, best as a block.
 
     Made by `TrackerJob.step()`, which returns the same handle for the same step. The
-    block starts the step and ends it: done, or failed with an exception, which goes on
-    untouched. If several blocks of a step are open at once, in threads, tasks or each
-    other, the last one that is left ends the step.
+    block reports the begin and the end of the step: done, or failed by an exception,
+    which propagates unchanged. Several blocks of a step may be open at the same time,
+    in threads, in tasks or nested: the last open block ends the step.
 
-    Each report returns once its event is in the outbox, and waits for no network. Safe
-    to share between threads; a forked child may go on with the handle.
+    Each report returns once its event is in the outbox, and never waits for a network.
+    Safe to share between threads; a forked child may use the handle too.
 
     Example:
         with job.step("segment") as step:
@@ -65,7 +65,7 @@ class TrackerStep:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Values for the event that ends the step. Can be set."""
+        """Metadata for the event that ends the step. Can be set."""
         return self._work.metadata
 
     @metadata.setter
@@ -74,7 +74,10 @@ class TrackerStep:
 
     @property
     def on_failure(self) -> str | None:
-        """Text for the customer if the step fails; None is neutral. Can be set."""
+        """Text for the customer if the step fails. Can be set.
+
+        None for a neutral sentence.
+        """
         return self._work.on_failure
 
     @on_failure.setter
@@ -93,12 +96,12 @@ class TrackerStep:
 
     @property
     def resumed(self) -> float:
-        """Completed units that were done before this process, as `resume` gave them."""
+        """Units in `completed` that `resume` names as done by an earlier run."""
         return self._work.count.resumed
 
     @property
     def total(self) -> float | None:
-        """Units in all, 0 to 2**53 - 1; None while unknown. Can be set."""
+        """Total number of units, 0 to 2**53 - 1; None while unknown. Can be set."""
         return self._work.count.total
 
     @total.setter
@@ -109,7 +112,7 @@ class TrackerStep:
     def fraction(self) -> float:
         """Share of the step that is done, 0.0 to 1.0. Can be set instead of counting.
 
-        The customer never sees it fall.
+        A lower value than before is not shown to the customer.
         """
         return self._work.job.events.progress.step(self.tag).fraction
 
@@ -119,31 +122,33 @@ class TrackerStep:
 
     @property
     def status(self) -> str:
-        """pending, running, done, failed, skipped, cancelled or not_run.
+        """Status: pending, running, done, failed, skipped, cancelled or not_run.
 
-        Known from the reports of this machine, and from the backend's answer when the
-        job was created. The first look reads the outbox.
+        Computed from the reports of this machine and from the backend's answer to the
+        creation of the job. The first access reads the outbox.
         """
         return self._work.job.events.recall().shown_status(self.tag)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the step may begin: the steps before it are done, and it is not.
+        """Whether the step may begin: all previous steps are done or skipped.
 
-        The steps before it are those that its configuration names in `after`, or else
-        the step that stands before it. True without a configuration.
+        False for a step that is done or skipped, or that this process has started. The
+        previous steps are the steps in `after` of the configuration. Without `after`,
+        the previous step is the step above in the configuration. Without a
+        configuration, a step has no previous steps.
 
-        After a restart, the reports of earlier processes count; a step that an earlier
-        process left unfinished may begin again. The first look reads the outbox.
+        The reports of earlier processes count too. A step that an earlier process left
+        unfinished may begin again. The first access reads the outbox.
         """
         return self._work.job.events.is_ready(self.tag)
 
     def start(self) -> None:
-        """Report that the step begins; a block does so by itself."""
+        """Report that the step begins; a block does this itself."""
         self._work.start()
 
     def done(self, message: str | None = None) -> None:
-        """Report that the step is done; a block does so by itself.
+        """Report that the step is done; a block does this itself.
 
         Args:
             message: Text for the customer; cut after 2,000 characters.
@@ -153,11 +158,12 @@ class TrackerStep:
     def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
     ) -> None:
-        """Report that the step has failed; a block does so by itself.
+        """Report that the step has failed; a block does this itself.
 
         Args:
             customer: Text for the customer; None for a neutral sentence.
-            error: For the provider alone: an exception, with its traceback, or a text.
+            error: Exception, reported with its traceback, or text. Only the provider
+                reads it.
         """
         self._work.fail(customer, error)
 
@@ -172,14 +178,14 @@ class TrackerStep:
     def advance(self, units: float = 1) -> None:
         """Count units that are done.
 
-        The backend adds up the counts of threads, forked processes and attached
-        hosts. A count is written at most once a second, and the last one always.
+        The counts of all threads, forked processes and attached hosts add up. The count
+        is written at most once a second, and always at the end of the step.
 
         Args:
             units: Number of units, 0 to 2**53 - 1.
 
         Raises:
-            TypeError: If `units` is no number.
+            TypeError: If `units` is not a number.
             ValueError: If `units` is out of range.
 
         Example:
@@ -205,7 +211,7 @@ class TrackerStep:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: The line; None for values alone. Cut after 16,000 characters.
+            text: The line; None for only the values. Cut after 16,000 characters.
             **values: Values to show below the line, such as `host=` or `model=`.
         """
         self._work.detail(text, values)
@@ -217,15 +223,16 @@ class TrackerStep:
         customer: str | None = None,
         error: BaseException | str | None = None,
     ) -> None:
-        """Report that one item of the step failed, and that the step goes on.
+        """Report that one item of the step failed, and that the step continues.
 
-        The end of the step tells the customer the number of failed items. The first
-        100 of them get a line of their own.
+        The end of the step reports the number of failed items to the customer. Each of
+        the first 100 failed items is also a line in the timeline.
 
         Args:
             item: The item; only the provider reads its `repr()`.
-            customer: Text for the customer; None for the number alone.
-            error: For the provider alone: an exception, with its traceback, or a text.
+            customer: Text for the customer; None for only the number.
+            error: Exception, reported with its traceback, or text. Only the provider
+                reads it.
         """
         self._work.item_failed(item, customer, error)
 
@@ -238,16 +245,18 @@ class TrackerStep:
         key: Callable[[Any], object] | None = None,
         resume: Container[object] = (),
     ) -> Loop[Item]:
-        """Iterate over items; count each item when the next one is requested.
+        """Iterate over items; count each item when the next item is requested.
 
         Args:
-            items: Items, also an async iterable.
-            total: Units in all, 0 to 2**53 - 1. None takes `len(items)`, or the sum of
-                the weights of a collection; the total of an iterator is unknown.
-            weight: Returns the units of an item, such as its bytes; None counts 1 each.
-            key: Returns the key of an item in `resume`; None takes the item itself.
-            resume: Keys of items that were done before: the items count as done, and
-                are left out.
+            items: Iterable or async iterable of the items.
+            total: Total number of units, 0 to 2**53 - 1. None uses `len(items)`, or the
+                sum of the weights of a collection. The total of an iterator is unknown.
+            weight: Function that returns the units of an item, such as its size in
+                bytes; None counts each item as 1.
+            key: Function that returns the key of an item in `resume`; None uses the
+                item itself.
+            resume: Keys of items that an earlier run has done. The loop counts these
+                items as done and does not yield them.
 
         Raises:
             TypeError: If `items` cannot be iterated over, or another argument is of
@@ -268,17 +277,17 @@ class TrackerStep:
         on: type[Exception] | tuple[type[Exception], ...] = Exception,
         wait_seconds: float = 1.0,
     ) -> Attempts:
-        """Iterate over attempts, each a block, until one succeeds.
+        """Iterate over attempts, each a block, until an attempt succeeds.
 
-        A failed attempt is reported, and another one follows; the exception of the
-        last attempt goes on. Works with `for`, which sleeps between attempts, and with
-        `async for`.
+        Each failed attempt is reported. The exception of the last attempt propagates
+        unchanged. Between two attempts, `for` blocks the thread; `async for` leaves the
+        event loop free.
 
         Args:
-            count: Attempts at most, 1 or more.
-            on: Exceptions after which another attempt follows.
-            wait_seconds: Wait before the second attempt, 0 or more; doubled for each
-                further attempt, up to a minute.
+            count: Maximum number of attempts, 1 or more.
+            on: Type or types of the exceptions after which another attempt follows.
+            wait_seconds: Delay before the second attempt, in seconds, 0 or more. The
+                delay doubles with each further attempt, up to 60 seconds.
 
         Raises:
             TypeError: If an argument is of the wrong type.
@@ -293,5 +302,5 @@ class TrackerStep:
 
 
 def step_block(step: TrackerStep) -> StepBlock:
-    """Return the block of a step, for the modules of the library that run it."""
+    """Return the block of a step, for other modules of this library."""
     return StepBlock(step, step._work)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -1,7 +1,7 @@
 """Internal half of a step handle: its events, its count, and the end of its blocks.
 
-Threads, tasks and nested blocks may work at one step at once: the block or loop that
-ends last ends the step.
+Several threads, tasks or nested blocks may run one step at the same time: the last
+block or loop that ends also ends the step.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from trackerapi.jobs.job_work import JobWork
 
 MAX_ITEM_LINES: Final = 100
-"""Failed items of a step with a line of their own; further ones are only counted."""
+"""Maximum number of failed items of a step with a line each in the timeline; further
+failed items are only counted."""
 
 _REPORTED_ENDS: Final = frozenset({"succeeded", "cancelled", "interrupted"})
-"""Statuses that the author has given to the job; no step may change them."""
+"""Statuses of a job that the script has reported; the end of a step must not change
+them."""
 
 
 class StepWork:
-    """Reports one step, and ends it with its last block; safe to share between threads.
+    """Reports one step and its end with the last block; safe to share between threads.
 
     Args:
         job: Internal half of the job handle.
@@ -42,7 +44,7 @@ class StepWork:
         job: Internal half of the job handle.
         tag: Tag of the step.
         count: Units of the step.
-        metadata: Values for the event that ends the step.
+        metadata: Metadata for the event that ends the step.
         on_failure: Text for the customer if the step fails; None for a neutral
             sentence.
         is_open: Whether this process has started the step and not ended it.
@@ -60,7 +62,8 @@ class StepWork:
 
     def start(self) -> None:
         """Report that the step begins; see `TrackerStep.start()`."""
-        # The code that begins a step has handled the exception of the step before.
+        # Forget the exception of the previous step: code that begins another step has
+        # handled the exception.
         self.job.remember_failure(None, self.tag)
         if not self.is_open:
             self.count.renew()
@@ -110,7 +113,7 @@ class StepWork:
 
         Args:
             number: Number of the attempt; 1 for the first.
-            count: Attempts at most.
+            count: Maximum number of attempts.
             error: For the provider: an exception, or a text.
         """
         details = {
@@ -126,8 +129,8 @@ class StepWork:
 
     def begin_block(self) -> None:
         """Report that a block of the step begins."""
-        # Counted before the report: another block may end during the report, and must
-        # not end the step.
+        # Count the block before the report: otherwise, another block that ends during
+        # the report would end the step.
         with COUNTING.lock:
             self._open_count += 1
         try:
@@ -137,16 +140,16 @@ class StepWork:
             raise
 
     def begin_loop(self) -> None:
-        """Count a loop that is the whole body of the step."""
+        """Count an open loop that is the whole body of the step."""
         with COUNTING.lock:
             self._open_count += 1
             self._loop_count += 1
 
     def end_block(self, error: BaseException | None) -> None:
-        """End a block of the step.
+        """End a block of the step; with the last open block, end the step.
 
         Args:
-            error: Exception that left the block; None for none.
+            error: Exception that left the block; None without an exception.
         """
         self._end(1, error)
 
@@ -154,7 +157,7 @@ class StepWork:
         """End a loop of `begin_loop()`, unless the end of the job has ended it.
 
         Args:
-            error: Exception that left the loop; None for none.
+            error: Exception that left the loop; None without an exception.
         """
         with COUNTING.lock:
             count = min(self._loop_count, 1)
@@ -165,53 +168,55 @@ class StepWork:
         """End the loops of the step that are open at the end of the job.
 
         Args:
-            error: Exception that left the block of the job; None for none.
+            error: Exception that left the block of the job; None without an exception.
         """
         with COUNTING.lock:
             count, self._loop_count = self._loop_count, 0
         self._end(count, error)
         if self.is_open and ending_of(self._left_by) == "failed":
-            # Other tasks still work at the step, perhaps in vain; the job does not
-            # wait for them.
+            # A block of the step has failed, and other tasks are still in blocks of the
+            # step. The job ends without waiting for these tasks.
             self._fail_by(self._left_by)
         status = self.job.events.progress.status
         if not self._is_cut_off or status in _REPORTED_ENDS:
             return
         if self.job.ending_of(error) not in CUT_OFF:
-            # Only the step was cancelled, for instance by a timeout. Without this
-            # report the step would be running for ever.
+            # The step was cancelled, for example by a timeout, and the job was not.
+            # Without this report, the step would read running for ever.
             self.fail(error=STEP_CUT_OFF)
 
     def _close(self, count: int, error: BaseException | None) -> bool:
-        """Take blocks from the count; return whether no block of the step is open."""
-        # The lock lets one thread alone see the count reach 0, and end the step.
+        """Count down the open blocks; return whether no block of the step is open."""
+        # With the lock, only one thread sees the count reach 0 and ends the step.
         with COUNTING.lock:
             self._open_count = max(self._open_count - count, 0)
             self._left_by = worse_of(self._left_by, error)
             return not self._open_count
 
     def _end(self, count: int, error: BaseException | None) -> None:
-        """End blocks; with the last one, end the step."""
+        """End `count` blocks; with the last open block, end the step."""
         if not count or not self._close(count, error):
             return
         error, self._left_by = self._left_by, None
-        if not self.is_open:  # the author has reported the end
+        if not self.is_open:  # The script has reported the end.
             return
         ending = self.job.ending_of(error)
         if ending == "succeeded":
             try:
                 self.done()
             except (TypeError, ValueError) as misfit:
-                self._fail_by(misfit)  # the metadata did not fit
+                self._fail_by(misfit)  # The metadata did not fit.
                 raise
         elif ending == "failed":
             try:
                 self._fail_by(error)
             except (TypeError, ValueError):
-                self.fail(error=error)  # without the metadata that did not fit
+                # The first call dropped the metadata that did not fit.
+                self.fail(error=error)
                 raise
         else:
-            self.is_open = False  # the end of the job says how the step was cut off
+            # The end of the job also reports the end of a step that was cut off.
+            self.is_open = False
             self._is_cut_off = True
 
     def _fail_by(self, error: BaseException | None) -> None:
@@ -226,5 +231,6 @@ class StepWork:
         has_text = message is not None or detail is not None
         details = {"message": message, "detail": detail} if has_text else NO_DETAILS
         self.job.events.send(kind, self.tag, metadata or None, details=details)
-        # Last: the event releases pending progress, which still needs the count.
+        # End the count after the event: `send()` first writes pending progress, which
+        # reads the count.
         self.count.end()
