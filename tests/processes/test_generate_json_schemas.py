@@ -224,7 +224,7 @@ def words(schema: dict[str, Any]) -> set[str]:
 
 
 def links_to(target: Path, kind: str, link: Path) -> None:
-    """Create `link` to `target` in a new folder; `kind` is the kind of link."""
+    """Create `link` to `target` in a new folder: hard, relative, chain or absolute."""
     link.parent.mkdir()
     if kind == "hard":
         link.hardlink_to(target)

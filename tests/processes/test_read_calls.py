@@ -108,7 +108,7 @@ def test_order_of_steps_comes_back_as_it_was_registered(
 
 
 def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
-    """A customer is found by its reference; a second use of it is rejected."""
+    """A customer is found by its reference; a duplicate reference is rejected."""
     reference = f"ward-{uuid.uuid4()}"
 
     made = tracker.admin.create_customer(reference=reference, name="Ward 3")

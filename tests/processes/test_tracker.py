@@ -260,7 +260,7 @@ def test_explicit_configuration_and_finish_are_used(
 def test_configuration_of_another_tag_is_rejected(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """A tag other than that of `config` raises ValueError."""
+    """A tag that differs from the tag of `config` raises ValueError."""
     with pytest.raises(ValueError, match="is not that of config"):
         tracker.create_job(str(uuid.uuid4()), 142, "another", config=config)
 
@@ -320,7 +320,7 @@ def test_strict_raises_for_a_job_that_belongs_to_another_customer(
 def test_strict_raises_for_a_rejected_key(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """With `strict`, `create_job()` raises AuthenticationError."""
+    """With `strict` and a rejected key, `create_job()` raises AuthenticationError."""
     with TrackerApi("not-a-key", backend.base_url, strict=True) as tracker:
         with pytest.raises(AuthenticationError):
             tracker.verify_api_key()

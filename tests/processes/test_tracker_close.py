@@ -70,7 +70,7 @@ def test_dropped_tracker_is_delivered_before_the_script_ends(
 def test_job_handle_outlives_its_tracker(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Events of a handle are delivered after its tracker variable is gone."""
+    """Events of a handle are delivered although no variable refers to its tracker."""
     before = library_threads()
     handle = TrackerApi(backend.api_key, backend.base_url).job(job.provider_job_id)
     gc.collect()

@@ -47,7 +47,7 @@ def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> No
 
 
 def test_read_calls_work_in_a_loop(backend: RunningBackend, config: JobConfig) -> None:
-    """`AsyncTrackerApi` has all read calls of `TrackerApi`; lists are iterators."""
+    """In an event loop, all read calls work; lists are asynchronous iterators."""
 
     async def main() -> None:
         async with reporting(backend) as tracker:

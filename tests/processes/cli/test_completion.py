@@ -251,7 +251,7 @@ def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
 
 
 def test_unknown_shell_is_an_error(desk: Desk) -> None:
-    """The error lists the supported shells."""
+    """An unknown shell ends with status 2; the error lists the supported shells."""
     done = desk.run("completion", "tcsh")
 
     assert done.status == USAGE

@@ -284,7 +284,7 @@ def test_silent_backend_blocks_no_command_for_long(
 
 
 def test_rejected_key_is_a_warning(desk: Desk, proxy: FaultProxy) -> None:
-    """After an answer 401, commands warn and end with status 0; `sync` delivers."""
+    """After an answer 401, commands warn and end with 0; `sync` delivers later."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     customer = str(desk.backend.customer_id)
     with proxy.failing(key_refused):
@@ -309,7 +309,7 @@ def test_unknown_key_is_a_warning(desk: Desk) -> None:
 
 
 def test_rejected_job_is_held_with_a_warning(desk: Desk) -> None:
-    """For an unknown customer, `job start` prints the retry command; status 0."""
+    """For an unknown customer, `job start` warns and prints the retry command."""
     customer = str(UNKNOWN_CUSTOMER)
 
     done = desk.run("job", "start", "import", "--customer", customer, "--id", "refused")

@@ -79,7 +79,7 @@ def test_failed_job_shows_its_reason(desk: Desk) -> None:
 def test_unreached_step_has_the_status_of_the_end(
     desk: Desk, end: str, status: str, words: str
 ) -> None:
-    """An unreached step is pending in an interrupted job, not run in a finished one."""
+    """The kind of end sets the label of an unreached step, such as "left out"."""
     job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": end})
 
     shown = desk.run("job", "show", job_id).out
@@ -397,7 +397,7 @@ def test_link_expires_on_time(desk: Desk, zone: str) -> None:
 def test_wrong_usage_prints_no_result(
     desk: Desk, arguments: list[str], status: int
 ) -> None:
-    """A wrong argument prints no result, only a message, and ends with its status."""
+    """A wrong argument or unknown job ends with status 2 or 4, and no result."""
     done = desk.run("job", *arguments)
 
     assert (done.status, done.out) == (status, "")

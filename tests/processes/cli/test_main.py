@@ -179,7 +179,7 @@ def test_wrong_usage_ends_with_status_two(
 
 
 def test_missing_settings_are_named() -> None:
-    """The line names the missing variable."""
+    """A missing setting ends with status 2 and one line that names the variable."""
     done = run("verify")
 
     assert done.returncode == USAGE
@@ -222,7 +222,7 @@ def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
 
 
 def test_provider_without_a_job_ends_with_status_four() -> None:
-    """`job show --last` without any job ends with status 4 and says so."""
+    """`job show --last` of a provider without jobs ends with status 4."""
     nothing = b'{"items": [], "next_cursor": null}'
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 34\r\n"

@@ -216,7 +216,7 @@ def test_sync_of_a_rejected_job_ends_with_status_three(desk: Desk) -> None:
 
 
 def test_sync_creates_a_lost_job_again(desk: Desk, proxy: FaultProxy) -> None:
-    """If the backend does not know the job, the same `sync` creates it and delivers."""
+    """If the backend has lost a job, `sync` creates the job again and delivers."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     is_lost = True
@@ -249,7 +249,7 @@ def test_sync_leaves_files_of_running_processes(desk: Desk) -> None:
 
 
 def test_sync_reports_held_records_of_a_running_process(desk: Desk) -> None:
-    """Held records of a running process count: `sync` ends with status 3."""
+    """If a running process has held records, `sync` ends with status 3."""
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
     with desk.job(str(uuid.uuid4()), **how):
         done = desk.run("sync", "--json")
@@ -400,7 +400,7 @@ def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
 def test_sync_without_a_known_provider_reports_undelivered_records(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """If the backend is down, records of another key are undelivered: status 1."""
+    """If the backend is down, records of another key count as undelivered."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(1)

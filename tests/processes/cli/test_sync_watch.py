@@ -93,7 +93,7 @@ def test_terminated_watch_delivers_latest_leftovers(desk: Desk) -> None:
     desk.outbox.mkdir()
     with _started(desk, "sync", "--watch") as process:
         first = desk.leave(events=1)
-        _await_line(process, "trackerapi: delivered 1 event\n")  # it sleeps now
+        _await_line(process, "trackerapi: delivered 1 event\n")  # now `--watch` sleeps
         last = desk.leave(events=2)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_SECONDS)
@@ -148,7 +148,7 @@ def test_watch_reports_an_outage_once_and_goes_on(
 
 
 def test_watch_reports_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
-    """An outage after a delivery is printed like the first one."""
+    """`--watch` prints a line for a second outage, after a delivery."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave(events=1)
 

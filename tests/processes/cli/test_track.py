@@ -206,7 +206,7 @@ def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None
 def test_pipe_without_a_disk_is_the_same_pipe(
     desk: Desk, job_id: str, tmp_path: Path, base_url: str
 ) -> None:
-    """Without a usable outbox, counts are sent from memory or dropped."""
+    """Without an outbox, `track` copies all bytes and reports from memory."""
     (tmp_path / "file").write_bytes(b"")
     settings = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
     if base_url:
@@ -256,7 +256,7 @@ def test_reader_gets_its_end_before_the_delivery(
 def test_reader_that_goes_away_ends_the_filter_like_cat(
     desk: Desk, job_id: str
 ) -> None:
-    """A closed reader ends `track` by SIGPIPE; the count is reported, but no end."""
+    """If its reader ends, `track` ends by SIGPIPE; the count is reported before."""
     with tracking(desk) as process:
         pass_on(process, b"one\ntwo\n")
         assert process.stdin is not None
@@ -276,7 +276,7 @@ def test_reader_that_goes_away_ends_the_filter_like_cat(
 def test_signal_ends_the_filter_like_cat(
     desk: Desk, job_id: str, number: signal.Signals
 ) -> None:
-    """A signal ends `track` by itself; the count is reported, the step stays open."""
+    """A signal ends `track`; the count is reported, and the step stays open."""
     with tracking(desk) as process:
         pass_on(process, b"one\n")
         process.send_signal(number)

@@ -81,7 +81,7 @@ def test_undeclared_metadata_is_warned_about_once_a_step(
 def test_declared_metadata_arrives_with_its_marks(
     backend: RunningBackend, declaring: JobConfig
 ) -> None:
-    """A declared value that JSON lacks becomes null, and its key is marked."""
+    """A declared NaN is stored as null, and its key is marked as changed."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         job = tracker.create_job(str(uuid.uuid4()), 142, declaring.tag)
         job.send_event(kind="step", name="one", metadata={"Score": 7})

@@ -48,7 +48,7 @@ def test_rejected_key_is_logged_at_once_and_at_exit(
 def test_rejected_key_is_printed_twice_by_a_whole_script(
     backend: RunningBackend, strict: bool
 ) -> None:
-    """create_job: key refused: printed by the call and again when the script ends."""
+    """create_job: key refused: the error is printed by the call and again at exit."""
     end = ended_script(
         "tracker = TrackerApi()\n"
         "job = tracker.create_job('refused', 142, 'undescribed')\n"

@@ -163,7 +163,7 @@ def test_flush_waits_no_longer_than_its_timeout(
     ("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)]
 )
 def test_flush_rejects_a_wrong_timeout(timeout: Any, error: type[Exception]) -> None:
-    """A timeout that is negative, a text or a bool raises."""
+    """A negative timeout raises ValueError, a text or a bool TypeError."""
     with TrackerApi(KEY, NOWHERE, mode="offline") as tracker, pytest.raises(error):
         tracker.flush(timeout=timeout)
 
@@ -210,12 +210,12 @@ def test_callback_that_raises_breaks_neither_job_nor_delivery(
         gateway.backend.api_key, gateway.url, on_problem=raising
     ) as tracker:
         tracker.job(str(uuid.uuid4())).send_event(kind="info")
-        assert reported["unreachable"].wait(30)  # by the delivery thread
+        assert reported["unreachable"].wait(30)  # called by the delivery thread
         job = new_job(tracker, config)
         ids = [job.send_event(kind="info", metadata={"At": object()})]
         gateway.fault = None
         tracker.flush(timeout=1.0)
-        assert reported["job-unknown"].wait(30)  # by the delivery thread, which goes on
+        assert reported["job-unknown"].wait(30)  # the delivery thread goes on
 
         await_true(lambda: bool(stored(tracker, job)), 30)
         assert [event.event_id for event in stored(tracker, job)] == ids

@@ -25,7 +25,7 @@ from trackerapi import (
 def test_creation_in_another_file_is_sent_for_an_event(
     backend: RunningBackend, config: JobConfig, strict: bool
 ) -> None:
-    """Event for a job the backend does not know: sends its creation of another file."""
+    """Event for a job the backend does not know: a creation in a live file is sent."""
     where: dict[str, Any] = {"api_key": backend.api_key, "base_url": backend.base_url}
     job_id = str(uuid.uuid4())
     offline = TrackerApi(**where, mode="offline", strict=strict)

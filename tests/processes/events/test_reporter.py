@@ -39,7 +39,7 @@ def test_events_return_at_once_and_arrive_later(
     strict: bool,
     kind: str,
 ) -> None:
-    """send_event, any backend or network fault: does not block; delivered after it."""
+    """send_event, any backend or network fault: no wait; delivered after the fault."""
     gateway.fault = silent(silence) if kind == "silence" else always(FAULTS[kind])
     with reporting(gateway, strict=strict) as failing:
         handle = failing.job(job.provider_job_id)
@@ -72,7 +72,7 @@ def test_typo_is_sent_as_it_is_and_warned_about_once(
     strict: bool,
     what: str,
 ) -> None:
-    """Unknown step tag; misspelt kind: stored, no progress, one warning."""
+    """Unknown step tag; misspelt kind: stored without effect, with one warning."""
     assert not strict
     typo, near = TYPOS[what]
     ids = [job.send_event(**typo) for _ in range(3)]  # type: ignore[arg-type]

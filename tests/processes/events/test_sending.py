@@ -86,7 +86,7 @@ def test_kind_without_a_step_is_about_the_job(
     status: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An event without a step changes the status of the job."""
+    """The kind of an event without a step determines the status of the job."""
     job.send_event(kind=kind)
     deliver(tracker)
 
@@ -101,7 +101,7 @@ def test_kind_without_a_step_is_about_the_job(
 def test_kind_with_a_step_is_about_the_step(
     tracker: TrackerApi, job: TrackerJob, kind: str, status: str
 ) -> None:
-    """An event with a step changes the status of the step."""
+    """The kind of an event with a step determines the status of the step."""
     job.send_event(kind=kind, name="say_hello")
     deliver(tracker)
 
@@ -152,7 +152,7 @@ def test_kind_without_effect_is_sent_and_warned_about_once(
     name: str | None,
     reason: str,
 ) -> None:
-    """A missing step, or a step of a job event, is warned about once."""
+    """A step event without a step, or a job event with a step, logs one warning."""
     job.send_event(kind=kind, name=name)
     job.send_event(kind=kind, name=name)
 

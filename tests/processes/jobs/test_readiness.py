@@ -137,7 +137,7 @@ def test_done_step_is_known_though_another_worker_reported_later(
 def test_done_step_is_known_though_the_disk_refused_it(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """A done step is done for `is_ready` even if its event could not be written."""
+    """Steps after a done step are ready even if its event could not be written."""
     (tmp_path / "file").touch()
     with TrackerApi(
         backend.api_key, backend.base_url, outbox=tmp_path / "file" / "outbox"

@@ -284,7 +284,7 @@ def test_child_of_a_signal_handler_delivers_after_a_fork_in_a_fork(
 
 
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:
-    """Events of a child and of its child are stored once each."""
+    """Events of a child and a grandchild are stored once each."""
     output, errors = scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)

@@ -85,7 +85,7 @@ def test_worker_of_multiprocessing_delivers_before_it_ends(
 
 
 def test_pool_with_terminated_workers_loses_nothing(scripts: Scripts) -> None:
-    """Events of workers that the end of a `Pool` kills are delivered."""
+    """Events of pool workers that are killed at the end of the pool are delivered."""
     script = WORKERS + textwrap.dedent("""\
         if __name__ == "__main__":
             tracker = TrackerApi()

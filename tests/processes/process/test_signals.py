@@ -85,7 +85,7 @@ def test_script_that_is_interrupted_repeatedly_keeps_its_counts(
 def test_signal_handler_may_report_during_a_report(
     scripts: Scripts,
 ) -> None:
-    """Events of a signal handler and the events it interrupts are all delivered."""
+    """Events of a signal handler, and events that it interrupts, are delivered."""
     output, errors = scripts.run("""\
         import signal
 

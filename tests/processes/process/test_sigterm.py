@@ -376,7 +376,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
 def test_sigterm_reports_by_its_setting_and_ends_the_process(
     body: str, status: int, kind: str, outbox: Path
 ) -> None:
-    """`on_sigterm` sets the reported kind; the script's handler sets the status."""
+    """`on_sigterm` sets the reported kind, the script's handler the exit status."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == status
 

@@ -1,4 +1,4 @@
-"""The rule for all settings of library and backend, tried on each of them.
+"""Common rule for all settings of library and backend, checked for each setting.
 
 The README states the rule below its table of settings.
 """
@@ -29,14 +29,14 @@ ENOUGH_OF_BACKEND: Final = {"TRACKERAPI_BACKEND_DATABASE": "/data/backend.db"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the table below.
+    """One setting: a row of `TABLE`.
 
     Attributes:
         variable: Environment variable; empty if only an argument exists.
         argument: Name of the argument; empty if only a variable exists.
         good: A valid value; `FILE` stands for a file with valid content.
         is_path: Whether the value is the path of a file or folder.
-        without: Arguments of `ENOUGH` that override this setting: left out.
+        without: Arguments of `ENOUGH` to omit, because they override the setting.
     """
 
     variable: str = ""

@@ -159,7 +159,7 @@ def test_customer_view_has_the_texts_of_the_page(
     "name", [name for name in vars(MemoryCalls) if not name.startswith("_")]
 )
 def test_call_has_the_parameters_of_the_real_one(name: str) -> None:
-    """Each method of `MemoryCalls` has the parameters of that of `Calls`."""
+    """Each method of `MemoryCalls` has the parameters of its namesake in `Calls`."""
     ours, theirs = getattr(MemoryCalls, name), getattr(Calls, name)
 
     assert list(inspect.signature(ours).parameters) == list(
@@ -175,7 +175,7 @@ def test_every_method_of_delivery_is_overridden() -> None:
 
 
 def test_real_parts_are_made_in_one_module(tracker: FakeTracker) -> None:
-    """During a recording, `SEAM.make` is not the function for real parts."""
+    """During a recording, `SEAM.make` differs from `make_parts()`."""
     assert SEAM.make is not make_parts
     assert tracker.jobs == []
 

@@ -137,7 +137,7 @@ def test_failed_assertion_shows_the_job(pytester: pytest.Pytester) -> None:
 def test_modules_may_make_their_tracker_while_they_are_imported(
     pytester: pytest.Pytester,
 ) -> None:
-    """With the option, modules may create trackers at import, without settings."""
+    """With `trackerapi_everywhere`, a module may create a tracker at import."""
     pytester.makepyfile(test_module_level=WITHOUT_A_FIXTURE)
     option = "trackerapi_everywhere=true"
 

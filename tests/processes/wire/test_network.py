@@ -93,12 +93,12 @@ def ask(tracker: TrackerApi) -> None:
 
 
 def change(tracker: TrackerApi) -> None:
-    """Send a change by `TrackerApi`."""
+    """Create a customer by `TrackerApi`."""
     tracker.admin.create_customer()
 
 
 def change_raw(tracker: TrackerApi) -> None:
-    """Send a change by the generated call."""
+    """Create a customer by the generated client."""
     create_customer.sync(client=tracker.client, body=CustomerInput())
 
 
@@ -112,7 +112,7 @@ every_route = pytest.mark.parametrize(
 def options_for(
     route: str, proxy: Tunnel, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
-    """Set the environment for `route`; return the arguments for it."""
+    """Set the environment for `route`; return the tracker arguments for `route`."""
     if route in {"environment", "exempt"}:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     if route == "exempt":
@@ -155,7 +155,7 @@ def test_unknown_certificate_is_rejected_with_the_fix(
     proxy: Tunnel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A backend with an unknown certificate gets no request; the error has the fix."""
+    """The error for an unknown certificate has the fix; no request is sent."""
     options = options_for(route, proxy, monkeypatch)
 
     with TrackerApi(KEY, server.url, **options) as tracker:
@@ -165,7 +165,7 @@ def test_unknown_certificate_is_rejected_with_the_fix(
     assert "certificate of the backend is not trusted" in caught.value.reason
     assert "TRACKERAPI_CA_FILE" in caught.value.reason
     assert not caught.value.exchange.was_sent
-    assert server.connection_count == 1  # a certificate error is not repeated
+    assert server.connection_count == 1  # no retry after a certificate error
     assert server.requests == []
 
 

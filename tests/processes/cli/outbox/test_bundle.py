@@ -44,7 +44,7 @@ def test_bundle_carries_records_out_of_a_closed_network(
 def test_bundle_keeps_every_member_of_a_record(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Records, ids and times are the same on both machines."""
+    """An imported file has the record lines of the exported file, byte for byte."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     office.run("outbox", "import", str(bundle))

@@ -28,7 +28,7 @@ STRANDED: Final[dict[str, Callable[[Desk], Settings]]] = {
         "TRACKERAPI_BASE_URL": f"http://{'.'.join(3 * ['a' * 60])}.test:9"
     },
 }
-"""Settings with an address or a key that no backend accepts, by their mistake."""
+"""Settings whose address or key no backend accepts; the keys name the mistakes."""
 
 stranding = pytest.mark.parametrize("wrong", STRANDED.values(), ids=STRANDED)
 

@@ -1,4 +1,4 @@
-"""`trackerapi outbox list`, on files of killed processes; usage of all commands."""
+"""`trackerapi outbox list`, on files of killed processes; usage errors."""
 
 import json
 import os

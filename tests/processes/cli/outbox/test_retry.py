@@ -39,7 +39,7 @@ def test_retry_with_another_customer_fixes_a_rejected_job(
 
 
 def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
-    """`sync` advises a retry with `--tag`; this retry delivers all records."""
+    """`sync` advises a retry with `--tag`; a retry with the right tag delivers."""
     job_id = str(uuid.uuid4())
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.create_job(job_id, desk.backend.customer_id, "nightly")
@@ -57,7 +57,7 @@ def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
 
 
 def test_retry_fixes_a_job_without_a_sync_before(desk: Desk) -> None:
-    """Retry with a new customer also delivers records that were never sent before."""
+    """Retry with the right customer also delivers a job that was never sent before."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     customer = str(desk.backend.customer_id)
 
@@ -68,7 +68,7 @@ def test_retry_fixes_a_job_without_a_sync_before(desk: Desk) -> None:
 
 
 def test_retry_without_a_fix_keeps_everything_held(desk: Desk, held_job: str) -> None:
-    """Records that are rejected again keep their first time; the reason is printed."""
+    """Records that are rejected again keep the time of their first rejection."""
     (journal,) = desk.outbox.glob("*.held")
     long_ago = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01"', journal.read_text())
     journal.write_text(long_ago)

@@ -21,7 +21,7 @@ CUBIC = r"(?P<completed>\d+)/(?P<total>\d+)|(\d+)(\d+)x"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return recorded runs with an empty outbox."""
+    """Return a runner of `trackerapi run` that records into an empty outbox."""
     return RecordedRuns(tmp_path / "outbox")
 
 

@@ -256,7 +256,7 @@ def test_job_control_works_as_without_run(way: str) -> None:
 
 @pytest.fixture(autouse=True)
 def no_core_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run the test in a temporary folder; fail if a core file is left in it."""
+    """Run the test in a temporary folder; fail if the folder has a core file."""
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.chdir(tmp_path)
     yield

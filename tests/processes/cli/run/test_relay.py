@@ -108,7 +108,7 @@ def test_exit_status_passes_on_every_way(way: str, status: int) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("number", KILLING, ids=lambda number: number.name)
 def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) -> None:
-    """The parent of `run` sees the signal that ended the command."""
+    """If a signal ends the command, `run` ends by the same signal."""
     script = (
         "import os, resource, signal\n"
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"

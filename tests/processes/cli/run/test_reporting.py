@@ -16,7 +16,7 @@ MARKER = "canary-7f3a"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return recorded runs with an empty outbox."""
+    """Return a runner of `trackerapi run` that records into an empty outbox."""
     return RecordedRuns(tmp_path / "outbox")
 
 
@@ -87,7 +87,7 @@ def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> 
 def test_failed_attempts_are_reported_as_retried(
     runs: RecordedRuns, tmp_path: Path
 ) -> None:
-    """A failed attempt before the last is recorded as an error with `retrying` set."""
+    """Each failed attempt but the last is an error event with `retrying` set."""
     attempts = tmp_path / "attempts"
     script = f"echo >> {attempts}; exit $((2 - $(wc -l < {attempts})))"
 
@@ -179,7 +179,7 @@ def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) ->
 
     progress_lines = "".join(
         f"{i} of 8\n" for i in range(8)
-    )  # as Python reads line ends
+    )  # text mode reads a carriage return as a line end
     assert (done.stdout, done.stderr) == (
         (progress_lines, "") if stream == "stdout" else ("", progress_lines)
     )

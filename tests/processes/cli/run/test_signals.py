@@ -123,7 +123,7 @@ def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
-    """A signal that the command sends to its process group is not sent to it again."""
+    """A signal that the command sends to its process group arrives once."""
     script = (
         "import os, signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
