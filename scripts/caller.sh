@@ -1,5 +1,5 @@
-# Sourced by the scripts: what the caller's shell and Python are told is not for them.
-# Sets `root` to the work tree.
+# Sourced by the other scripts. Unsets variables of the caller's shell and Python that
+# could change the result, and sets `root` to the work tree.
 unset CDPATH BASH_ENV ENV
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONINSPECT PYTHONOPTIMIZE
 unset PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONUSERBASE PYTHONWARNINGS

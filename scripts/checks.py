@@ -1,9 +1,9 @@
-"""Everything that has to hold before a change is taken, part by part.
+"""All checks that a change must pass, one after the other.
 
-A part that fails never hides the others: all of them run. Arguments after `--`
-go to pytest, which comes last.
+All checks run, even after a failed check. Arguments after `--` are passed to pytest,
+which runs last.
 
-Exit status: 0 everything holds, 1 something does not, 2 wrong usage.
+Exit status: 0 all checks passed, 1 a check failed, 2 wrong usage.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Part:
     Attributes:
         title: Name of the check in the output.
         command: Python module and its arguments.
-        slow: Whether `--quick` leaves it out.
+        slow: Whether `--quick` leaves the check out.
     """
 
     title: str
@@ -54,11 +54,11 @@ PARTS = (
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
 SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
-"""Three at a time on two cores, since many tests wait; those of one file in turn."""
+"""Options of pytest: three processes, because many tests wait; one for each file."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run all parts; return the exit status."""
+    """Run all checks; return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/test.sh", description=__doc__)
     parser.add_argument(
         "--quick",
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("pytest_arguments", nargs="*", help="after --: for pytest")
     options = parser.parse_args(argv)
-    # Who gives arguments looks for something, and may want to see it as it happens.
+    # With arguments, pytest runs in one process: its output then appears immediately.
     tests = (
         *(options.pytest_arguments or SIDE_BY_SIDE),
         *(QUICK_TESTS if options.quick else ()),
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def holds(part: Part) -> bool:
-    """Run one part and return whether it holds."""
+    """Run one check; return whether it passes."""
     print(f"== {part.title}: {' '.join(part.command)}", flush=True)
     began = time.monotonic()
     search_path = (sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath))

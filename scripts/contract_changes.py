@@ -1,6 +1,6 @@
-"""Comparison of the contract with that of the last release.
+"""Comparison of the contract with the baseline: the contract of the last release.
 
-Exit status: 0 nothing breaks, 1 something breaks, 2 wrong usage.
+Exit status: 0 no breaking change, 1 a breaking change or an error, 2 wrong usage.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def record(contract: Contract, root: Path) -> None:
-    """Make a contract the promise: the baseline, and its digest beside it."""
+    """Write a contract as the baseline, with its digest in a file beside it."""
     content = (json.dumps(contract.document, indent=1) + "\n").encode()
     (root / BASELINE_PATH).write_bytes(content)
     (root / BASELINE_DIGEST_PATH).write_text(_digest_line(content), encoding="ascii")
@@ -53,10 +53,10 @@ def record(contract: Contract, root: Path) -> None:
 
 
 def promise(root: Path) -> Contract:
-    """Return the contract of the last release.
+    """Return the baseline.
 
     Raises:
-        ContractError: If it cannot be read, or was changed after its recording.
+        ContractError: If the baseline cannot be read, or does not match its digest.
     """
     baseline = read_contract(root / BASELINE_PATH)
     try:

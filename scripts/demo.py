@@ -1,7 +1,7 @@
-"""Run the demo job on a backend of its own, and keep its page up for a look.
+"""Run the demo job on a new backend, and keep the page of the job available.
 
-Arguments go to the job script. On a terminal the backend stays up until Enter;
-otherwise everything ends with the job.
+Arguments are passed to the job script. On a terminal, the backend runs until Enter is
+pressed; otherwise, the backend ends with the job.
 
 Exit status: that of the job script; 1 if no backend could be started.
 """

@@ -1,7 +1,7 @@
-"""Make `.venv` hold the pinned tools and both distributions, editable.
+"""Set-up of `.venv`: the pinned tools, and both distributions as editable installs.
 
-Needs nothing but Python itself. Does nothing when the last set-up saw the same
-interpreter, place and requirements; waits while another one is under way.
+Needs only Python itself. Does nothing if interpreter, folder and requirements are the
+same as at the last set-up. Waits while another set-up runs.
 
 Exit status: 0 ready, 1 the installation failed.
 """
@@ -66,12 +66,12 @@ def wanted_state() -> dict[str, str]:
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
     version = ".".join(map(str, sys.version_info[:3]))
-    # Scripts and editable installs hold the place: a moved tree starts anew.
+    # Scripts and editable installs contain the path: a moved tree needs a set-up.
     return {"python": version, "place": str(ROOT), "inputs": digest.hexdigest()}
 
 
 def recorded_state() -> dict[str, str]:
-    """Return the state that the last complete set-up saw; empty without one."""
+    """Return the state at the last complete set-up; empty without a set-up."""
     try:
         recorded: dict[str, str] = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -92,7 +92,7 @@ def _reusable(wanted: dict[str, str]) -> bool:
 
 
 def _make_environment() -> None:
-    # From the interpreter beneath: `.venv` may be the one that runs this.
+    # Use the base interpreter: this process may run in `.venv`, which is cleared.
     base = getattr(sys, "_base_executable", sys.executable)
     subprocess.run([base, "-m", "venv", "--clear", ENVIRONMENT], check=True)
 

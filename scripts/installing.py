@@ -1,8 +1,8 @@
-"""Run pip as these scripts mean it, with the package index that the caller uses.
+"""Call of pip with fixed options, and with the package index of the caller.
 
-The caller's variables and pip's configuration files say where packages come from:
-addresses, certificates, proxies and caches. They do not say how packages are installed:
-a target folder, constraints or a build setting would change the result.
+The caller's variables and pip's configuration files select the source of packages:
+addresses, certificates, proxies and caches. Other settings of the caller are ignored: a
+target folder, constraints or a build setting would change the result.
 
 Usage: python -m scripts.installing PYTHON ARGUMENTS; exit status: that of pip.
 """
@@ -32,7 +32,7 @@ SOURCE_OPTIONS: Final = (
     "keyring-provider",
     "use-feature",
 )
-"""Options of pip that say where packages come from and how to get there."""
+"""Options of pip for the source of packages, and for the connection to the source."""
 
 
 def run_pip(
@@ -42,11 +42,11 @@ def run_pip(
 
     Args:
         python: The interpreter.
-        arguments: Of pip.
-        folder: Where it runs; None for the current directory.
+        arguments: Arguments of pip.
+        folder: Working directory of pip; None for the current directory.
 
     Raises:
-        subprocess.CalledProcessError: If it fails.
+        subprocess.CalledProcessError: If pip fails.
     """
     command = [python, "-P", "-m", "pip", "--disable-pip-version-check", *arguments]
     environment = pip_environment(python, os.environ)
@@ -54,7 +54,7 @@ def run_pip(
 
 
 def pip_environment(python: str | Path, caller: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's variables for pip that name a package index.
+    """Return the caller's variables; of pip's settings, only those for the source.
 
     Args:
         python: The interpreter whose pip will run.
@@ -77,7 +77,7 @@ def pip_environment(python: str | Path, caller: Mapping[str, str]) -> dict[str, 
 def _configured(
     python: str | Path, environment: Mapping[str, str], config_file: str
 ) -> dict[str, str]:
-    """Return the sources that pip's configuration files name; empty without any."""
+    """Return the `SOURCE_OPTIONS` in pip's configuration files."""
     extra = {"PIP_CONFIG_FILE": config_file} if config_file else {}
     listed = subprocess.run(
         [python, "-P", "-m", "pip", "config", "list"],
@@ -88,7 +88,7 @@ def _configured(
         check=False,
     )
     found: dict[str, str] = {}
-    # Sorted: a setting of `install` wins over a global setting.
+    # Sorted, so that a setting of `install` replaces a global setting.
     for line in sorted(listed.stdout.splitlines()):
         key, _, value = line.partition("=")
         section, _, option = key.partition(".")

@@ -1,6 +1,6 @@
-"""Hold the contract to the dialect that compiles without loss.
+"""Check that the contract stays within the dialect that compiles without loss.
 
-Exit status: 0 nothing found, 1 something found, 2 wrong usage.
+Exit status: 0 no findings, 1 findings or an error, 2 wrong usage.
 """
 
 import argparse

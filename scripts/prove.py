@@ -1,10 +1,11 @@
 """Proof by faults and kills: no event is lost, and no event is stored twice.
 
-Runs the fault tests with outages of their whole length, kills a job and a sync at each
-of their write-like system calls in turn, and kills jobs at random times. After each
-kill a sync or a rerun must bring all events whose calls had returned, each once.
+Runs the fault tests with outages of full length. Kills a job and a `trackerapi sync` at
+each of their write-like system calls in turn, and kills jobs at random times. After
+each kill, a sync or a rerun must deliver each event whose call had returned exactly
+once.
 
-Exit status: 0 all of it holds, 1 something does not, 2 wrong usage.
+Exit status: 0 no part failed, 1 a part failed, 2 wrong usage.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def _count(text: str) -> int:
 
 
 def faults_hold() -> bool:
-    """Run the fault tests with outages of their whole length."""
+    """Run the fault tests with outages of full length; return whether all pass."""
     print("== Faults, with outages of 10 and 30 s", flush=True)
     command = [sys.executable, "-m", "pytest", "tests/faults"]
     command += ["--ignore", "tests/faults/test_kills.py"]
@@ -95,7 +96,7 @@ def faults_hold() -> bool:
 
 
 def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:
-    """Run parts of the kills; return those after which something was wrong."""
+    """Run parts of the kills; return the parts with a fault."""
     if not parts:
         return []
     if not tracer.is_possible():

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prove that nothing is lost and nothing doubled; takes minutes, --help says which parts.
+# Prove that no event is lost or stored twice; takes minutes. --help lists the parts.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/caller.sh"
 bash "$root/scripts/setup.sh"

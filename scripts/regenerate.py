@@ -1,6 +1,6 @@
-"""Compile the contract into the client, the backend's shapes and the schemas.
+"""Compile the contract into the client, the backend's types and the schemas.
 
-Exit status: 0 done or nothing to do, 1 a difference or a fault, 2 wrong usage.
+Exit status: 0 done or nothing to do, 1 a difference or an error, 2 wrong usage.
 """
 
 import argparse
@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check_outputs(contract: Contract, root: Path) -> int:
-    """Say which generated files differ from fresh ones; return the exit status."""
-    # Outside the work tree, so that a check touches nothing in it.
+    """Print missing, edited or stale generated files; return the exit status."""
+    # Generate outside the work tree: a check must not change the work tree.
     with tempfile.TemporaryDirectory() as workshop:
         found = differences(generate(contract, root, Path(workshop)), root)
     if not found:
@@ -95,7 +95,7 @@ def check_outputs(contract: Contract, root: Path) -> int:
 
 
 def write_outputs(contract: Contract, root: Path) -> int:
-    """Replace the generated files, and the contract if it is another one."""
+    """Replace the generated files, and the contract if its text differs."""
     with _only_run(root), _workshop(root) as workshop:
         fresh = generate(contract, root, workshop)
         found = differences(fresh, root)
@@ -112,7 +112,7 @@ def write_outputs(contract: Contract, root: Path) -> int:
 
 
 def tell_differences(ours: Contract, theirs: Contract) -> int:
-    """Say in words how their contract differs from ours; return the exit status."""
+    """Print the changes from `ours` to `theirs`; return the exit status."""
     check_validity(theirs)
     changes = compare(ours, theirs)
     if not changes:
@@ -143,9 +143,9 @@ def _only_run(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _workshop(root: Path) -> Iterator[Path]:
-    """Offer a folder on the work tree's own file system, gone afterwards.
+    """Yield a temporary folder on the file system of the work tree.
 
-    Called while no other regeneration runs: folders of runs that were killed go too.
+    Also deletes the folders of killed runs: call while no other regeneration runs.
     """
     build = root / "build"
     build.mkdir(exist_ok=True)
@@ -160,8 +160,8 @@ def _end_in_order(number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    # As an exception, a signal lets the folder in use and the tools be put away.
+    # Signals become exceptions, which delete the temporary folder and kill the tools.
     for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) is not signal.SIG_IGN:  # as below nohup
+        if signal.getsignal(each) is not signal.SIG_IGN:  # ignored below nohup
             signal.signal(each, _end_in_order)
     raise SystemExit(main())

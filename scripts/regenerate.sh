@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compile the contract; --help says what else.
+# Compile the contract into the generated files; --help lists the options.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/caller.sh"
 bash "$root/scripts/setup.sh"

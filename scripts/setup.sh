@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make .venv what constraints.txt says; silent when it is so already.
-# PYTHON names the interpreter to use; else the first suitable one is taken.
+# Install the versions of constraints.txt into .venv; silent if .venv is up to date.
+# PYTHON names the interpreter; without PYTHON, the first suitable one is used.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/caller.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run everything that CI runs; --help says what can be left out.
+# Run all checks of CI; --help lists the options.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/caller.sh"
 bash "$root/scripts/setup.sh"

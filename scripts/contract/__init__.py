@@ -1,1 +1,1 @@
-"""The contract as maintainers' tools see it: read, judged, compared, compiled."""
+"""Tools for the OpenAPI contract: reader, rules, comparison and compiler."""

@@ -1,7 +1,7 @@
-"""The schemas of all answers, compiled into a module that checks can read.
+"""Compiler of all answer schemas into the module `trackerapi_client.answers`.
 
-The generated models parse an answer and check neither types nor ranges, and a client
-that is installed has no YAML reader for the contract itself.
+The library checks answers with that module: the generated models check neither types
+nor ranges, and an installed client has no YAML reader for the contract itself.
 """
 
 import re
@@ -65,7 +65,7 @@ def _reduced(contract: Contract, schema: Node) -> dict[str, Any]:
     choices: list[dict[str, Any]] = []
     for each in schema.get("anyOf", ()):
         choice = _reduced(contract, each)
-        # A set of values that is open stands beside the type of all values.
+        # An open set of values is `anyOf` of an enum and its type: keep one of them.
         if choice not in choices:
             choices.append(choice)
     if choices:

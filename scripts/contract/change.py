@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A difference between two contracts, and its effect on a client of today.
+    """A difference between two contracts, and its effect on present clients.
 
     Attributes:
-        place: Where, in the contract's own names, such as `JobInput.tag`.
+        place: Location in names of the contract, such as `JobInput.tag`.
         what: The change in words.
         breaking: Whether a client made from the old contract may fail.
     """

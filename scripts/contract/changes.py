@@ -43,7 +43,7 @@ def compare(old: Contract, new: Contract) -> list[Change]:
 
 def _server_changes(old: Contract, new: Contract) -> Iterator[Change]:
     was, now = (
-        # A contract without `servers` means the address that it is served from.
+        # Without `servers`, OpenAPI means the address that serves the contract.
         {urlsplit(each.get("url", "")).path.rstrip("/") for each in servers}
         for servers in (
             contract.document.get("servers") or [{}] for contract in (old, new)
@@ -109,13 +109,13 @@ def _proof_changes(
     asked = " or ".join(sorted(" and ".join(sorted(each)) for each in after if each))
     if PUBLIC in after:
         asked = f"{asked} or nothing".removeprefix(" or ")
-    # Not breaking: each old proof, or a part of it, is still accepted.
+    # Not breaking: each old alternative, or a part of it, is still accepted.
     is_open = all(any(now <= was for now in after) for was in before)
     yield Change(name, f"asks for {asked} now", breaking=not is_open)
 
 
 def _proofs(contract: Contract, operation: Operation) -> set[frozenset[str]]:
-    """Return the alternative proofs, each as the set of its schemes and scopes."""
+    """Return the alternatives of `security`, each as a set of schemes and scopes."""
     written = operation.item.get("security", contract.document.get("security"))
     return {
         frozenset(

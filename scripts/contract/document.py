@@ -1,6 +1,6 @@
-"""The contract as data: read from a file or a deployed backend, and looked up.
+"""OpenAPI contract as data: reading from a file or a backend, and lookups.
 
-Knows OpenAPI's layout and nothing about good or bad contracts; the rules live in
+This module depends only on the layout of OpenAPI documents. Rules for contracts are in
 `dialect`, `changes` and `generation`.
 """
 
@@ -24,11 +24,11 @@ Node = Mapping[str, Any]
 
 
 class ContractError(Exception):
-    """A contract cannot be read or used; the message names the place and the fix."""
+    """A contract cannot be read or used; the message names the location and the fix."""
 
 
 class StrictLoader(yaml.SafeLoader):
-    """YAML reader that refuses a key given twice instead of keeping the last."""
+    """YAML reader that rejects duplicate keys: PyYAML would use the last value."""
 
 
 def _construct_mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -53,10 +53,10 @@ class Operation:
     """One operation of a contract.
 
     Attributes:
-        operation_id: Name under which the client offers it.
+        operation_id: Name of the operation, and of its module in the client.
         method: HTTP method, lower case.
         path: Path template, such as `/jobs/{job_id}`.
-        item: The operation object as it is written.
+        item: The operation object; references are not followed.
         pointer: JSON pointer to the operation object.
     """
 
@@ -73,8 +73,8 @@ class Contract:
 
     Attributes:
         document: The whole OpenAPI document.
-        text: The document as it was written.
-        source: File or address that it was read from.
+        text: Source text of the document, in YAML or JSON.
+        source: File or address of the document.
     """
 
     document: Node
@@ -83,7 +83,7 @@ class Contract:
 
     @property
     def schemas(self) -> Mapping[str, Node]:
-        """The named schemas."""
+        """Named schemas, by name."""
         schemas: Mapping[str, Node] = self.components("schemas")
         return schemas
 
@@ -94,7 +94,7 @@ class Contract:
         return named
 
     def operations(self) -> Iterator[Operation]:
-        """Walk the operations in the order in which they are written."""
+        """Yield the operations in the order of the paths in the document."""
         for path, written in (self.document.get("paths") or {}).items():
             if path.startswith("x-"):
                 continue
@@ -102,7 +102,7 @@ class Contract:
             for method in METHODS:
                 if method in item:
                     yield Operation(
-                        # Only the contracts of others have operations without a name.
+                        # Only contracts of other projects leave out the id.
                         operation_id=item[method].get(
                             "operationId", f"{method.upper()} {path}"
                         ),
@@ -116,7 +116,7 @@ class Contract:
         """Return `node`, or the component that `node` refers to.
 
         Raises:
-            ContractError: If the reference leads nowhere.
+            ContractError: If a reference has no target, or leads back to itself.
         """
         passed: set[str] = set()
         while "$ref" in node:
@@ -134,7 +134,7 @@ class Contract:
         return node
 
     def parameters(self, operation: Operation) -> list[Node]:
-        """Return the operation's parameters, and those of its path."""
+        """Return the operation's parameters, then the other parameters of its path."""
         path = self.resolve(self.document["paths"][operation.path])
         own = [self.resolve(each) for each in operation.item.get("parameters", ())]
         names = {(each["name"], each["in"]) for each in own}
@@ -142,7 +142,7 @@ class Contract:
         return own + [e for e in shared if (e["name"], e["in"]) not in names]
 
     def responses(self, operation: Operation) -> dict[str, Node]:
-        """Return the operation's responses by status with references followed."""
+        """Return the operation's responses by status; references are followed."""
         found: dict[str, Node] = {}
         for status, written in operation.item.get("responses", {}).items():
             response = self.resolve(written)
@@ -159,10 +159,10 @@ def pointer(start: str, *parts: str | int) -> str:
 
 
 def parse_contract(text: str, source: str) -> Contract:
-    """Return the contract that `text` holds as YAML or JSON.
+    """Parse a contract in YAML or JSON.
 
     Raises:
-        ContractError: If `text` is neither or is no OpenAPI document.
+        ContractError: If `text` is not YAML or JSON, or not an OpenAPI document.
     """
     try:
         document = yaml.load(text, Loader=StrictLoader)  # noqa: S506  # a SafeLoader
@@ -173,7 +173,7 @@ def parse_contract(text: str, source: str) -> Contract:
             f"{source} is no OpenAPI document: it has no member `openapi`"
         )
     try:
-        # As JSON has it: names of members are text, and so are dates.
+        # Convert to JSON values: YAML also has dates, and keys that are not text.
         document = json.loads(json.dumps(document, default=str))
     except (TypeError, ValueError, RecursionError) as error:
         raise ContractError(f"{source} does not fit JSON: {error}") from error
@@ -184,7 +184,7 @@ def read_contract(path: Path) -> Contract:
     """Return the contract in a file.
 
     Raises:
-        ContractError: If the file cannot be read or holds no contract.
+        ContractError: If the file cannot be read or is not a contract.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -201,7 +201,8 @@ def fetch_contract(source: str) -> Contract:
             which serves the document at `/openapi.json`.
 
     Raises:
-        ContractError: If nothing usable is there within 10 seconds.
+        ContractError: If the document cannot be read, or the server does not answer
+            for 10 seconds, or the document is not a contract.
     """
     try:
         address = urlsplit(source)

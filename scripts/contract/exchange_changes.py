@@ -15,7 +15,7 @@ from scripts.contract.schema_changes import (
 PARAMETER_PARTS = frozenset({"name", "in", "required", "schema", "content"})
 BODY_PARTS = frozenset({"content", "required"})
 RESPONSE_PARTS = frozenset({"content", "headers", "links"})
-"""With `links`, which are not compared: the client follows none."""
+"""Members of a response with a rule; `links` is ignored: the client follows none."""
 MEDIA_PARTS = frozenset({"schema"})
 
 
@@ -84,7 +84,7 @@ def response_changes(
 def remaining_changes(
     place: str, before: Node, after: Node, known: frozenset[str]
 ) -> Iterator[Change]:
-    """Yield the changes of members without a rule of their own: all are breaking."""
+    """Yield the changes of members without a rule; each change counts as breaking."""
     for key in sorted((before.keys() | after.keys()) - known - {"deprecated"}):
         if not is_words(key) and before.get(key) != after.get(key):
             what = f"{key} is {written(after.get(key))}"
@@ -123,7 +123,7 @@ def _content_changes(
         yield from remaining_changes(place, media, other, MEDIA_PARTS)
     for media_type in now:
         if media_type not in was:
-            # Present clients accept any media type, and may be sent the new one.
+            # Present clients accept any media type: a backend may send the new one.
             broken = Direction.RESPONSE in direction
             yield Change(place, f"can be {media_type}", breaking=broken)
 

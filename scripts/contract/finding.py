@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A construct that the generator gets wrong, and its fix.
+    """A construct that the generator compiles wrongly, and its fix.
 
     Attributes:
         place: JSON pointer into the contract.

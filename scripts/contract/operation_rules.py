@@ -1,7 +1,7 @@
 """Rules of the dialect about operations, parameters, bodies and answers.
 
-Each rule stands for something that the client's generator drops, invents or gets
-wrong without a word; the docstring says what.
+Each rule finds a construct that the client's generator drops, invents or compiles
+wrongly without a warning. The docstring of the rule describes the effect.
 """
 
 import re
@@ -21,14 +21,14 @@ SUPPORTED_VERSION = "3.1.0"
 
 
 def version(contract: Contract) -> Iterator[Finding]:
-    """Later versions of OpenAPI are refused, earlier ones mean other things."""
+    """The generator refuses later versions of OpenAPI; earlier versions differ."""
     if contract.document["openapi"] != SUPPORTED_VERSION:
         fix = f"write the contract in {SUPPORTED_VERSION}"
         yield Finding("#/openapi", "is another version of OpenAPI", fix)
 
 
 def operation_names(contract: Contract) -> Iterator[Finding]:
-    """The name becomes a module; the later of two equal ones overwrites it."""
+    """The id becomes a module name: of two equal ids, the second overwrites it."""
     uses = Counter(each.operation_id for each in contract.operations())
     for operation in contract.operations():
         place = f"{operation.pointer}/operationId"
@@ -39,7 +39,7 @@ def operation_names(contract: Contract) -> Iterator[Finding]:
 
 
 def tags(contract: Contract) -> Iterator[Finding]:
-    """The tag becomes a folder; of several tags one is taken at random."""
+    """The tag becomes a folder name; of several tags, an arbitrary tag is used."""
     declared = {each["name"] for each in contract.document.get("tags", ())}
     for operation in contract.operations():
         written = operation.item.get("tags", [])
@@ -51,7 +51,7 @@ def tags(contract: Contract) -> Iterator[Finding]:
 
 
 def security(contract: Contract) -> Iterator[Finding]:
-    """Security for the whole document is ignored; an empty alternative is not seen."""
+    """The generator ignores document-wide security, and an empty alternative."""
     if "security" in contract.document:
         yield Finding("#/security", "is ignored", "write it on every operation")
     for operation in contract.operations():
@@ -63,7 +63,7 @@ def security(contract: Contract) -> Iterator[Finding]:
 
 
 def path_items(contract: Contract) -> Iterator[Finding]:
-    """Parameters of a whole path are easily overlooked beside an operation's own."""
+    """Parameters of a whole path are easily overlooked beside operations."""
     for path, item in contract.document.get("paths", {}).items():
         if "parameters" in item:
             place = pointer("#/paths", path, "parameters")
@@ -71,7 +71,7 @@ def path_items(contract: Contract) -> Iterator[Finding]:
 
 
 def parameter_styles(contract: Contract) -> Iterator[Finding]:
-    """Styles are ignored: lists are always repeated, objects flattened."""
+    """The generator ignores styles: it repeats lists and flattens objects."""
     for place, parameter in _parameters(contract):
         for keyword in ("style", "explode", "allowReserved", "content"):
             if keyword in parameter:
@@ -79,7 +79,7 @@ def parameter_styles(contract: Contract) -> Iterator[Finding]:
 
 
 def header_types(contract: Contract) -> Iterator[Finding]:
-    """Anything but text is handed to the transport as it is and fails there."""
+    """A header value that is not text reaches httpx unconverted, and fails there."""
     for place, parameter in _parameters(contract):
         schema = parameter.get("schema", {})
         plain = schema.get("type") == "string" and "format" not in schema
@@ -97,7 +97,7 @@ def parameter_descriptions(contract: Contract) -> Iterator[Finding]:
 
 
 def request_bodies(contract: Contract) -> Iterator[Finding]:
-    """A second media type makes the body optional; others drop the operation."""
+    """A second media type makes the body optional; another type drops the operation."""
     for operation in contract.operations():
         if "requestBody" not in operation.item:
             continue
@@ -112,7 +112,7 @@ def request_bodies(contract: Contract) -> Iterator[Finding]:
 
 
 def binary_bodies(contract: Contract) -> Iterator[Finding]:
-    """Lines are sent as they are only where their schema is binary text."""
+    """Lines are sent unchanged only if their schema is a binary string."""
     for operation in contract.operations():
         content = contract.resolve(operation.item.get("requestBody", {})).get(
             "content", {}
@@ -125,7 +125,7 @@ def binary_bodies(contract: Contract) -> Iterator[Finding]:
 
 
 def response_statuses(contract: Contract) -> Iterator[Finding]:
-    """Other spellings drop the answer; without `default` failures have no type."""
+    """An invalid status drops the answer; without `default`, failures have no type."""
     for operation in contract.operations():
         statuses = contract.responses(operation)
         place = f"{operation.pointer}/responses"
@@ -150,7 +150,7 @@ def response_bodies(contract: Contract) -> Iterator[Finding]:
 
 
 def component_responses(contract: Contract) -> Iterator[Finding]:
-    """A shared response that refers to another one is dropped."""
+    """A shared response that is only a reference to another response is dropped."""
     for name, response in contract.components("responses").items():
         if "$ref" in response:
             place = pointer("#/components/responses", name)

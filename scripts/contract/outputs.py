@@ -1,8 +1,8 @@
-"""The checked-in outputs: compared with fresh ones, and replaced whole.
+"""Checked-in generated files: comparison with fresh files, and replacement.
 
-Each output belongs to the generation alone: whatever else lies in its folder is
-a difference. A replacement happens wholly or not at all; a signal that asks the
-process to end is answered before or after it.
+The folders contain only generated files: any other file in them is a difference. A
+replacement is complete, or leaves the work tree unchanged. SIGINT, SIGTERM and SIGHUP
+take effect after the replacement.
 """
 
 import difflib
@@ -26,7 +26,7 @@ class Difference:
     """A checked-in file that differs from its fresh output.
 
     Attributes:
-        path: Where it lies, relative to the work tree.
+        path: Path of the file, relative to the work tree.
         fault: `edited or stale`, `missing` or `extra`.
         diff: Difference to the fresh output, as unified diff lines.
     """
@@ -37,7 +37,7 @@ class Difference:
 
 
 def differences(fresh: Path, root: Path) -> list[Difference]:
-    """Return how the outputs in `root` differ from those in `fresh`."""
+    """Return the generated files in `root` that differ from `fresh`."""
     found: list[Difference] = []
     for output in OUTPUTS:
         wanted, present = set(_files(fresh, output)), set(_files(root, output))
@@ -66,7 +66,7 @@ def replace(fresh: Path, root: Path, attic: Path, paths: Sequence[Path]) -> None
 
     Args:
         fresh: Folder of the new files; on the same file system as `root`.
-        root: Work tree; left as it was if anything fails.
+        root: Work tree; unchanged if a file cannot be moved.
         attic: Folder for the replaced files; must not exist.
         paths: Files and folders, relative to both.
 

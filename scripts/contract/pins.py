@@ -1,6 +1,6 @@
-"""The exact versions of the tools whose output is checked in.
+"""Pinned versions of the tools whose output is checked in.
 
-`constraints.txt` is the one place that names them.
+The versions are read from `constraints.txt`.
 """
 
 import re
@@ -20,7 +20,7 @@ def pinned_versions(root: Path) -> dict[str, str]:
 
     Raises:
         ContractError: If a tool is not pinned or another version is installed;
-            names the tool and both versions.
+            the message names the tool and both versions.
     """
     constraints = (root / CONSTRAINTS_PATH).read_text(encoding="utf-8")
     pins = {name.lower(): pinned for name, pinned in PIN.findall(constraints)}

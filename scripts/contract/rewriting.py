@@ -1,4 +1,4 @@
-"""A fetched contract in the form in which ours is checked in."""
+"""Conversion of a fetched contract into the form of the checked-in contract."""
 
 import itertools
 
@@ -9,9 +9,9 @@ from scripts.project import CONTRACT_PATH
 
 
 def as_checked_in(theirs: Contract, ours: Contract) -> Contract:
-    """Return their contract as YAML under the comment that heads ours.
+    """Return `theirs` as YAML, with the heading comment of `ours`.
 
-    Contracts written in YAML keep their text.
+    A contract in YAML is returned unchanged.
     """
     if not theirs.text.lstrip().startswith("{"):
         return theirs

@@ -1,6 +1,6 @@
-"""Changes between two schemas, judged by the directions of their use.
+"""Changes between two schemas; the use of a schema decides whether they break.
 
-Schemas that are referred to by name are compared on their own, not here.
+Only the names of references are compared: `changes` compares each named schema once.
 """
 
 import json
@@ -23,7 +23,7 @@ UPPER_LIMITS = frozenset(
 CHECKED_LIMITS = frozenset(
     {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}
 )
-"""Limits that the client of today holds answers to."""
+"""Limits that present clients check in answers."""
 INNER = frozenset({"items", "propertyNames"})
 HANDLED = frozenset(
     {"$ref", "type", "enum", "properties", "required", "anyOf", "deprecated"}
@@ -32,7 +32,7 @@ HANDLED = frozenset(
 
 
 class Direction(Flag):
-    """Ways in which a schema is used."""
+    """Use of a schema: in requests, in answers, or in both."""
 
     REQUEST = auto()
     RESPONSE = auto()
@@ -41,13 +41,13 @@ class Direction(Flag):
 def schema_changes(
     place: str, old: Node | bool, new: Node | bool, direction: Direction
 ) -> Iterator[Change]:
-    """Walk the changes from `old` to `new`.
+    """Yield the changes from `old` to `new`.
 
     Args:
-        place: Name of the schema for people.
+        place: Location of the schema, for messages.
         old: The schema as it was.
         new: The schema as it is.
-        direction: How operations use it; both at once is possible.
+        direction: Use of the schema in operations; may be both.
     """
     old, new = _as_node(old), _as_node(new)
     if old.get("$ref") != new.get("$ref"):
@@ -75,7 +75,7 @@ def schema_changes(
 
 
 def deprecation(place: str, old: Node, new: Node) -> Iterator[Change]:
-    """Tell that something is deprecated, or no longer."""
+    """Yield a change if only one of the two is deprecated."""
     was, now = old.get("deprecated", False), new.get("deprecated", False)
     if was != now:
         what = "is deprecated now" if now else "is no longer deprecated"
@@ -83,7 +83,7 @@ def deprecation(place: str, old: Node, new: Node) -> Iterator[Change]:
 
 
 def is_words(keyword: str) -> bool:
-    """Return whether a member is for people alone, or for other tools."""
+    """Return whether a member has no effect on clients: texts and extensions."""
     return keyword in WORDS or keyword.startswith("x-")
 
 
@@ -144,7 +144,7 @@ def _required_changes(
     before, after = set(old.get("required", ())), set(new.get("required", ()))
     known = old.get("properties", {}).keys() & new.get("properties", {}).keys()
     for name in sorted(known & (after - before)):
-        # For the same reason as a new one.
+        # Breaking for answers too: an older backend may leave the member out.
         yield Change(f"{place}.{name}", "was optional, is required", breaking=True)
     for name in sorted(known & (before - after)):
         broken = Direction.RESPONSE in direction
@@ -158,7 +158,7 @@ def _alternative_changes(
         {json.dumps(_without_words(each), sort_keys=True): each for each in choices}
         for choices in (old.get("anyOf", ()), new.get("anyOf", ()))
     )
-    # The first alternatives of all take the place of something else.
+    # The first alternatives of a schema replace its other form: that breaks requests.
     widening_breaks = not before or Direction.RESPONSE in direction
     for key, each in before.items():
         if key not in after:
@@ -171,7 +171,7 @@ def _alternative_changes(
 def _closing_changes(
     place: str, old: Node, new: Node, direction: Direction
 ) -> Iterator[Change]:
-    """Yield the changes of a schema's rule for members without a name."""
+    """Yield the changes of a schema's rule for members without a property."""
     before = old.get("additionalProperties", True)
     after = new.get("additionalProperties", True)
     inside = f"{place}.additionalProperties"
@@ -179,7 +179,7 @@ def _closing_changes(
         yield from schema_changes(inside, before, after, direction)
     elif before != after:
         what = f"{written(after)} instead of {written(before)}"
-        # Closed, members of today are gone; open, an answer may bring any value.
+        # Closing removes present members; opening lets an answer contain any value.
         opened = before is False or (after is True and direction == Direction.REQUEST)
         yield Change(inside, f"is {what}", breaking=not opened)
 
@@ -195,7 +195,7 @@ def _limit_change(
     elif keyword == "pattern":
         narrowed = after is not None
     else:
-        # Unknown to these rules: taken for a change of the type.
+        # No rule has this keyword: the change counts as breaking.
         return Change(place, what, breaking=True)
     widens = Direction.RESPONSE in direction and keyword in CHECKED_LIMITS
     broken = Direction.REQUEST in direction if narrowed else widens

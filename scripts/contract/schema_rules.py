@@ -1,7 +1,7 @@
 """Rules of the dialect about schemas.
 
-Each rule stands for something that the client's generator drops, invents or gets
-wrong without a word; the docstring says what.
+Each rule finds a construct that the client's generator drops, invents or compiles
+wrongly without a warning. The docstring of the rule describes the effect.
 """
 
 import re
@@ -36,7 +36,7 @@ REFERENCE = re.compile(
 
 
 def property_names(contract: Contract) -> Iterator[Finding]:
-    """Names that the generated class uses itself break it; others are mangled."""
+    """A name that the generated class uses breaks it; other spellings are changed."""
     for place in all_schemas(contract):
         own_name = snake_name(place.component or "")
         for name in place.schema.get("properties", {}):
@@ -48,7 +48,7 @@ def property_names(contract: Contract) -> Iterator[Finding]:
 
 
 def defaults(contract: Contract) -> Iterator[Finding]:
-    """A default is lost beside $ref, and baked into every call elsewhere."""
+    """A default beside $ref is lost; any other default becomes part of every call."""
     for place in all_schemas(contract):
         if "default" in place.schema:
             fix = "say it in the description and apply it in the backend"
@@ -56,7 +56,7 @@ def defaults(contract: Contract) -> Iterator[Finding]:
 
 
 def nullable_enums(contract: Contract) -> Iterator[Finding]:
-    """Null among the values makes three copies of the class; `nullable` loses null."""
+    """A null in an enum makes three copies of the class; `nullable` loses the null."""
     for place in all_schemas(contract):
         if None in place.schema.get("enum", ()) or "nullable" in place.schema:
             fix = 'use anyOf: [{$ref: ...}, {type: "null"}]'
@@ -64,7 +64,7 @@ def nullable_enums(contract: Contract) -> Iterator[Finding]:
 
 
 def open_answers(contract: Contract) -> Iterator[Finding]:
-    """A closed enum in an answer makes clients of today fail on tomorrow's value."""
+    """A closed enum in an answer makes present clients fail on a new value."""
     places = response_schemas(contract)
     for place in places.values():
         opened = any(
@@ -78,7 +78,7 @@ def open_answers(contract: Contract) -> Iterator[Finding]:
 
 
 def inline_models(contract: Contract) -> Iterator[Finding]:
-    """Objects and enums without a name get an invented one."""
+    """The generator invents names for objects and enums without a name."""
     for place in all_schemas(contract):
         model = {"properties", "enum"} & place.schema.keys()
         if place.component is None and (model or _is_object(place.schema)):
@@ -94,7 +94,7 @@ def titles(contract: Contract) -> Iterator[Finding]:
 
 
 def closed_objects(contract: Contract) -> Iterator[Finding]:
-    """Unstated, additionalProperties turns the class into a dict of extras."""
+    """Without additionalProperties, the class accepts any additional member."""
     for place in all_schemas(contract):
         if _is_object(place.schema) and "additionalProperties" not in place.schema:
             fix = "say additionalProperties: false, or true where it is meant"
@@ -102,7 +102,7 @@ def closed_objects(contract: Contract) -> Iterator[Finding]:
 
 
 def required_members(contract: Contract) -> Iterator[Finding]:
-    """A required name without a property is silently not required."""
+    """The generator ignores a required name without a property."""
     for place in all_schemas(contract):
         missing = set(place.schema.get("required", ())) - set(
             place.schema.get("properties", ())
@@ -113,7 +113,7 @@ def required_members(contract: Contract) -> Iterator[Finding]:
 
 
 def alternatives(contract: Contract) -> Iterator[Finding]:
-    """Alternatives are tried in order and a discriminator is ignored."""
+    """The client tries alternatives in order, and ignores a discriminator."""
     for place in all_schemas(contract):
         for keyword in ("discriminator", "oneOf", "not"):
             if keyword in place.schema:
@@ -140,7 +140,7 @@ def references_stand_alone(contract: Contract) -> Iterator[Finding]:
 
 
 def formats(contract: Contract) -> Iterator[Finding]:
-    """Other formats are read and then mean nothing."""
+    """The generator ignores all formats outside `FORMATS`."""
     for place in all_schemas(contract):
         written = place.schema.get("format")
         if written is not None and written not in FORMATS:
@@ -149,7 +149,7 @@ def formats(contract: Contract) -> Iterator[Finding]:
 
 
 def directions(contract: Contract) -> Iterator[Finding]:
-    """A required readOnly member still has to be given by the caller."""
+    """A required readOnly member is required from the caller too."""
     for place in all_schemas(contract):
         for keyword in ("readOnly", "writeOnly"):
             if keyword in place.schema:

@@ -1,7 +1,7 @@
-"""Every schema of a contract, each with its place.
+"""Iteration over all schemas of a contract, with their JSON pointers.
 
-Follows only positions in which OpenAPI puts a schema, so that a property named
-`default` or an example named `title` is never taken for a keyword.
+Only the positions of schemas in OpenAPI are followed: a property named `default` or an
+example named `title` is therefore never taken for a keyword.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ SCHEMA_PREFIX = "#/components/schemas/"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A schema and where it stands.
+    """A schema with its location in the contract.
 
     Attributes:
         pointer: JSON pointer to the schema.
-        schema: The schema as it is written, references not followed.
-        component: Its name where it is a component itself, else None.
+        schema: The schema; references are not followed.
+        component: Name of a schema that is a component; None for an inline schema.
     """
 
     pointer: str
@@ -31,7 +31,7 @@ class Place:
 
 
 def all_schemas(contract: Contract) -> Iterator[Place]:
-    """Walk every schema, named and inline, from the outside in."""
+    """Yield every schema, named and inline; outer schemas come before inner schemas."""
     for name, schema in contract.schemas.items():
         place = f"#/components/schemas/{name}"
         yield Place(place, schema, component=name)
@@ -46,7 +46,7 @@ def all_schemas(contract: Contract) -> Iterator[Place]:
 
 
 def operation_schemas(item: Node, place: str) -> Iterator[Place]:
-    """Walk the schemas written inside one operation."""
+    """Yield the inline schemas of one operation."""
     for index, parameter in enumerate(item.get("parameters", ())):
         yield from _of_parameter(parameter, pointer(place, "parameters", index))
     yield from _of_content(item.get("requestBody", {}), pointer(place, "requestBody"))
@@ -55,8 +55,8 @@ def operation_schemas(item: Node, place: str) -> Iterator[Place]:
 
 
 def inner_schemas(schema: Node | bool, place: str) -> Iterator[Place]:
-    """Walk the schemas directly inside `schema`, one level down."""
-    if isinstance(schema, bool):  # true admits all values, false none
+    """Yield the schemas directly inside `schema`, one level down."""
+    if isinstance(schema, bool):  # `true` admits all values, `false` no value
         return
     for key in SINGLE:
         if isinstance(schema.get(key), dict):
@@ -70,7 +70,7 @@ def inner_schemas(schema: Node | bool, place: str) -> Iterator[Place]:
 
 
 def reachable(contract: Contract, start: Iterator[Place]) -> dict[str, Place]:
-    """Return every schema that `start` leads to, by pointer, references followed."""
+    """Return all schemas that are reachable from `start`, by JSON pointer."""
     found: dict[str, Place] = {}
     waiting = list(start)
     while waiting:
@@ -88,7 +88,7 @@ def reachable(contract: Contract, start: Iterator[Place]) -> dict[str, Place]:
 
 
 def request_schemas(contract: Contract) -> dict[str, Place]:
-    """Return every schema that a request is held to, by pointer."""
+    """Return every schema of a part of a request, by JSON pointer."""
     places: list[Place] = []
     for operation in contract.operations():
         for index, parameter in enumerate(contract.parameters(operation)):
@@ -100,7 +100,7 @@ def request_schemas(contract: Contract) -> dict[str, Place]:
 
 
 def response_schemas(contract: Contract) -> dict[str, Place]:
-    """Return every schema that an answer is held to, by pointer."""
+    """Return every schema of a part of an answer, by JSON pointer."""
     places: list[Place] = []
     for operation in contract.operations():
         for status, response in contract.responses(operation).items():
@@ -110,7 +110,7 @@ def response_schemas(contract: Contract) -> dict[str, Place]:
 
 
 def component_name(schema: Node | bool) -> str | None:
-    """Return the schema component that `schema` refers to, if it is a reference."""
+    """Return the name of the component that `schema` refers to; None without $ref."""
     reference = "" if isinstance(schema, bool) else str(schema.get("$ref", ""))
     if not reference.startswith(SCHEMA_PREFIX):
         return None

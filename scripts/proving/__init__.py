@@ -1,1 +1,1 @@
-"""The proof that nothing is lost and nothing doubled; `scripts/prove.py` runs it."""
+"""Proof that no event is lost or stored twice; `scripts/prove.py` runs the proof."""

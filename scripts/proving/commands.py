@@ -15,7 +15,7 @@ def environment(base_url: str, outbox: Path, **settings: str) -> dict[str, str]:
     Args:
         base_url: Address of the backend.
         outbox: The outbox folder.
-        **settings: Further settings, such as the key; an empty one is left out.
+        **settings: Further variables, such as the key; empty values are left out.
     """
     kept = {name: os.environ[name] for name in _OF_THE_CALLER if name in os.environ}
     own = {
@@ -34,9 +34,9 @@ def job_command(
 
     Args:
         provider_job_id: Id of the job.
-        record: File that the job records in.
+        record: Record file of the job.
         *arguments: Further arguments of `scripts.proving.job`.
-        prelude: Module to import before anything else; none by default.
+        prelude: Module to import before all others; empty for no module.
     """
     own = ("--id", provider_job_id, "--record", str(record))
     return python("scripts.proving.job", *own, *arguments, prelude=prelude)

@@ -1,7 +1,7 @@
 """The job of the proofs: makes the calls of `plan` and records each call that returned.
 
-It stops between phases where it is told to, so that whoever runs it can break and
-repair things in between: it prints `phase N` and waits for a line.
+With `--gates`, the job stops before each phase, so that a test can stop and start the
+backend: the job prints `phase N` and waits for a line on stdin.
 
 Exit status: 0; anything else means that reporting has harmed the job.
 """
@@ -23,7 +23,7 @@ CUSTOMER_ID = 142
 OPEN_SUFFIX = "-open"
 CHILD_EVENTS = 10
 CHILD_NUMBERS = 10_000
-"""What a child reports is numbered from here on."""
+"""Number of the first report of a child."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +85,7 @@ class Run:
         self._pause = threading.Event()
 
     def gate(self, name: str) -> None:
-        """Say where the run is, and wait to be let on."""
+        """Print the name of a gate; with `--gates`, wait for a line on stdin."""
         print(name, flush=True)
         if self._options.gates:
             sys.stdin.readline()
@@ -112,7 +112,7 @@ class Run:
             self._pause.wait(self._options.pace)
 
     def fork(self, ending: str) -> None:
-        """Let a child report on the same job, and end as `ending` says."""
+        """Fork a child that reports on the same job, and ends as `ending` says."""
         child = os.fork()
         if child:
             self._children.append(child)
@@ -122,12 +122,12 @@ class Run:
         if ending == "_exit":
             os._exit(0)
         if ending == "waits":
-            # Blocks until another process opens and closes the other end.
+            # Blocks until another process opens and closes the FIFO for writing.
             self._options.record.with_suffix(".fifo").read_bytes()
         raise SystemExit(0)
 
     def wait_for_children(self) -> None:
-        """Wait until all children have ended well."""
+        """Wait until all children have ended with status 0."""
         for child in self._children:
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if status != 0:

@@ -1,8 +1,8 @@
 """Kills of the job and of `trackerapi sync`, each followed by a recovery.
 
-Each kill has a job, an outbox and a record of its own, so that what goes wrong after it
-can be seen; only the random kills of one lane share an outbox, so that processes are
-killed in the middle of taking over what others have left.
+Each kill has its own job, outbox and record, so that a fault can be traced to its kill.
+Only the random kills of one lane share an outbox: a process is then also killed while
+it claims leftover files of killed processes.
 """
 
 import json
@@ -26,10 +26,10 @@ from trackerapi import TrackerApi
 
 EVENTS: Final = 100
 PACE_SECONDS: Final = 0.003
-"""Slow enough for many requests in one run, fast enough for many runs."""
+"""Seconds between events: a run then sends many requests, and still ends quickly."""
 
 RUN_SECONDS: Final = (0.1, 1.1)
-"""Between these times from its start a random kill meets a run."""
+"""Earliest and latest time of a random kill, in seconds after the start of the run."""
 
 RUNS_PER_CHECK: Final = 25
 PATIENCE_SECONDS: Final = 120.0
@@ -42,8 +42,8 @@ class Outcome:
 
     Attributes:
         what: Name of the kill in the output.
-        moment: What the process was at, such as the name of the system call that did
-            not take place any more; empty if it had ended before.
+        moment: Activity that the kill interrupted, such as the name of the system call
+            that was not executed; empty if the process had ended before the kill.
         wrong: Faults after the recovery; empty without a fault.
     """
 
@@ -54,12 +54,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Points at which jobs are killed.
+    """Backend and folder for the jobs that are killed.
 
     Attributes:
         base_url: Address of the backend.
-        api_key: Key that may report and ask.
-        folder: For outboxes and records.
+        api_key: Key with the scopes for reports and read calls.
+        folder: Folder for the outboxes and records.
     """
 
     base_url: str
@@ -67,13 +67,13 @@ class Ground:
     folder: Path
 
     def plot(self, name: str) -> "Plot":
-        """Return a place of its own for one job."""
+        """Return a new job with its own folder; its id begins with `name`."""
         folder = self.folder / name
         folder.mkdir()
         return Plot(self, folder, f"{name}-{uuid.uuid4()}")
 
     def tracker(self) -> TrackerApi:
-        """Return a tracker that only asks."""
+        """Return a tracker for read calls."""
         outbox = self.folder / "unused"
         return TrackerApi(self.api_key, self.base_url, outbox=outbox, mode="offline")
 
@@ -88,11 +88,11 @@ class Plot:
 
     @property
     def record(self) -> Path:
-        """File that the job records in."""
+        """Record file of the job."""
         return self.folder / f"{self.job_id}.record"
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Return the environment of this plot's processes."""
+        """Return the environment of the processes of this job."""
         return environment(
             self.ground.base_url,
             self.folder / "outbox",
@@ -149,11 +149,12 @@ class Plot:
         """Return the faults in the events of the job as text; empty without a fault.
 
         Args:
-            tracker: Asks the backend.
-            calls_cut: Calls that the kill may have kept from returning.
+            tracker: Tracker for read calls.
+            calls_cut: Maximum number of calls that the kill may have interrupted
+                between the storing of the event and the return.
         """
         record = read_record(self.record)
-        # A restart is another deliverer.
+        # A restarted job delivers from another process, which changes the order.
         verdict = judge(tracker, record, in_order_of_arrival=False)
         if len(verdict.unrecorded) > calls_cut:
             return str(verdict)
@@ -162,7 +163,7 @@ class Plot:
         return ""
 
     def clear(self) -> None:
-        """Remove all traces of the job from the disk."""
+        """Delete the folder of the job, with outbox and record."""
         shutil.rmtree(self.folder)
 
 
@@ -173,14 +174,14 @@ def job_calls(ground: Ground) -> list[str]:
 
 
 def sync_calls(ground: Ground) -> list[str]:
-    """Return the write-like calls of a sync that delivers a whole run."""
+    """Return the write-like calls of a sync that delivers all events of a run."""
     plot = ground.plot("count-sync")
     plot.run(plot.job("--pace", "0"), **OFFLINE)
     return _longest([plot.trace(sync_command(60.0))])
 
 
 def kill_job(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill the job at one of its calls; recover by a sync and a rerun in turn."""
+    """Kill the job at call `kill_at`; recover by a sync if odd, else by a rerun."""
     plot = ground.plot(f"job-{kill_at}")
     done = plot.trace(plot.job(), kill_at)
     recover = plot.recover_by_sync if kill_at % 2 else plot.recover_by_restart
@@ -189,7 +190,7 @@ def kill_job(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
 
 
 def kill_sync(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill a sync at one of its calls; recover by another."""
+    """Kill a sync at call `kill_at`; recover by a second sync."""
     plot = ground.plot(f"sync-{kill_at}")
     wrong = plot.run(plot.job("--pace", "0"), **OFFLINE)
     done = plot.trace(sync_command(60.0), kill_at)
@@ -200,7 +201,7 @@ def kill_sync(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
 def kill_at_random(
     ground: Ground, tracker: TrackerApi, lane: int, count: int, seed: int
 ) -> Iterator[Outcome]:
-    """Kill runs at random times on one outbox, with a recovery after each few."""
+    """Kill runs at random times on one outbox, with a recovery after every 25 runs."""
     dice = random.Random(f"{seed} {lane}")  # noqa: S311 - chooses when to kill
     shared = ground.plot(f"random-{seed}-{lane}").folder
     for begin in range(0, count, RUNS_PER_CHECK):
@@ -219,7 +220,7 @@ def kill_at_random(
 
 
 def _run_and_kill(plot: Plot, seconds: float) -> str:
-    """Kill a run of the job after a time; return its last call."""
+    """Kill a run of the job after `seconds`; return the interrupted activity."""
     with subprocess.Popen(
         plot.job(),
         cwd=ROOT,
@@ -250,7 +251,7 @@ def _outcome(plot: Plot, what: str, done: Trace, wrong: str) -> Outcome:
 
 
 def _longest(traces: "Iterator[Trace] | Sequence[Trace]") -> list[str]:
-    """Return the most calls of several runs, which differ a little."""
+    """Return the calls of the run with the most calls; runs differ by a few calls."""
     most: list[str] = []
     for each in traces:
         if each.status != 0:

@@ -1,7 +1,7 @@
-"""Calls of the job of the proofs, the same in each run.
+"""Planned calls of the job of the proofs, the same in each run.
 
-It reports on two jobs. One comes to its end at 100; the other is created late, stays
-open and so shows whether a partial percentage is right.
+The calls report on two jobs. The first job ends at 100 percent. The second job is
+created late and stays open, so that a partial percentage can be checked.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ OPEN_CONFIG: Final = JobConfig(
     ),
 )
 CONFLATED: Final = frozenset(each.name for each in KINDS.values() if each.is_conflated)
-"""Kinds of which only the newest has to arrive."""
+"""Kinds of events of which only the newest event must arrive."""
 
 PHASES: Final = 3
 FEWEST_REPORTS: Final = 40
@@ -49,8 +49,8 @@ class Report:
     """One call of `send_event()`.
 
     Attributes:
-        on_open_job: Whether it is about the job that stays open.
-        number: Place among all reports; events carry it as metadata `Number`.
+        on_open_job: Whether the report is about the job that stays open.
+        number: Position among all reports, from 1; sent as metadata `Number`.
     """
 
     number: int
@@ -69,8 +69,8 @@ def planned(count: int) -> list[Report]:
     """Return the reports of one run.
 
     Args:
-        count: Those that must arrive, `FEWEST_REPORTS` or more; progress and
-            heartbeats come on top.
+        count: Number of reports that must arrive, `FEWEST_REPORTS` or more; progress
+            and heartbeats are additional.
 
     Raises:
         ValueError: If `count` is too small.
@@ -89,7 +89,7 @@ def planned(count: int) -> list[Report]:
 
 
 def phases(reports: Sequence[Report]) -> Iterator[Sequence[Report]]:
-    """Split a run into its three phases; the open job is not in the first."""
+    """Yield the reports of the three phases; the open job begins in the second."""
     opened = next(n for n, report in enumerate(reports) if report.on_open_job)
     later = opened + (len(reports) - opened) // 2
     yield reports[:opened]

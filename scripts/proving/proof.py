@@ -1,4 +1,4 @@
-"""Many kills at the same time, and the counts of their outcomes."""
+"""Parallel kills, and the counts of their outcomes."""
 
 import random
 import threading
@@ -27,10 +27,10 @@ class Tally:
 
     Args:
         title: Name of the count in the output.
-        expected: How many outcomes will come.
+        expected: Number of expected outcomes.
 
     Attributes:
-        outcomes: All that have come.
+        outcomes: Outcomes so far, in the order of arrival.
     """
 
     def __init__(self, title: str, expected: int) -> None:
@@ -42,11 +42,11 @@ class Tally:
 
     @property
     def wrong(self) -> list[Outcome]:
-        """The outcomes after which something was wrong."""
+        """Outcomes with a fault."""
         return [outcome for outcome in self.outcomes if outcome.wrong]
 
     def add(self, outcome: Outcome) -> None:
-        """Take one more outcome."""
+        """Add an outcome; print it if it has a fault."""
         with self._lock:
             self.outcomes.append(outcome)
             if outcome.wrong:
@@ -62,7 +62,7 @@ class Tally:
                 )
 
     def finish(self) -> bool:
-        """Print the outcomes; return whether each kill went well."""
+        """Print the counts; return whether all outcomes are without a fault."""
         moments = Counter(o.moment.rstrip("+") for o in self.outcomes if o.moment)
         named = ", ".join(f"{count:,} {name}" for name, count in moments.most_common())
         killed = sum(moments.values())
@@ -76,12 +76,12 @@ class Tally:
 
 
 class Proof:
-    """Kills in several lanes at the same time.
+    """Runs kills in parallel threads, called lanes.
 
     Args:
-        ground: Where jobs are killed.
-        tracker: Asks the backend.
-        lanes: Kills at the same time.
+        ground: Backend and folder for the jobs.
+        tracker: Tracker for read calls.
+        lanes: Number of kills at the same time.
     """
 
     def __init__(self, ground: Ground, tracker: TrackerApi, lanes: int) -> None:
@@ -138,7 +138,7 @@ def spread(count: int, sample: int | None) -> list[int]:
     """Return the numbers 1 to `count`, or `sample` of them spread evenly."""
     if sample is None or sample >= count:
         return list(range(1, count + 1))
-    # Begin and end are where files are made, moved and deleted: they belong to it.
+    # Include the first and last call: files are created, moved and deleted there.
     step = (count - 1) / max(sample - 1, 1)
     return sorted({1 + round(number * step) for number in range(sample)})
 

@@ -1,7 +1,7 @@
-"""The record of a job: its calls that returned.
+"""Record of a job: one line for each call of `send_event()` that returned.
 
-One line for each call of `send_event()` that returned, in one append: after a kill, at
-most one event of each process is stored that the record does not have.
+Each line is written by one append. After a kill, the record therefore lacks at most one
+stored event of each process.
 """
 
 import json
@@ -18,7 +18,7 @@ class Entry:
     """One call that returned.
 
     Attributes:
-        process_id: Who called.
+        process_id: Id of the process that made the call.
         provider_job_id: Job the event is about.
         number: The event's metadata `Number`; unique in its run and process.
         event_id: Return value of the call.
@@ -44,12 +44,12 @@ class Recorder:
         self._file = os.open(path, flags, 0o600)
 
     def add(self, entry: Entry) -> None:
-        """Append one entry, whole or not at all."""
+        """Append one entry by a single write."""
         os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
 
 
 def read_record(path: Path) -> list[Entry]:
-    """Return the entries in the order of their calls; none where there is no file."""
+    """Return the entries in the order of their calls; empty without a file."""
     if not path.exists():
         return []
     return [Entry(**json.loads(line)) for line in path.read_bytes().splitlines()]

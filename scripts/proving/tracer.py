@@ -1,11 +1,11 @@
 """Run a command and end it by SIGKILL as it enters its N-th write-like system call.
 
-Counts over all threads and processes of the command, which strace's injection does
-not: it counts each thread for itself and so never reaches the late calls of a thread
-that lives shortly. Calls that only open for reading do not count. The call at which
-the command is killed does not take place. Linux on x86-64 and AArch64 only.
+The calls of all threads and processes of the command are counted together. The fault
+injection of strace counts each thread separately, and so never reaches the late calls
+of a short thread. Calls that open a file only for reading are not counted. The call at
+which the command is killed is not executed. Linux on x86-64 and AArch64 only.
 
-Exit status: 0; the report has the end of the command.
+Exit status: 0; the report contains the exit status of the command.
 """
 
 import argparse
@@ -94,11 +94,11 @@ CALLS: Final[Mapping[str, Mapping[int, str]]] = {
         287: "pwritev2",
     },
 }
-"""Calls that others can see the effect of, by number."""
+"""Write-like system calls: other processes can see their effect. By number."""
 
 
 class _SyscallInfo(ctypes.Structure):
-    """`struct ptrace_syscall_info` of Linux, as it is at an entry."""
+    """`struct ptrace_syscall_info` of Linux, at the entry of a system call."""
 
     _fields_ = (
         ("op", ctypes.c_uint8),
@@ -116,10 +116,10 @@ class Trace:
     """System calls and end of a traced command.
 
     Attributes:
-        calls: Names of its write-like calls, in order; `+` marks those that
-            another thread than the first of its process made.
+        calls: Names of the write-like calls, in order; `+` marks a call of any thread
+            or process except the first thread of the command.
         status: Exit status of the command; negative for the signal that ended it.
-        was_killed: Whether it was ended at the call that was asked for.
+        was_killed: Whether the command was killed at call `kill_at`.
     """
 
     calls: list[str] = field(default_factory=list)
@@ -128,7 +128,7 @@ class Trace:
 
 
 def is_possible() -> bool:
-    """Tell whether this machine's system calls are known here."""
+    """Return whether `CALLS` has the system calls of this machine."""
     return sys.platform == "linux" and platform.machine() in CALLS
 
 
@@ -137,10 +137,10 @@ def trace(command: Sequence[str], kill_at: int | None = None) -> Trace:
 
     Args:
         command: Program and arguments.
-        kill_at: Write-like call at which to kill it; the first is 1. None lets it be.
+        kill_at: Write-like call at which to kill the command, from 1; None for no kill.
 
     Raises:
-        OSError: If this process may not trace.
+        OSError: If this process may not trace other processes.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = (ctypes.c_long,) * 2 + (ctypes.c_void_p,) * 2
@@ -156,7 +156,7 @@ def trace(command: Sequence[str], kill_at: int | None = None) -> Trace:
 
 
 class _Tracer:
-    """Follows one command from its first stop, with all that comes of it."""
+    """Traces one command from its first stop, with all its threads and processes."""
 
     def __init__(self, libc: ctypes.CDLL, child: int) -> None:
         self._libc, self._child = libc, child
@@ -178,10 +178,10 @@ class _Tracer:
                     continue
                 signal_number = 0
             elif thread not in self._seen:
-                self._seen.add(thread)  # born stopped
+                self._seen.add(thread)  # A new thread begins with a stop.
                 signal_number = 0
             elif status >> 16 or signal_number == signal.SIGTRAP:
-                signal_number = 0  # tells of a fork, a thread or an exec
+                signal_number = 0  # The stop reports a fork, a thread or an exec.
             self._resume(thread, signal_number)
         return self._trace
 
@@ -204,7 +204,7 @@ class _Tracer:
                 os.kill(thread, signal.SIGKILL)
 
     def _resume(self, thread: int, signal_number: int) -> None:
-        # Fails for one that was killed meanwhile, which is as well.
+        # Fails for a thread that was killed during its stop, which is harmless.
         self._libc.ptrace(PTRACE_SYSCALL, thread, None, signal_number)
 
     def _take(self, thread: int) -> None:

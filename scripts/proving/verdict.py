@@ -23,7 +23,7 @@ class Verdict:
         lost: Recorded events that must arrive and are not at the backend.
         doubled: Events that the backend has more than once, by id or by content.
         unrecorded: Events at the backend whose call never returned.
-        misplaced: Events that do not stand in the order of their calls.
+        misplaced: Events that the backend has in another order than their calls.
     """
 
     lost: Sequence[str] = ()
@@ -49,14 +49,14 @@ def judge(
     """Compare the backend's events with the events of calls that returned.
 
     Args:
-        tracker: Asks the backend.
-        record: Return values of the calls, in their order.
-        in_order_of_arrival: Whether the order in which the backend received the
-            events of one process counts too; not where a second deliverer or a
-            restored backend changes it.
+        tracker: Tracker for read calls.
+        record: Entries of the calls that returned, in the order of the calls.
+        in_order_of_arrival: Whether the backend must have received the events of a
+            process in the order of their calls. False if a second process delivers,
+            or if the backend was restored: both change the order.
 
     Raises:
-        BackendError: If the backend does not answer usably.
+        BackendError: If the backend gives no usable answer.
     """
     record = list(record)
     stored = [event for job in jobs_in(record) for event in stored_events(tracker, job)]
@@ -67,7 +67,7 @@ def judge(
         if event.kind not in CONFLATED
     )
     known = {entry.event_id for entry in record}
-    # A conflated event is written later than it is called.
+    # A conflated event is written after its call, maybe after later events.
     single = [entry for entry in record if entry.must_arrive]
     return Verdict(
         lost=[
@@ -89,10 +89,10 @@ def judge(
 
 
 def stored_events(tracker: TrackerApi, provider_job_id: str) -> list[JobEvent]:
-    """Return the events of a job in order of arrival; none of an unknown job.
+    """Return the events of a job in order of arrival; empty for an unknown job.
 
-    A `start` of the job is left out: `create_job()` reports it in a rerun, and the
-    job of the proofs has no call of its own for it.
+    A `start` of the job is left out: `create_job()` reports a start in a rerun, and the
+    plan has no such call.
     """
     try:
         events = list(tracker.job(provider_job_id).events())
@@ -102,9 +102,10 @@ def stored_events(tracker: TrackerApi, provider_job_id: str) -> list[JobEvent]:
 
 
 def picture_of(tracker: TrackerApi, provider_job_id: str) -> dict[str, Any]:
-    """Return all that a reader sees of a job and that a fault must not change.
+    """Return status, percent, steps and events of a job, which a fault must not change.
 
-    Times and ids differ from run to run; progress and heartbeats are conflated.
+    Left out: times and ids, which differ between runs, and progress and heartbeats,
+    which are conflated.
     """
     job = tracker.get_job(provider_job_id)
     events = sorted(stored_events(tracker, provider_job_id), key=_place)
@@ -132,7 +133,7 @@ def _named(entry: Entry) -> str:
 
 
 def _misplaced(record: Sequence[Entry], stored: Sequence[JobEvent]) -> list[str]:
-    """Return the events that the backend stores in another order than their calls."""
+    """Return the events that `stored` has in another order than their calls."""
     called: dict[tuple[int, str], list[Entry]] = {}
     for entry in record:
         called.setdefault((entry.process_id, entry.provider_job_id), []).append(entry)
