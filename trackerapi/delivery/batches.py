@@ -1,8 +1,8 @@
 """Batches of records of outbox files, delivered in the order of each file.
 
 A batch is settled once each record is delivered, held or deferred. A record is held if
-the backend rejects it, either in the answer to a batch or as a batch of one. After any
-other failure the batch stays in the file and is sent again.
+the backend rejects it, either in the answer to a batch or by rejecting a batch of this
+record alone. After any other failure the batch stays in the file and is sent again.
 """
 
 import weakref
@@ -43,10 +43,10 @@ class _Split(NamedTuple):
     """A batch, split by the jobs of its events.
 
     Attributes:
-        blocked: Entries of events behind a rejected creation, or behind deferred
-            records of their job.
-        free: The other events, each with its line end.
-        free_count: Number of the other events.
+        blocked: Journal entries of the events that are not sent. They are held after a
+            rejected creation, and deferred after deferred records of their job.
+        free: Events to send, each with its line end.
+        free_count: Number of events to send.
     """
 
     blocked: list[JournalEntry]
@@ -55,11 +55,11 @@ class _Split(NamedTuple):
 
 
 class BatchDelivery:
-    """Delivery of the records of any number of outbox files; for one thread.
+    """Delivery of batches from any number of outbox files; for one thread.
 
     Args:
         sender: The client for delivery.
-        find_creation: Finds the recorded creation of an unknown job.
+        find_creation: Returns the recorded creation of an unknown job.
         problems: Reports rejected and deferred records.
         counters: Counts delivered and damaged records.
     """
@@ -81,17 +81,17 @@ class BatchDelivery:
     def add_journal(self, file: OutboxFile) -> None:
         """Make the deferred records of a file block later events of their jobs.
 
-        The events may be in any file: an event must not overtake an earlier one of
+        The events may be in any file: an event must not overtake an earlier event of
         its job.
         """
         self._journals.add(file.held)
 
     def blocked_jobs(self) -> set[str]:
-        """Return the jobs with deferred records that block later events."""
+        """Return the ids of jobs with deferred records that block later events."""
         return set[str]().union(*(held.blocked_jobs() for held in self._journals))
 
     def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
-        """Deliver records that are in no outbox file; return the rejected ones.
+        """Deliver records from memory; return entries of the rejected records.
 
         Raises:
             BackendUnavailable: If no usable answer came; some records may have
@@ -105,7 +105,7 @@ class BatchDelivery:
         self._deferred.retry(file)
 
     def deliver_next(self, file: OutboxFile) -> bool:
-        """Deliver the next batch of a file; return whether the file had one.
+        """Deliver the next batch of a file; return False if no record is undelivered.
 
         After repeated failures the batch is searched for failing records, which are
         deferred. A search sends many requests.
@@ -119,8 +119,8 @@ class BatchDelivery:
         is_search = self._failures.needs_search(file, self._requests.answer_count)
         try:
             if is_search:
-                # A backend that is down answers this single request with an error, and
-                # is spared the requests of the search.
+                # If the backend is down, this single request fails, and the many
+                # requests of the search are not sent.
                 self._requests.check_backend()
             return self._deliver_next(file, is_search=is_search)
         except BackendUnavailable as error:
@@ -153,20 +153,22 @@ class BatchDelivery:
         if free_count:
             result = self._requests.send_batch(free, free_count)
             if result is None:
-                return  # too large: the next call takes fewer lines
+                return  # the batch was too large: the next call sends fewer lines
             rejected = rejected_entries(result, free)
             delivered = result.accepted + result.duplicates
             self._counters.count_delivered(delivered)
             if blocked:
-                # While the request ran, `outbox retry` of another process may have
-                # delivered the records that block these: they would stay for ever.
+                # During the request, `trackerapi outbox retry` in another process may
+                # have delivered the blocking records. Nothing would deliver events that
+                # are held after that.
                 file.held.refresh()
                 lines = b"".join(entry.record for entry in blocked)
                 blocked, freed, freed_count = self._split(file, lines, len(blocked))
                 rejected += self._requests.deliver_lines(split_lines(freed))
                 delivered += freed_count
-        # Journal first, position second: a crash in between sends the batch again, and
-        # a record is added to the journal twice under one id, but none is lost.
+        # The journal is written before the position. A crash between the two writes
+        # sends the batch again: the journal may get an entry twice, but no record is
+        # lost.
         file.held.add(blocked)
         self._writer.add(file, rejected)
         file.settle(len(batch), count, delivered=delivered)
@@ -189,19 +191,20 @@ class BatchDelivery:
         Args:
             file: The outbox file.
             lines: The records to send.
-            size_bytes: Size of the first batch, which may have more records.
+            size_bytes: Size of the first batch of the file, including records that are
+                not in `lines`.
 
         Raises:
             BackendUnavailable: If the backend was not reached, or if each record fails
-                and the backend takes no other record.
+                and the backend accepts no other record either.
         """
         answer_count = self._requests.answer_count
 
         def takes_others() -> bool:
             if self._failures.took_others(file, answer_count):
                 return True
-            # Records that follow are sent before their turn, and again in their turn:
-            # event ids make the second delivery harmless.
+            # Later records of the file are sent now as samples, and again in their
+            # turn: the backend detects the duplicates by their event ids.
             samples = [*lines_after(file, size_bytes), *sample_lines(lines)]
             return any(map(self._requests.is_answered, samples))
 
@@ -234,7 +237,7 @@ class BatchDelivery:
             elif failing:
                 self._writer.add(file, failing)
             else:
-                # A held creation of an earlier attempt would hold events of this job.
+                # An entry from an earlier attempt would hold or defer the job's events.
                 file.held.remove_creation(creation.provider_job_id)
         file.settle(len(line), 1, delivered=0, dropped=dropped)
 

@@ -1,8 +1,8 @@
-"""Conflation of progress and heartbeats: a newer event replaces a pending older one.
+"""Conflation of progress and heartbeats: a newer event replaces a pending older event.
 
-A script may report progress a million times. For each step, or part of a step, one
-record a second is written. The newest one is written before the step's next event of
-another kind, and at the end.
+A script may report progress a million times. For each step or part of a step, at most
+one record is written per second. The pending record is written before the step's next
+event of another kind, and at `close()`.
 """
 
 import logging
@@ -14,24 +14,27 @@ from typing import Final
 from trackerapi.process.clock import pause, steady_seconds
 
 INTERVAL_SECONDS: Final = 1.0
-"""Shortest time between two records of one key."""
+"""Minimum time between two written records of one key."""
 
 _MAX_KEYS: Final = 1000
-"""Keys above which those without a recent record are forgotten."""
+"""Maximum number of remembered keys; then keys without a recent record are removed."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
 Key = tuple[str, str | None, str, str | None]
-"""Job, step, kind of event, and the part of the step that counts."""
+"""Key of events that replace each other: job, step, kind of event, part of the step."""
 
 Write = Callable[[bytes], object]
 
 Line = bytes | Callable[[], bytes]
-"""A record, or a function that returns it when it is written; empty writes nothing."""
+"""A record, or a function that returns the record at the time of the write.
+
+Empty bytes write nothing.
+"""
 
 
 class Conflation:
-    """Writes the first record of a key at once, later ones at most once a second.
+    """Writes the first record of a key immediately, later records once a second.
 
     Safe to share between threads.
 
@@ -39,10 +42,10 @@ class Conflation:
         write: Writes a record.
         clock: Monotonic clock in seconds, for a caller that calls `write_due()`
             itself. None starts a timer thread while records are pending: the delivery
-            thread cannot keep the time, because it may be waiting for an answer.
+            thread may be waiting for an answer when a record is due.
 
     Attributes:
-        pending: Newest record of each key that is not written yet.
+        pending: Newest unwritten record of each key.
     """
 
     def __init__(self, write: Write, clock: Callable[[], float] | None = None) -> None:
@@ -84,7 +87,10 @@ class Conflation:
                     self._write_key(key)
 
     def write_due(self) -> float | None:
-        """Write due records; return the seconds until more are due, or None."""
+        """Write due records; return the seconds until the next one, None without one.
+
+        A record is due `INTERVAL_SECONDS` after the last written record of its key.
+        """
         now = self._clock()
         next_due: float | None = None
         with self._lock:
@@ -105,10 +111,10 @@ class Conflation:
                 self._write_key(key)
 
     def close(self) -> None:
-        """Write all pending records, and each later record at once.
+        """Write all pending records; from now on, write each record immediately.
 
-        Another thread may report during the end of the tracker: its record must not
-        stay pending.
+        Another thread may report while the tracker closes: its record must not stay
+        pending.
         """
         with self._lock:
             self._is_closed = True
@@ -138,8 +144,8 @@ class Conflation:
             except BaseException as error:  # noqa: BLE001
                 # An OutboxError was logged before; `before_send` may call `sys.exit()`.
                 _LOG.debug("progress was not written", exc_info=error)
-            # In this order: a record that becomes pending in between either is seen by
-            # the check, or finds no timer and starts one.
+            # The flag is cleared before the check. A record that becomes pending
+            # between the two is seen by the check, or `_start_timer()` starts a thread.
             self._is_timer_running = False
             if not self.pending:
                 return
@@ -148,11 +154,11 @@ class Conflation:
 
     def _write_key(self, key: Key) -> None:
         line = self.pending.get(key)
-        if line is None:  # a signal handler in this thread has written it meanwhile
+        if line is None:  # a signal handler in this thread has written the record
             return
         self._write_line(line)
         self._written_at[key] = self._clock()
-        # Removed after the write: a crash of the write must not lose the record.
+        # Removed after the write: a failed write must not lose the record.
         newest = self.pending.pop(key, None)
         if newest is not None and newest is not line:
             # `queue()` or a signal handler has replaced the record during the write.
@@ -164,7 +170,7 @@ class Conflation:
             self._write(record)
 
     def _forget_old_keys(self, now: float) -> None:
-        # A service that tracks job after job would remember all of them.
+        # A service that tracks job after job would otherwise remember every key.
         if len(self._written_at) > _MAX_KEYS:
             for key, at in list(self._written_at.items()):
                 if now - at > INTERVAL_SECONDS and key not in self.pending:

@@ -1,4 +1,4 @@
-"""Deferred records: events of unknown jobs, and failing records, sent again later."""
+"""Deferred records: events of unknown jobs, and failing records, to be sent again."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import Creation
 
 CreationFinder = Callable[[str], Creation | None]
-"""Returns the recorded creation of a job, by the provider's id; None without one."""
+"""Function of the provider's job id that returns the recorded creation, or None."""
 
 
 class DeferredRecords:
@@ -56,7 +56,8 @@ class DeferredRecords:
         self._is_up, self._answer_count_before = False, self._requests.answer_count
         failures = self._failures.pop(file.path, 0)
         try:
-            # A search after each failure would flood a backend that is down.
+            # Each third attempt is a search: more searches would flood a backend that
+            # is down.
             is_search = failures % FAILURES_TO_SEARCH == FAILURES_TO_SEARCH - 1
             self._retry_jobs(file, is_search=is_search)
         except BackendUnavailable:
@@ -67,8 +68,8 @@ class DeferredRecords:
         unknown = file.held.unknown_jobs()
         known = file.held.deferred_jobs() - unknown
         all_fail: BackendUnavailable | None = None
-        # Jobs with failing records come last: their failure is expected, and must not
-        # delay jobs that the backend knows by now.
+        # Jobs with failing records are sent last: their failure is expected, and must
+        # not delay jobs that the backend has got to know since the last attempt.
         for provider_job_id in [*sorted(unknown), *sorted(known)]:
             is_plain = provider_job_id in unknown and not is_search
             try:
@@ -83,7 +84,7 @@ class DeferredRecords:
             raise all_fail
 
     def _check_backend(self) -> None:
-        """Check once a retry that the backend is up, and only some records fail.
+        """Check that the backend is up, at most once during a `retry()`.
 
         Raises:
             BackendError: If the backend gives no usable answer.
@@ -153,8 +154,9 @@ class DeferredRecords:
     ) -> None:
         """Write the outcome of a retry to the journal.
 
-        An event stays as it is if it fails for the same reason as before. It is held if
-        it was rejected, or has been deferred for too long.
+        The entry of an event stays unchanged if the event fails for the same reason as
+        before. The event is held if it was rejected, or if its job has been unknown for
+        longer than `HOLD_AFTER`.
 
         Args:
             file: The outbox file.

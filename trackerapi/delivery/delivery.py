@@ -1,8 +1,8 @@
-"""Delivery of one TrackerApi: records go in, the backend gets them, a report comes out.
+"""Delivery of one TrackerApi: records are written to the outbox, then sent.
 
 Files, thread and locks of a process belong to one `_Session`. The first record opens
 the session and `close()` ends it. A forked child leaves the session to its parent and
-opens its own.
+opens a new session.
 """
 
 import functools
@@ -39,7 +39,7 @@ from trackerapi.process.forks import keep_alive, register, stop_keeping_alive
 from trackerapi.process.worker import Work, Worker
 
 _STOP_SECONDS: Final = 0.2
-"""Longest wait of `close()` for an idle delivery thread."""
+"""Maximum wait of `close()` for the end of an idle delivery thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class DeliveryOptions:
     Attributes:
         outbox: Folder, size limit and durability of the outbox.
         is_online: Whether records are sent; otherwise they stay in the outbox.
-        shutdown_timeout_seconds: Longest time that `close()` blocks.
+        shutdown_timeout_seconds: Maximum time that `close()` waits for delivery.
     """
 
     outbox: OutboxOptions
@@ -63,8 +63,9 @@ class _Session:
     def __init__(self, parts: DeliveryParts, record: Callable[[bytes], object]) -> None:
         self.outbox = parts.outbox
         self.loop = DeliveryLoop(parts)
-        # By `Delivery.record()`, not by this outbox: the timer thread may write pending
-        # progress after the end of this session, which then opens the next one.
+        # Written by `Delivery.record()`, not to this outbox: the timer thread may write
+        # pending progress after this session has ended. `record()` then opens a new
+        # session.
         self.conflation = parts.conflation = Conflation(record)
 
     def append(self, line: bytes) -> bool:
@@ -83,8 +84,8 @@ class Delivery:
 
     Args:
         options: Options of outbox and delivery.
-        binding: Returns address and key of the records; called with the first record,
-            because computing the fingerprint of a key takes time.
+        binding: Returns destination and owner of the records; called at the first
+            record, because computing the fingerprint of a key takes time.
         sender: Returns the client for delivery; called by the delivery thread.
         problems: Logs each problem once.
     """
@@ -114,13 +115,13 @@ class Delivery:
 
     def post(self, work: Work) -> None:
         """Call `work` in the worker thread, in the order of the calls; do not block."""
-        # Before the work is posted: a child that is forked in between would wait for a
-        # worker thread that it does not have.
+        # Registered before the work is posted: a child that is forked between the two
+        # calls would wait for a worker thread that only its parent has.
         register(self)
         self._worker.post(work)
 
     def record(self, line: bytes) -> None:
-        """Write one record; it has left the process when this returns.
+        """Write one record; a later crash of the process does not lose the record.
 
         Args:
             line: The record with its line end.
@@ -157,7 +158,9 @@ class Delivery:
             session.loop.wake()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:
-        """Write an event now, or later unless a newer event of its key replaces it.
+        """Write an event now, or keep it as pending for up to a second.
+
+        A newer event of the same key replaces a pending event.
 
         Args:
             line: The event, or a function that returns it when it is written.
@@ -196,8 +199,10 @@ class Delivery:
 
         Args:
             document: Members of the contract's `JobInput`.
-            state: waiting (to be sent), done (the backend has it) or held (rejected).
-            problem: Reason of the rejection, as members of problem details.
+            state: waiting (to be sent), done (the backend has the job) or held
+                (rejected).
+            problem: Reason of the rejection, as members of problem details; None
+                without a rejection.
 
         Raises:
             OutboxError: With `strict`, if the creation cannot be written.
@@ -206,7 +211,7 @@ class Delivery:
         self.record(creation.as_line())
 
     def note_failure(self, error: BackendError) -> None:
-        """Back off after a failed request outside of delivery."""
+        """Delay the next delivery, after another request to the backend has failed."""
         session = self._session
         if session is None:
             self._open(error)
@@ -214,10 +219,10 @@ class Delivery:
             session.loop.note_failure(error)
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:
-        """Deliver all records, leftovers included; block until they are delivered.
+        """Deliver all records, leftovers included; block until all are delivered.
 
         Args:
-            timeout_seconds: Longest time to block.
+            timeout_seconds: Maximum time to block.
         """
         deadline = steady_seconds() + timeout_seconds
         self._worker.drain(timeout_seconds)
@@ -238,10 +243,10 @@ class Delivery:
             times.append(first_time(list(outbox.backlog)[:1]))
             times += [f.oldest_undelivered_at() for f in [*leftovers, *outbox.files]]
             for file in leftovers:
-                with suppress(OSError):  # delivery may archive the file meanwhile
+                with suppress(OSError):  # delivery may archive the file during the loop
                     undelivered += file.count_undelivered_lines()
         for journal in session.loop.passes.journals() if session else ():
-            with suppress(OSError):  # another process may archive the file meanwhile
+            with suppress(OSError):  # another process may archive the file at any time
                 journal.refresh()
                 deferred = journal.entries(is_deferred=True)
                 times.append(first_time(entry.record for entry in deferred))
@@ -257,9 +262,9 @@ class Delivery:
         )
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job in the outbox folder, in the order of their times.
+        """Return the events of a job in the outbox folder, sorted by time.
 
-        Events of leftover files and of recently archived files are among them.
+        The result includes events in leftover files and in recently archived files.
         """
         if self._folder is None:
             return []
@@ -272,7 +277,7 @@ class Delivery:
         undelivered records. A later record opens a new session.
 
         Args:
-            spent_seconds: Part of the timeout that other trackers have used.
+            spent_seconds: Part of the timeout that other trackers have used already.
         """
         deadline = steady_seconds() - spent_seconds
         deadline += self._options.shutdown_timeout_seconds
@@ -280,13 +285,13 @@ class Delivery:
         session = self._session
         if session is None:
             return
-        with suppress(OutboxError):  # was logged
+        with suppress(OutboxError):  # the error is logged already
             session.conflation.close()
-        # Another thread may have closed this session and opened the next one.
+        # Another thread may have closed this session and opened a new session.
         if self._session is session:
             self._session = None
-        # Kept while the thread runs: a child that is forked meanwhile has to close the
-        # files of the session.
+        # A session is kept while its thread runs: a child that is forked in this time
+        # has to close the files of the session.
         alive = [ended for ended in self._ended if ended.loop.is_alive]
         self._ended = [*alive, session]
         remaining = max(deadline - steady_seconds(), 0.0)
@@ -295,7 +300,8 @@ class Delivery:
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
         self._log_undelivered(session, files, dropped)
-        # During a request, the thread ends and releases the files after the answer.
+        # A thread in a request ends and releases the files after the answer: do not
+        # wait for the end.
         wait_seconds = 0.0 if session.loop.is_sending else _STOP_SECONDS
         session.loop.stop(files, wait_seconds=wait_seconds)
 
@@ -303,20 +309,20 @@ class Delivery:
         """Close without blocking, once all records are delivered.
 
         Called when the script has dropped its TrackerApi. A finalizer of the script may
-        still record: its record opens a session that retires at once.
+        record an event after that: the event opens a session that retires immediately.
         """
         self._is_retired = True
         session = self._session
         if session is not None:
-            with suppress(OutboxError):  # was logged
+            with suppress(OutboxError):  # the error is logged already
                 session.conflation.close()
-            # The script has dropped its reference, and the exit hook has a weak one:
-            # keep this object until the thread has ended.
+            # The script has dropped its reference, and the exit hook has only a weak
+            # reference: keep this object until the thread has ended.
             keep_alive(self)
             session.loop.retire(on_end=lambda: stop_keeping_alive(self))
 
     def forget(self) -> None:
-        """Leave all sessions to the parent, in a forked child."""
+        """Reset this object in a forked child: all sessions belong to the parent."""
         sessions = [*self._ended, *([self._session] if self._session else ())]
         self._reset()
         for session in sessions:
@@ -324,8 +330,9 @@ class Delivery:
             session.loop.forget()
 
     def _open(self, failure: BackendError | None = None) -> _Session:
-        # Before the lock: a child that is forked while the lock is held gets a locked
-        # lock, and `forget()` replaces it only if the fork hook knows this object.
+        # Registered before the lock is acquired: a child that is forked while the lock
+        # is held copies a locked lock. `forget()` replaces the lock, but the fork hook
+        # calls `forget()` only for registered objects.
         register(self)
         with self._lock:
             if self._session is None or self._session.outbox.is_closed:
@@ -355,7 +362,8 @@ class Delivery:
         """Log lost records, and the reason for undelivered records of this process."""
         if dropped_count:
             log(logging.ERROR, lost(dropped_count, session.outbox.disk_error))
-        # Leftovers do not count: their processes have logged them.
+        # Records in leftover files do not count: the processes that wrote them have
+        # logged them.
         undelivered = sum(f.undelivered_count + f.held.counts()[1] for f in files)
         if not undelivered or not self._options.is_online or self._folder is None:
             return
@@ -365,7 +373,7 @@ class Delivery:
         unknown_jobs = set[str]().union(*(file.held.unknown_jobs() for file in files))
         failing: list[str] = []
         for file in files:
-            with suppress(OSError):  # another process may archive the file meanwhile
+            with suppress(OSError):  # another process may archive the file at any time
                 entry = file.held.first_failing()
                 if entry is not None:
                     failing.append(not_taken(entry.provider_job_id, entry.reason))

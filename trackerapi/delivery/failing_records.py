@@ -1,11 +1,11 @@
-"""Failing records: the backend fails at a record, but takes other records.
+"""Failing records: the backend fails at a record, but accepts other records.
 
-The cause may be a bug of the backend (500), or a proxy that dislikes the content. A
+The cause may be a bug of the backend (500), or a proxy that blocks the content. A
 failing record is deferred, so that other records do not wait for it.
 
 A search finds the failing records of a batch: it sends the batch in halves, down to
-single records. A search costs many requests, so a file is searched only after several
-failures in a row.
+single records. A search needs many requests, so a batch is searched only after several
+failures in a row. A search is called vain if the backend accepts no record of it.
 """
 
 from collections import deque
@@ -29,29 +29,27 @@ from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import UNPROCESSED_STATUSES
 
 FAILURES_TO_SEARCH: Final = 3
-"""Failures of a batch in a row after which the batch is searched."""
+"""Number of failures of a batch in a row after which the batch is searched."""
 
 _FAILURES_TO_DOUBT: Final = 3
-"""Failures of a search in a row after which it checks that the backend takes others.
-
-Three are the batch and its two halves.
-"""
+"""Number of failures in a row after which a search checks that the backend accepts any
+record. The first three requests of a search are the batch and its two halves."""
 
 _MAX_FAILURES: Final = 8
-"""Failures in a row after which a search samples the remaining records.
+"""Number of failures in a row after which a search samples the remaining records.
 
 If the samples fail too, all remaining records are deferred.
 """
 
 _SAMPLES: Final = 3
-"""Number of sampled jobs, and of sampled records."""
+"""Maximum number of sampled jobs, and of further sampled records."""
 
 _MAX_FAILING_FILES: Final = 64
-"""Failing files after which a pass of delivery ends."""
+"""Number of failing files after which a delivery pass ends."""
 
 
 def all_records_fail(error: BackendUnavailable) -> BackendUnavailable:
-    """Return `error` with the finding that the backend is up, but takes no record."""
+    """Return `error` with `is_backend_up` set, for a backend that accepts no record."""
     exchange = replace(error.exchange, is_backend_up=True)
     return BackendUnavailable(error.reason, exchange)
 
@@ -66,10 +64,10 @@ def may_concern_records(error: BackendUnavailable) -> bool:
 
 
 class PassFailures:
-    """Failures of the files of one pass of delivery.
+    """Failures of the files of one delivery pass.
 
     Attributes:
-        error: The last failure; None without one.
+        error: The last failure; None without a failure.
     """
 
     def __init__(self) -> None:
@@ -77,12 +75,14 @@ class PassFailures:
         self._count = 0
 
     def note(self, error: BackendUnavailable) -> None:
-        """Record the failure of a file, so that the pass goes on with other files.
+        """Record the failure of a file; return if the pass may go on with other files.
+
+        The backend counts as up once a search of this pass has found that the backend
+        is up and all records of the search fail.
 
         Raises:
             BackendUnavailable: The given error, if the pass has to end: the backend
-                may be down, or too many files have failed. The backend is up once a
-                search of this pass has found that all its records fail.
+                may be down, or too many files have failed.
         """
         is_up = error.exchange.is_backend_up or self.error is not None
         self._count += 1
@@ -100,8 +100,8 @@ class _BatchState:
     Attributes:
         position: Position of the first record of the batch, in bytes.
         failures: Number of failed attempts.
-        answer_count: Answers of the backend at the last vain search, if the batch has
-            failed since; None otherwise.
+        answer_count: Number of usable answers at the time of the last vain search, if
+            this batch has failed since; otherwise None.
     """
 
     position: int
@@ -114,7 +114,7 @@ class BatchFailures:
 
     `answer_count` is the number of usable answers that the backend has given so far,
     to requests of any file. If the number has grown since a vain search, the backend
-    takes other records.
+    accepts other records.
     """
 
     def __init__(self) -> None:
@@ -130,21 +130,22 @@ class BatchFailures:
             state.answer_count = answer_count
 
     def note_vain_search(self, answer_count: int) -> None:
-        """Record that each record of a search failed: the backend took no record."""
+        """Record that the backend accepted no record of a search."""
         self._vain_answer_count = answer_count
 
     def note_failing_records(self, file: OutboxFile) -> None:
         """Record that a search of a file has found failing records.
 
-        More failing records may follow in this file, so its next failure is searched
-        at once.
+        More failing records may follow in this file: the next failed batch is searched
+        after its first failure.
         """
         self._files_with_failing.add(file.path)
 
     def needs_search(self, file: OutboxFile, answer_count: int) -> bool:
         """Return whether to search the first batch of a file.
 
-        Not after each failure: while the backend takes nothing, a search is in vain.
+        A failure alone does not start a search: if the backend is down, the search is
+        vain.
         """
         failures = self._state_of(file).failures
         is_due = failures > 0 and failures % FAILURES_TO_SEARCH == 0
@@ -152,7 +153,7 @@ class BatchFailures:
         return is_due or is_next or self.took_others(file, answer_count)
 
     def took_others(self, file: OutboxFile, answer_count: int) -> bool:
-        """Return whether the backend took other records since a vain search."""
+        """Return whether the backend has accepted other records since a vain search."""
         return self._state_of(file).answer_count not in {None, answer_count}
 
     def _state_of(self, file: OutboxFile) -> _BatchState:
@@ -166,8 +167,8 @@ class SearchResult(NamedTuple):
     """Records that a search has not delivered.
 
     Attributes:
-        rejected: Rejected events that are to be held, and events of unknown jobs.
-        failing: Failing records.
+        rejected: Entries that hold rejected records, or defer events of unknown jobs.
+        failing: Entries that defer failing records.
     """
 
     rejected: list[JournalEntry]
@@ -180,7 +181,7 @@ class FailingRecordSearch:
     Args:
         lines: Records, each with its line end.
         send: Sends records and returns entries of the rejected records.
-        max_lines: Number of records in the first requests.
+        max_lines: Maximum number of records in a request.
     """
 
     def __init__(
@@ -189,7 +190,7 @@ class FailingRecordSearch:
         send: Callable[[Sequence[bytes]], list[JournalEntry]],
         max_lines: int,
     ) -> None:
-        # Sorted by job: if all records of a job fail, they stand in few requests.
+        # Sorted by job: if all records of a job fail, few requests contain them.
         lines = sorted(lines, key=job_of)
         starts = range(0, len(lines), max_lines)
         self._parts = deque(lines[start : start + max_lines] for start in starts)
@@ -198,14 +199,14 @@ class FailingRecordSearch:
         self._failures, self._is_up = 0, False
 
     def run(self, takes_others: Callable[[], bool]) -> SearchResult:
-        """Send all records, in halves where they fail together.
+        """Send all records; divide each failing request into halves.
 
         Args:
-            takes_others: Returns whether the backend takes any record; called while
-                each request of the search has failed.
+            takes_others: Returns whether the backend accepts any record; called only
+                while no request of the search has succeeded.
 
         Raises:
-            BackendUnavailable: If the backend takes no record, or was not reached.
+            BackendUnavailable: If the backend accepts no record, or was not reached.
         """
         while self._parts:
             lines = self._parts.popleft()
@@ -224,20 +225,21 @@ class FailingRecordSearch:
                     if not takes_others():
                         raise
                     self._failures, self._is_up = 0, True
-                # A single record is sent again now that the backend is known to be up:
-                # its first failure may have been an outage.
+                # A single record is sent once more: its first failure may have been an
+                # outage of the backend.
                 self._add_halves(lines)
         return self._result
 
     def _divide(self, lines: Sequence[bytes], error: BackendUnavailable) -> None:
-        """Divide records that failed while the backend is up."""
+        """Divide records that failed while the backend is up; defer a single record."""
         if len(lines) == 1:
             self._result.failing.extend(failing_entries(lines, error))
         else:
             self._add_halves(lines)
         if self._failures < _MAX_FAILURES:
             return
-        # Many failures in a row may mean that each part has one failing record.
+        # After many failures, each remaining part may have one failing record, or all
+        # remaining records may fail: samples decide.
         if self._delivers_sample():
             self._failures = 0
         else:
@@ -250,7 +252,7 @@ class FailingRecordSearch:
         self._parts += filter(None, [list(lines[:middle]), list(lines[middle:])])
 
     def _delivers_sample(self) -> bool:
-        """Send samples of the remaining records alone until one succeeds."""
+        """Send samples of the remaining records singly; return True after a success."""
         for line in sample_lines(list(chain.from_iterable(self._parts))):
             try:
                 self._result.rejected.extend(self._send([line]))
@@ -267,9 +269,9 @@ class FailingRecordSearch:
 
 
 def sample_lines(lines: Sequence[bytes]) -> list[bytes]:
-    """Return a few records at random: first records of jobs, and others.
+    """Return random samples: first records of some jobs, and some other records.
 
-    A single record has no samples.
+    The list is empty for a single record.
     """
     if len(lines) == 1:
         return []
@@ -280,7 +282,7 @@ def sample_lines(lines: Sequence[bytes]) -> list[bytes]:
 
 
 def lines_after(file: OutboxFile, size_bytes: int) -> list[bytes]:
-    """Return the first and the last record behind the first batch of a file.
+    """Return the first and the last sendable record in the MiB after the first batch.
 
     Args:
         file: The outbox file.

@@ -64,8 +64,8 @@ class JournalWriter:
             file: The outbox file.
             creation: The rejected creation.
             problem: Members of the problem details with the reason.
-            reason: The reason in one sentence; by default that of the problem.
-            deferred: Entries of the deferred records.
+            reason: The reason in one sentence; by default the reason in `problem`.
+            deferred: Entries of the deferred records of the job.
 
         Raises:
             OSError: If the journal cannot be written; no entry is added then.

@@ -1,8 +1,9 @@
-"""Delivery loop: the thread that delivers records, and decides when.
+"""Delivery loop: a thread that runs delivery passes, and decides when a pass begins.
 
-The thread sleeps while all records are delivered, and sends the next record at once.
-While more records follow, it waits `LINGER_SECONDS` between passes, so that records
-share batches. After a failure it backs off exponentially.
+While all records are delivered, the thread sleeps; the next record wakes the thread and
+is sent immediately. While more records follow, the thread waits `LINGER_SECONDS`
+between passes, so that records share batches. After a failure it backs off
+exponentially.
 """
 
 import logging
@@ -43,7 +44,7 @@ LINGER_SECONDS: Final = 0.1
 """Pause between passes in which records gather for the next batch."""
 
 MAX_BACKOFF_SECONDS: Final = 10.0
-"""Longest pause after failures, unless the backend asks for a longer one."""
+"""Maximum pause after failures, unless the backend asks for a longer pause."""
 
 _MAX_KEY_PAUSE_SECONDS: Final = 60.0
 _DISK_RETRY_SECONDS: Final = 1.0
@@ -65,7 +66,7 @@ class SignalSafeEvent:
         self._clear_lock.acquire()
 
     def set(self) -> None:
-        """Wake the waiting thread, or the next one to wait."""
+        """Wake the waiting thread, or make the next `wait()` return immediately."""
         try:
             self._clear_lock.release()
         except RuntimeError:  # already set
@@ -89,10 +90,12 @@ class DeliveryLoop:
         parts: Outbox, sender and the other parts of the session.
 
     Attributes:
-        passes: Passes of delivery, with the claimed leftover files.
+        passes: Delivery passes, with the claimed leftover files.
         is_asleep: Whether the thread sleeps, so that a new record needs `wake()`.
-        is_down: Whether the last attempt got no usable answer; None before the first.
-        key_error: Error of the last attempt if the backend rejected the key, or None.
+        is_down: Whether the last attempt got no usable answer; None before the first
+            attempt.
+        key_error: Error of the last attempt if the backend rejected the key; otherwise
+            None.
         is_sending: Whether the thread is delivering, and may wait for an answer.
     """
 
@@ -111,8 +114,8 @@ class DeliveryLoop:
         self._is_stopping = self._is_retiring = False
         self._on_end: Callable[[], object] | None = None
         self._failures = 0
-        # Monotonic times: of the next attempt, and of the end of the pause that the
-        # backend asked for.
+        # Monotonic times in seconds: the next attempt, and the end of the pause that
+        # the backend asked for by Retry-After.
         self._next_attempt = self._retry_after_at = 0.0
         self._seen_mark = parts.outbox.mark
         self._own_files: list[OutboxFile] = []
@@ -146,7 +149,7 @@ class DeliveryLoop:
         self._wake.set()
 
     def note_failure(self, error: BackendError) -> None:
-        """Back off after a failed request outside of delivery."""
+        """Delay the next delivery, after another request to the backend has failed."""
         self.is_down = True
         self._back_off(error)
 
@@ -154,10 +157,10 @@ class DeliveryLoop:
         """Deliver without pauses; block until all records are delivered.
 
         Args:
-            seconds: Longest time to block.
+            seconds: Maximum time to block.
             stops_if_down: Whether to return as soon as the backend is known to be down
-                or to reject the key. The call then does not wait for deferred records,
-                and keeps to a pause that the backend has asked for.
+                or to reject the key. If True, the call also does not wait for deferred
+                records, and does not shorten a pause that the backend has asked for.
         """
         if self._thread is None or self._parts.sender is None:
             return
@@ -182,7 +185,7 @@ class DeliveryLoop:
 
         Args:
             files: Files that this process has appended to.
-            wait_seconds: Longest time to block until the thread has ended.
+            wait_seconds: Maximum time to block until the thread has ended.
         """
         self._own_files += files
         self._is_stopping = True
@@ -230,20 +233,25 @@ class DeliveryLoop:
                     break
         finally:
             self.passes.release(self._own_files)
-            # A thread in `flush()` would wait its whole time for a further pass.
+            # Without the notification, a thread in `flush()` would wait for another
+            # pass until its timeout.
             with self._pass_done:
                 self._pass_done.notify_all()
             if self._on_end is not None:
                 self._on_end()
 
     def _pause(self, seconds: float | None) -> None:
-        """Wait for the next pass: a number of seconds, or until `wake()` if None."""
+        """Wait before the next pass, until `wake()` or the end of the time.
+
+        Args:
+            seconds: Maximum wait; None sleeps until the next search for leftover files.
+        """
         if seconds is None:
             seconds = LEFTOVER_SEARCH_SECONDS
-            # Offline, a single record is no reason to wake up.
+            # Offline, a new record does not wake the thread: nothing can be sent.
             self.is_asleep = self._parts.sender is not None
-            # Race: a record that was appended before `is_asleep` was set has not called
-            # `wake()`, and would wait for the next search.
+            # Race: for a record that was appended before `is_asleep` was set, nobody
+            # has called `wake()`. The record would wait for the next search.
             if self.is_asleep and self._parts.outbox.mark != self._seen_mark:
                 seconds = 0.0
         if seconds > 0 and not self._is_stopping:
@@ -259,8 +267,8 @@ class DeliveryLoop:
             thin_out(self._parts.outbox, self._parts.counters, self._parts.problems)
             seconds = self._deliver() if self._parts.sender is not None else None
         except BaseException as error:  # noqa: BLE001
-            # Any exception, `SystemExit` of `on_problem` too: without the thread, the
-            # process would deliver nothing any more.
+            # Any exception is caught, even `SystemExit` of `on_problem`: it would end
+            # the thread, and the process would deliver no more records.
             _LOG.debug("a pass of delivery failed", exc_info=error)
             self._note_unreachable(
                 BackendUnavailable(f"{type(error).__name__}: {error}")
@@ -298,7 +306,7 @@ class DeliveryLoop:
         return self._next_attempt - steady_seconds()
 
     def _linger_seconds(self) -> float:
-        """Return the pause in which records may gather for a batch."""
+        """Return the pause before the next pass; 0 in a flush or with a large batch."""
         files = self.passes.files()
         largest = max((file.undelivered_bytes for file in files), default=0)
         is_busy = self._flush_count > 0 or largest >= _FULL_BATCH_BYTES
@@ -335,7 +343,7 @@ class DeliveryLoop:
         now = steady_seconds()
         asked = error.retry_after_seconds or 0.0
         if self.key_error is error:
-            # Somebody may fix the key long before the time that the backend asks for.
+            # Somebody may fix the key long before the end of the requested pause.
             asked = min(asked, _MAX_KEY_PAUSE_SECONDS)
         self._retry_after_at = now + asked
         self._next_attempt = now + backoff_seconds(

@@ -1,7 +1,7 @@
-"""Pass of delivery: claim leftover files, then deliver a batch of each file.
+"""Delivery pass: claims leftover files, then delivers the next batches.
 
-A pass decides which records are delivered, and in which order; the delivery loop
-decides when.
+A pass decides which records are delivered, and in which order. The delivery loop
+decides when a pass begins.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ LEFTOVER_SEARCH_SECONDS: Final = 60.0
 """Time between two searches for leftover files."""
 
 MAX_UNDELIVERED_LEFTOVERS: Final = 8
-"""Claimed files with undelivered records after which a search ends.
+"""Maximum number of claimed files with undelivered records; the search then ends.
 
-Other processes may claim and deliver the rest.
+Other processes may claim and deliver the remaining files.
 """
 
 MAX_OPEN_LEFTOVERS: Final = 64
-"""Claimed files after which a search ends: descriptors count for the job's limit."""
+"""Maximum number of claimed files: their descriptors count for the job's limit."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class DeliveryParts:
 
 
 class DeliveryPasses:
-    """Passes of delivery, for files of this process and for leftover files.
+    """Delivery passes for files of this process and for leftover files.
 
     Only the delivery thread calls the methods, except those marked "for any thread".
 
@@ -92,7 +92,10 @@ class DeliveryPasses:
 
     @property
     def is_search_complete(self) -> bool:
-        """Whether all leftovers are claimed since `search_again()`; for any thread."""
+        """Whether a search since `search_again()` has claimed all leftover files.
+
+        For any thread.
+        """
         has_searched = self._next_search > 0 and not self._has_more_leftovers
         # In the middle of a search, a file may not be claimed yet.
         is_complete = has_searched and not self._is_searching
@@ -119,7 +122,7 @@ class DeliveryPasses:
         return any(file.held.deferred_jobs() for file in self.files())
 
     def has_due_records(self) -> bool:
-        """Return whether a pass has something to deliver, or to ask the backend."""
+        """Return whether records are due, or the request for the key's provider."""
         return (
             self._has_unclear_files
             or any(not file.is_delivered for file in self.files())
@@ -127,7 +130,7 @@ class DeliveryPasses:
         )
 
     def seconds_until_retry(self) -> float | None:
-        """Return the time until deferred records are due; None without any."""
+        """Return the seconds until the next retry; None without records to retry."""
         if not self._has_records_to_retry():
             return None
         return max(self._next_retry - steady_seconds(), 0.0)
@@ -136,7 +139,10 @@ class DeliveryPasses:
         return bool(self._parts.outbox.backlog) or self.has_deferred_records()
 
     def reopen_lost_files(self) -> None:
-        """Replace own files, and claim leftovers again, that the job has closed."""
+        """Replace files of this process that the job has closed or deleted.
+
+        Leftover files that the job has closed are due for a new search.
+        """
         self._parts.outbox.rescue_files()
         for file in list(self.leftovers):
             if not file.is_ours:
@@ -154,8 +160,8 @@ class DeliveryPasses:
         try:
             self._claim_leftovers(folder)
         finally:
-            # With unclear files, the search is complete only after the backend has
-            # named the provider: some of the files may be claimed then.
+            # With files of an unclear provider, the search is complete only after the
+            # backend has named the provider of this key: a pass may then claim them.
             self._is_searching = self._has_unclear_files
 
     def _claim_leftovers(self, folder: OutboxFolder) -> None:
@@ -169,11 +175,11 @@ class DeliveryPasses:
             if is_full or undelivered >= MAX_UNDELIVERED_LEFTOVERS:
                 self._has_more_leftovers = True
                 break
-        # Not sorted in place: `list.sort()` empties the list meanwhile, and `report()`
-        # of another thread would miss the files.
+        # Not sorted in place: `list.sort()` empties the list while it sorts, and
+        # `report()` in another thread would miss the files.
         self.leftovers = sorted(self.leftovers, key=lambda file: file.path.name)
-        # Files of another key are claimed if the key is of the same provider: only the
-        # backend knows that.
+        # Files of another key are claimed if both keys are of one provider. They are
+        # unclear until the backend has named the provider of this key.
         self._has_unclear_files = binding.provider_id is None and folder.has_foreign(
             binding
         )
@@ -182,7 +188,7 @@ class DeliveryPasses:
             folder.purge()
 
     def deliver_batches(self) -> None:
-        """Deliver a batch of the leftovers, and one of the files of this process.
+        """Deliver a batch of the leftover files, and a batch of the own files.
 
         Blocks until the backend has answered the requests.
 
@@ -208,9 +214,9 @@ class DeliveryPasses:
             raise self._failures.error
 
     def _deliver_files(self, batches: BatchDelivery) -> None:
-        # The oldest undelivered file comes first, or later events of a job would
-        # overtake earlier ones. But leftovers and files of this process take turns:
-        # days of leftovers must not delay the present job.
+        # The oldest undelivered file is sent first: later events of a job must not
+        # overtake earlier events. Leftover files and files of this process take turns,
+        # one batch each: the leftovers of days must not delay the present job.
         for files in (self.leftovers, self._parts.outbox.files):
             for file in list(files):
                 if file.is_delivered or not self._try_file(file, batches.deliver_next):
@@ -221,18 +227,19 @@ class DeliveryPasses:
     def _try_file(
         self, file: OutboxFile, action: Callable[[OutboxFile], object]
     ) -> bool:
-        """Call `action` with a file; return False if the backend takes no record of it.
+        """Call `action` with a file; return False if the backend failed at its records.
 
-        An unusable leftover file is skipped.
+        A leftover file that cannot be read or written is skipped.
 
         Raises:
             BackendUnavailable: If the backend may be down.
-            OSError: If a file of this process is unusable; the loop tries again.
+            OSError: If a file of this process cannot be read or written; the loop tries
+                again.
         """
         try:
             action(file)
         except BackendUnavailable as error:
-            self._failures.note(error)  # raised after other files had their turn
+            self._failures.note(error)  # raised after a batch of the other files
             return False
         except OSError as error:
             if file not in self.leftovers:
@@ -242,14 +249,14 @@ class DeliveryPasses:
         return True
 
     def _skip_file(self, file: OutboxFile, error: OSError) -> None:
-        """Skip an unusable leftover file until the next search."""
+        """Skip a leftover file that cannot be used, until the next search."""
         if file in self.leftovers:
             self.leftovers.remove(file)
         name = file.path.name
         self._parts.problems.report(LEFT_BEHIND, unusable(file.path, error), name)
 
     def release(self, files: list[OutboxFile]) -> None:
-        """Release all leftover files and `files`; archive the delivered ones."""
+        """Release all leftover files and `files`; archive the delivered files."""
         for file in [*self.leftovers, *files]:
             self._release(file)
         self.leftovers = []
@@ -273,20 +280,21 @@ class DeliveryPasses:
                     self._next_search = 0.0
         outbox = self._parts.outbox
         for file in list(outbox.files):
-            # In this order: no record is appended to a file after it is not current.
+            # `is_current()` is checked first: a file that is no longer current gets no
+            # more records.
             is_done = not outbox.is_current(file) and file.is_delivered
             if is_done and file.held.counts() == (0, 0):
                 outbox.files.remove(file)
                 self._release(file)
 
     def _refresh(self, file: OutboxFile) -> None:
-        """Read the additions of other processes to a leftover file."""
+        """Read what other processes have appended to a leftover file or its journal."""
         if not file.has_lock:
-            # Without a lock the owner may be running: it may have appended here before
-            # it began a newer file, whose records must not overtake these.
+            # Without a lock, the owner of the file may be running. Records that the
+            # owner appended to this file precede the records of its newer files.
             file.find_end()
-        # Noted before the file is released: `report()` of another thread would miss
-        # the held records in between.
+        # The journal is noted before the file is released: `report()` in another thread
+        # must find the held records in one of the two.
         self._journals[file.held.path] = file.held
         file.held.refresh()
 
@@ -300,8 +308,8 @@ class DeliveryPasses:
         """Return the batch delivery, after the provider of the key is confirmed."""
         if self._sender is None or self._batches is None:
             assert self._parts.sender is not None  # noqa: S101 - for the type checker
-            # The first call imports the HTTP client. A child that is forked meanwhile
-            # would find the import lock locked by a thread that it does not have.
+            # The first call imports the HTTP client. A child that is forked during the
+            # import would copy an import lock that no thread of the child releases.
             with no_forks():
                 self._sender = self._parts.sender()
             self._batches = BatchDelivery(
@@ -316,7 +324,7 @@ class DeliveryPasses:
         return self._batches
 
     def _confirmed_provider(self, sender: Sender) -> int:
-        """Return the provider of the present key, as the backend names it."""
+        """Ask the backend for the provider of the present key; return its id."""
         folder = self._parts.folder
         if folder is None:
             return sender.identify()
@@ -340,7 +348,7 @@ class DeliveryPasses:
         if known != provider_id:
             outbox.binding = replace(outbox.binding, provider_id=provider_id)
             self._has_unclear_files = False
-            self._next_search = 0.0  # for files of the provider's other keys
+            self._next_search = 0.0  # finds the files of the provider's other keys
         for file in self.files():
             if file.header.binding.provider_id is None:
                 with suppress(OSError):
@@ -369,12 +377,12 @@ class DeliveryPasses:
         )
 
     def _deliver_backlog(self, batches: BatchDelivery) -> None:
-        """Deliver records that the disk refused straight from memory."""
+        """Deliver the records in memory that the disk still refuses."""
         outbox = self._parts.outbox
         if not outbox.backlog or outbox.drain_backlog():
             return
         if not all(file.is_delivered for file in outbox.files):
-            return  # older records are in the files
+            return  # older records in the files have to be delivered first
         lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
         blocked = batches.blocked_jobs()
         # Without blocked jobs, no record has to be parsed.

@@ -1,7 +1,7 @@
 """Final answers of the backend: a record is rejected for its own content.
 
-A rejected record is held with the reason, and later records go on. After any other
-failure, a later attempt may succeed.
+A rejected record is held with the reason, and delivery continues with the next record.
+After any other failure, a later attempt may succeed.
 """
 
 from typing import Any, Final
@@ -10,9 +10,10 @@ from trackerapi.errors import BackendError, BackendRejected
 
 TOO_LARGE: Final = 413
 LARGE_BYTES: Final = 32 * 1024
-"""Size up to which a record is not to blame for a proxy's 413.
+"""Maximum size of a record that stays undelivered after a proxy's 413, in bytes.
 
-A proxy that rejects so small a request rejects all requests: its limit is wrong.
+A proxy that rejects such a small request rejects nearly all requests: the limit of the
+proxy is wrong. A larger record is held.
 """
 
 _UNKNOWN: Final = 404
@@ -21,8 +22,8 @@ _ERASED: Final = 410
 _FINAL_FOR_EVENT: Final = frozenset({400, TOO_LARGE, 414, 422, 431})
 _FINAL_FOR_JOB: Final = _FINAL_FOR_EVENT | {_UNKNOWN, _CONFLICT, _ERASED}
 
-# These types are about the address or the headers, not about the content. RFC 9457
-# reads a missing type as `about:blank`, which says no more than the status.
+# Problem types about the address or the headers of a request, not about the content. A
+# missing type means `about:blank` (RFC 9457), which adds nothing to the status.
 _ABOUT_THE_ADDRESS: Final = frozenset(
     {None, "", "about:blank", "urn:trackerapi:problem:not-found"}
 )
@@ -34,7 +35,7 @@ def is_final_for_event(error: BackendError, size_bytes: int) -> bool:
 
     Args:
         error: The answer to the batch.
-        size_bytes: Size of the event's line.
+        size_bytes: Size of the line of the event.
     """
     return _is_final(error, _FINAL_FOR_EVENT, size_bytes)
 
@@ -47,7 +48,7 @@ def is_final_for_job(error: BackendError, size_bytes: int) -> bool:
 
     Args:
         error: The answer to the creation.
-        size_bytes: Size of the creation's line.
+        size_bytes: Size of the line of the creation.
     """
     if error.status == _UNKNOWN and error.problem.get("type") in _ABOUT_THE_ADDRESS:
         return False

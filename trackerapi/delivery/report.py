@@ -16,7 +16,8 @@ class DeliveryReport:
         held: Number of records that the backend has rejected; `trackerapi outbox list`
             shows them.
         dropped: Numbers of lost events, by reason.
-        oldest_waiting_at: Time of the oldest undelivered event; None without one.
+        oldest_waiting_at: Time of the oldest undelivered event; None if all events are
+            delivered.
         last_error: Reason of the last failed attempt; None if the last attempt
             succeeded.
 

@@ -1,4 +1,4 @@
-"""Requests that send records, and the meaning of their answers for each record."""
+"""Requests that send records, and the results for each record in their answers."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -41,8 +41,8 @@ class RecordRequests:
         counters: Counts the delivered events.
 
     Attributes:
-        max_lines: Number of lines that the next batch may have; fewer after a batch
-            that was too large or too slow.
+        max_lines: Maximum number of lines in the next batch; halved after a batch that
+            was too large or got no answer, doubled after a success.
         answer_count: Number of usable answers so far, rejections included.
     """
 
@@ -60,13 +60,14 @@ class RecordRequests:
         self._sender.identify()
 
     def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
-        """Deliver records that are in no outbox file.
+        """Deliver the given records, in as many requests as needed.
 
         Args:
             lines: Records, each with its line end.
 
         Returns:
-            Entries of the rejected records; deferred for events of unknown jobs.
+            Entries of the rejected records; entries of events of unknown jobs are
+            deferred.
 
         Raises:
             BackendUnavailable: If no usable answer came; some records may have
@@ -105,17 +106,19 @@ class RecordRequests:
 
         Args:
             lines: Records, each with its line end.
-            takes_others: As `FailingRecordSearch.run()` has it.
+            takes_others: Returns whether the backend accepts any record; see
+                `FailingRecordSearch.run()`.
 
         Raises:
-            BackendUnavailable: If the backend takes no record, or was not reached.
+            BackendUnavailable: If the backend accepts no record, or was not reached.
         """
         max_lines = self.max_lines
         try:
             search = FailingRecordSearch(lines, self.deliver_lines, max_lines)
             return search.run(takes_others)
         finally:
-            # Failing records say nothing about the speed of the network.
+            # Restored: a request may time out because of a failing record, not because
+            # of a slow network.
             self.max_lines = max(max_lines, self.max_lines)
 
     def is_answered(self, line: bytes) -> bool:
@@ -159,7 +162,8 @@ class RecordRequests:
             count: Number of events.
 
         Returns:
-            None if the batch was too large; `max_lines` is smaller now.
+            Result of the batch; None if the batch was too large, and `max_lines` is
+            smaller now.
 
         Raises:
             BackendUnavailable: If no usable answer came.
@@ -208,7 +212,7 @@ def rejected_entries(result: BatchResult, batch: bytes) -> list[JournalEntry]:
 def check_result(result: BatchResult, batch: bytes, count: int) -> None:
     """Check that a result is about the batch that was sent.
 
-    A confused proxy may return the answer to another request.
+    A faulty proxy may return the answer to another request.
 
     Raises:
         BackendUnavailable: If the result does not account for each line once, or names
@@ -232,5 +236,5 @@ def check_result(result: BatchResult, batch: bytes, count: int) -> None:
 def _names_other_event(rejection: Rejection, line: bytes) -> bool:
     """Return whether a rejection names another event than its line has."""
     sent = parse_record(line).get("event_id")
-    # Without an id, the backend could not read the line; nor can this process then.
+    # An id of None in the rejection: the backend could not read the line.
     return isinstance(sent, str) and rejection.event_id not in {None, sent}

@@ -1,4 +1,4 @@
-"""Interface between delivery and the wire: one request a call, and its result."""
+"""Interface between delivery and the HTTP client: one request per call."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A line of a batch that the backend has rejected for good.
+    """A line of a batch that the backend has rejected for its content.
 
     Attributes:
         index: Index of the line in the batch; the first line has 0.
@@ -84,7 +84,7 @@ class Sender(Protocol):
         ...
 
     def reload_key(self) -> str | None:
-        """Read the key again from its setting; return the key id, None without one.
+        """Read the key again from its setting; return its id, None without an id.
 
         Raises nothing: if the setting cannot be read, the old key stays in use.
         """

@@ -152,14 +152,15 @@ class Event:
         kind: One of `start`, `progress`, `step`, `skip`, `error`, `complete`,
             `cancel`, `interrupt`, `info` and `heartbeat`, or any other word.
         tag: Step of the event; None for the job as a whole.
-        metadata: Values for the provider; also for the customer where the
-            configuration says so.
+        metadata: Values for the provider, and for the customer if the configuration
+            shows them to customers.
         occurred_at: Time of the event on the caller's clock; RFC 3339, UTC.
         completed: Units of the step done, 0 to 2**53 - 1; None when not counted.
         total: Units of the step in all, 0 to 2**53 - 1; None when not known.
         fraction: Share of the step done, 0.0 to 1.0; None when counted or unknown.
-        part: Name of the worker or host that counts, where several count one step; 1
-            to 100 characters. The backend adds up the largest count of each part.
+        part: Name of the worker or host that counts, if several of them count one
+            step; 1 to 100 characters. The backend adds up the largest count of each
+            part.
         retrying: Whether another attempt follows an `error` of a step.
         message: Text for the customer; None without a text.
         detail: Text for the provider alone; None without a text.
@@ -195,7 +196,7 @@ _values_of: Final = attrgetter(*(each.name for each in fields(Event)))
 
 
 def event_members(event: Event) -> dict[str, Any]:
-    """Return the given fields of an event under their names on the wire."""
+    """Return the fields of an event that have a value, by their names on the wire."""
     members = {
         name: value
         for name, value in zip(_MEMBERS, _values_of(event))  # noqa: B905 - one length
@@ -225,7 +226,7 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def _c_encode() -> Callable[[Any], str]:
-    """Return a faster `JSONEncoder.encode`: one encoder in C serves all calls.
+    """Return a faster `JSONEncoder.encode`: all calls share one encoder in C.
 
     Interpreters without the encoder in C use the encoder in Python.
     """

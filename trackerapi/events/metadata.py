@@ -1,7 +1,7 @@
 """Metadata of an event, converted to JSON within the limits of the contract.
 
-Metadata must never make an event fail. Values that JSON does not have are converted,
-and values beyond the limits are cut. The metadata itself names the changed keys.
+Metadata must never make an event fail. Values of types that JSON lacks are converted,
+and values beyond the limits are cut. The converted metadata lists the changed keys.
 """
 
 import json
@@ -28,10 +28,10 @@ CHANGED_KEY: Final = "trackerapi_changed"
 
 _LONGEST_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
-_MAX_VALUES: Final = 4096  # more than fit in 8 KiB; ends cycles of containers
+_MAX_VALUES: Final = 4096  # more than 8 KiB can have; stops at cycles of containers
 _MARKS_BYTES: Final = 1000
 _LOOKS: Final = 3
-"""Maximum number of reads of one value: another thread may change it meanwhile."""
+"""Maximum number of reads of one value: another thread may change it during a read."""
 
 # Limited depth: nested containers that each contain the next one twice have a repr of
 # exponential length.
@@ -88,13 +88,13 @@ def is_mapping(value: object) -> bool:
 
 
 def plain_json(metadata: object) -> str | None:
-    """Return metadata as JSON if it fits unchanged; else None: the caller shapes it.
+    """Return metadata as JSON if it fits unchanged; None if it has to be shaped.
 
-    Fast path for nearly every event: hardly slower than the encoding alone.
+    Fast path for nearly every event: takes hardly longer than the encoding alone.
     """
     if type(metadata) is not dict or len(metadata) > MAX_KEYS:
         return None
-    metadata = metadata.copy()  # another thread may change it meanwhile
+    metadata = metadata.copy()  # another thread may change the dict during the loop
     for name, value in metadata.items():
         if type(name) is not str or not 0 < len(name) <= LONGEST_NAME:
             return None
@@ -105,8 +105,8 @@ def plain_json(metadata: object) -> str | None:
         elif kind is not str and kind is not bool and value is not None:
             return None
     text: str = compact_json(metadata)
-    # `shape_metadata()` handles NUL and surrogates, also paired ones. Most texts have
-    # no `\\u`: one search replaces the other two.
+    # `shape_metadata()` handles NUL and surrogates, paired surrogates included. Most
+    # texts have no `\\u`: the first search then saves the two other searches.
     if "\\u" in text and ("\\u0000" in text or "\\ud" in text):
         return None
     return text if len(text) <= MAX_BYTES else None
@@ -119,8 +119,8 @@ _JSON_TYPES: Final = frozenset({str, int, float, bool, list, tuple, dict, type(N
 def change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
     """Return the warning about changed metadata: key, reason and stored form.
 
-    The text names the first changed key, and counts the others. It never contains a
-    value: metadata is not for the log.
+    The text names the first changed key, and counts the other keys. The text never
+    contains a value: metadata is not for the log.
 
     Args:
         given: Metadata from the script.
@@ -152,12 +152,12 @@ def _value_of(given: Mapping[str, Any], key: str) -> object:
 
 @dataclass(slots=True)
 class _Shaping:
-    """One pass over the values of one event.
+    """Conversion of the metadata of one event.
 
     Attributes:
         key: Key of the current value.
-        value_count: Number of values so far.
-        changed: Keys with changed values, in order.
+        value_count: Number of values converted so far, nested values included.
+        changed: Keys with changed values, in their order; the values are None.
     """
 
     key: str = ""
@@ -226,7 +226,7 @@ class _Shaping:
 
 
 def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMetadata:
-    """Cut long values and omit keys until the rest and `CHANGED_KEY` fit."""
+    """Cut long values and omit keys until the metadata and `CHANGED_KEY` fit."""
     room = MAX_BYTES - _MARKS_BYTES
     kept: dict[str, Any] = {}
     size = 0
@@ -275,10 +275,11 @@ def _text_of(value: object) -> str:
 
 
 def _pairs_of(metadata: Mapping[Any, Any], most: int) -> list[tuple[Any, Any]] | None:
-    """Return the first keys and values of a mapping; None if it cannot be read."""
+    """Return up to `most` keys and values; None if the mapping cannot be read."""
     for _ in range(_LOOKS):
         try:
-            # `dict.copy()` is one step for other threads; iterating is not.
+            # `dict.copy()` is atomic: other threads cannot change the dict during the
+            # copy, as they could during an iteration.
             given = metadata.copy() if type(metadata) is dict else metadata
             return [(key, value) for key, value in islice(given.items(), most)]
         except Exception:  # noqa: BLE001, S112 - a foreign class may raise anything

@@ -1,9 +1,9 @@
 """Projection: folds the events of this process into the state of a job and its steps.
 
-The rules are those of the backend's projection, for events in the order of their times.
-Both run the same test table, so they cannot diverge. Steps with `after`, the view in a
-terminal and tests of job scripts use this projection. The customer sees the backend's
-percentage. Nothing here does I/O or reads a clock.
+The rules are the rules of the backend's projection, for events in the order of their
+times. The tests of both projections use the same table, so the rules cannot diverge.
+Steps with `after`, the view in a terminal and tests of job scripts use this projection.
+The customer sees the backend's percentage. Nothing here does I/O or reads a clock.
 """
 
 import math
@@ -205,9 +205,9 @@ class JobProgress:
         return True
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
-        """Set the state of a step from the backend, which knows earlier processes."""
+        """Set the state of a step as the backend reports it, with earlier processes."""
         if status == "pending" and attempts:
-            status = "waiting"  # the backend shows it as pending before the attempt
+            status = "waiting"  # the backend shows `waiting` as `pending`
         if status not in ("pending", "not_run"):
             # After a restart of the script, a running step continues its open attempt.
             self.steps[tag] = StepProgress(
@@ -215,12 +215,13 @@ class JobProgress:
             )
 
     def add_earlier(self, earlier: "JobProgress", begun_with: "JobProgress") -> None:
-        """Merge the state before the events of this object into this state.
+        """Merge a state from earlier events into this state.
 
         Args:
             earlier: State of the job from earlier events; may include events that this
                 object has folded too.
-            begun_with: State of the job before the first event of this object.
+            begun_with: State of the job before the first event of this object; a step
+                that still has this state takes its state from `earlier`.
         """
         for tag, step in earlier.steps.items():
             own = self.steps.get(tag)

@@ -42,17 +42,18 @@ class _Stamps:
         """Return the id and time of an event that happens now.
 
         Args:
-            not_before: Earliest time to return, in microseconds since 1970; 0 for
-                any. A handle passes the time of the job's latest event.
+            not_before: Earliest time to return, in microseconds since 1970; 0 for no
+                minimum. A job handle passes the time of the job's latest event.
 
         Returns:
-            A UUIDv7 and a time in RFC 3339, UTC. Neither is below those of earlier
-            calls of this thread. A signal handler that interrupts a call may get a
-            higher stamp than the interrupted call.
+            A UUIDv7 and a time in RFC 3339, UTC. Id and time are never lower than in
+            earlier calls of this thread. A signal handler that interrupts a call may
+            get a higher stamp than the interrupted call.
         """
         now = wall_nanoseconds() // 1000
-        # No lock: a lock would cost 4 % of a report. No other thread and no signal
-        # handler runs between the check and the store: neither calls a function.
+        # No lock: a lock would take 4 % of the time of a report. No other thread and no
+        # signal handler runs between the check and the store, because neither of the
+        # two statements calls a function.
         last = self._last
         if now < last:  # the clock was set back
             now = last

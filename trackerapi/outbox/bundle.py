@@ -1,8 +1,9 @@
-"""Bundle: records of an outbox in one file, to be carried to another machine.
+"""Bundle: one file with records of an outbox, to be copied to another machine.
 
-A bundle is packed by gzip, and each line is a JSON object. The first line has the
-format version and the destination; one line a record follows; the last line has the
-number of records, so that a bundle that was cut off is refused as a whole.
+A bundle is compressed with gzip, and each line is a JSON object. The first line has the
+format version and the destination. One line for each record follows. The last line has
+the number of records: a bundle that was cut off lacks this line and is refused as a
+whole.
 """
 
 import gzip
@@ -25,7 +26,8 @@ from trackerapi.times import as_rfc3339
 from trackerapi.version import __version__
 
 FORMAT_VERSION: Final = 1
-"""Version that is written. Older versions are read, newer ones are refused."""
+"""Format version of new bundles. Older bundles are read too; newer bundles are
+refused."""
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 
@@ -39,7 +41,7 @@ class BundledRecord:
 
     Attributes:
         line: Line of an outbox file, with its end.
-        held: Entry for the journal; None for an undelivered record.
+        held: Entry for the journal if the record is held; otherwise None.
     """
 
     line: bytes
@@ -55,7 +57,7 @@ class BundleWriter:
 
     Attributes:
         counts: Number of records by their state, waiting or held.
-        damaged: Number of records left out: no other machine could read them either.
+        damaged: Number of damaged records, which the bundle does not contain.
     """
 
     def __init__(self, stream: gzip.GzipFile, binding: Binding) -> None:
@@ -82,7 +84,10 @@ class BundleWriter:
         self._add(entry.record, "held", members)
 
     def add_known(self, creation: bytes) -> None:
-        """Add the creation of a job that the backend has, in case it loses the job."""
+        """Add the creation of a job that the backend knows.
+
+        With the creation, delivery can create the job again if the backend loses it.
+        """
         self._write({"record": parse_record(creation)})
         self._count += 1
 
@@ -106,9 +111,10 @@ class BundleWriter:
 
 @contextmanager
 def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
-    """Make a bundle; it is on the disk when the context ends.
+    """Make a bundle file; the `with` block adds its records.
 
-    Delete the bundle if the context raises.
+    The file is synced to the disk at the end of the block. The file is deleted if the
+    block raises.
 
     Raises:
         UsageError: If the file exists, or cannot be written.
@@ -138,7 +144,7 @@ def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
 
 @dataclass(slots=True)
 class Bundle:
-    """Whole bundle, open for reading.
+    """Complete bundle, open for reading.
 
     Attributes:
         binding: Destination of the records.
@@ -156,11 +162,11 @@ class Bundle:
 
     @classmethod
     def opened(cls, path: Path, file: BinaryIO) -> Self:
-        """Return the bundle in a file, after reading it to its end.
+        """Return the bundle in a file, after a check of all its lines.
 
         Raises:
-            UsageError: If the file is no bundle, is cut off or damaged, or has a newer
-                format.
+            UsageError: If the file is not a bundle, is cut off or damaged, or has a
+                newer format.
         """
         header = next(_lines(path, file), None) or {}
         version = header.get(_MARK)
@@ -184,7 +190,7 @@ class Bundle:
         return bundle
 
     def records(self) -> Iterator[BundledRecord]:
-        """Iterate over the records, from the first on.
+        """Iterate over the records, from the start of the bundle.
 
         Raises:
             UsageError: If the bundle is cut off or damaged.
@@ -216,7 +222,7 @@ def _record(path: Path, members: Mapping[str, Any]) -> BundledRecord:
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Iterate over the lines of a bundle, from the first on."""
+    """Iterate over the parsed lines, from the start of the bundle."""
     file.seek(0)
     is_first = True
     try:

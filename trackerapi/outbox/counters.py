@@ -7,10 +7,10 @@ class Counters:
     """Counts of events of one TrackerApi; safe to share between threads.
 
     Attributes:
-        delivered: Events that the backend accepted.
-        dropped: Lost events by the reason.
-        last_error: Reason for which the last attempt to deliver failed; None if it
-            did not fail.
+        delivered: Number of events that the backend accepted, duplicates included.
+        dropped: Number of lost events by reason.
+        last_error: Reason of the last failed attempt to deliver; None if the last
+            attempt succeeded.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class Counters:
         self.last_error: str | None = None
 
     def count_delivered(self, count: int) -> None:
-        """Add to the events that the backend accepted."""
+        """Add `count` to the number of delivered events."""
         with self._lock:
             self.delivered += count
 
     def count_dropped(self, reason: str, count: int = 1) -> None:
-        """Add to the lost events of a reason."""
+        """Add `count` to the number of events that were lost for `reason`."""
         if count:
             with self._lock:
                 self.dropped[reason] = self.dropped.get(reason, 0) + count

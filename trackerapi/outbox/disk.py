@@ -30,8 +30,8 @@ def open_file(path: Path, flags: int) -> int:
     A file that root makes in the outbox of a user belongs to that user: otherwise the
     user's next job could neither read nor deliver it.
 
-    The descriptor is never 0, 1 or 2: if a program runs with one of them closed, its
-    prints would otherwise go into the records.
+    The descriptor is never 0, 1 or 2. In a program that has closed stdout, the file
+    could otherwise get number 1, and `print()` would write into the records.
 
     Raises:
         OSError: If the file cannot be opened, or is a pipe, socket or device.
@@ -53,20 +53,22 @@ def _open(path: Path, flags: int) -> int:
     records = path.with_suffix(RECORDS_SUFFIX)
     owner = (records if records.exists() else path.parent).stat()
     try:
-        # Exclusive: chown() through a link in the user's folder would give that user
-        # any file of the system.
+        # O_EXCL fails at a link: `fchown()` through a link in the user's folder would
+        # give that user any file of the system.
         fd = open_regular(path, flags | os.O_EXCL, FILE_MODE)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
         return open_regular(path, flags & ~os.O_CREAT)
-    with suppress(OSError):  # a file system without owners
+    with suppress(OSError):  # fails on a file system without owners
         os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents; those that root makes get the owner above them.
+    """Make a folder and its missing parents.
+
+    A folder that root makes gets the owner of its parent folder.
 
     Raises:
         OSError: If a folder cannot be made.
@@ -76,16 +78,16 @@ def make_folder(folder: Path) -> None:
     if os.geteuid() != _ROOT:
         return
     for each in reversed(made):
-        with suppress(OSError):  # a file system without owners
+        with suppress(OSError):  # fails on a file system without owners
             owner = each.parent.stat()
             os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def try_lock(fd: int) -> bool:
-    """Lock a file until it is closed; return False if another process has the lock.
+    """Lock a file until `fd` is closed; return False if another process has the lock.
 
-    The kernel releases the lock when the process ends, however it ends: files of a
-    killed process can be claimed at once.
+    The kernel releases the lock when the process ends, even by SIGKILL: other processes
+    can then claim the file immediately.
 
     Raises:
         NoLocksError: If the file system supports no locks.
@@ -112,8 +114,8 @@ def is_locked(path: Path) -> bool:
     except OSError:
         return False
     try:
-        # Shared, and released at once: two processes that look at the same time do
-        # not take each other for the owner.
+        # A shared lock: two processes that check at the same time do not mistake each
+        # other for the owner. Closing the descriptor releases the lock.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -130,29 +132,31 @@ def write_whole(fd: int, data: bytes, path: Path) -> None:
     Args:
         fd: Descriptor of the file.
         data: Bytes to write.
-        path: Path for the error.
+        path: Path of the file, for the error.
 
     Raises:
-        OSError: If the disk has no room for all bytes; some may be written.
+        OSError: If the disk has no room for all bytes; the file may then have a part of
+            `data`.
     """
     if os.write(fd, data) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def append_lines(path: Path, lines: bytes) -> int:
-    """Append whole lines to a file with one write; return the size before.
+    """Append complete lines to a file with one write; return its previous size.
 
-    One write: several processes may append to the same file without a lock. A torn
-    line of a full disk stays, since another process may have written behind it.
-    Readers skip the torn line.
+    Because of the single write, several processes may append to the same file without a
+    lock. A full disk may leave a torn line, which readers skip. The torn line stays in
+    the file: another process may have appended a line after it.
 
     Raises:
-        OSError: If the disk has no room for all lines.
+        OSError: If the file cannot be opened, or the disk has no room for all lines.
     """
     fd = open_file(path, os.O_CREAT | os.O_RDWR | os.O_APPEND)
     try:
         size = os.fstat(fd).st_size
-        # A killed writer may have left half a line, which must not join the next one.
+        # A killed writer may have left half a line: the line feed separates that half
+        # from the new lines.
         if size and os.pread(fd, 1, size - 1) != b"\n":
             lines = b"\n" + lines
         write_whole(fd, lines, path)
@@ -162,10 +166,10 @@ def append_lines(path: Path, lines: bytes) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Call `fsync` for a folder: a crash may otherwise lose the names of new files.
+    """Call `fsync` for a folder: a power failure could lose the names of new files.
 
     Raises:
-        OSError: If the disk refuses.
+        OSError: If `fsync` fails.
     """
     fd = open_file(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,9 +1,9 @@
 """Outbox file: the records of one process, and the position of delivery.
 
-`append()` returns once the record has left the process. A position file beside the
-outbox file has the position up to which all records are settled: delivered, or in the
-journal of held records. The position is written after the delivery: a crash can cause a
-second delivery but never a loss. Nothing here uses the network.
+`append()` returns once the operating system has the record: a crash of the process does
+not lose the record. Two more files lie beside the outbox file: the position up to which
+all records are settled, and the journal of held and deferred records. Nothing here uses
+the network.
 """
 
 import errno
@@ -32,29 +32,29 @@ from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import Descriptor, LostFileError
 
 _MAX_ATTEMPTS_TO_CREATE: Final = 5
-_PATH_CHECK_SECONDS: Final = 0.1  # time between checks of the path during appends
+_PATH_CHECK_SECONDS: Final = 0.1  # time between two checks of the path by `append()`
 _FIRST_BYTES: Final = 64 * 1024
 
 
 class OutboxFile:
-    """Open outbox file, locked as long as it is open.
+    """Open outbox file; locked while it is open, unless `view()` opened it.
 
-    One thread may append while another thread reads and settles; other calls are not
-    safe to share between threads.
+    One thread may call `append()` while another thread reads records and calls
+    `settle()`; other calls are not safe to share between threads.
 
     Attributes:
         path: Path of the file.
         header: First line of the file.
-        start: Position of the first record.
-        end: Position behind the last whole record.
+        start: Position of the first record, in bytes from the start of the file.
+        end: Position after the last complete record.
         position: Position up to which all records are settled.
         delivered: Number of records that the backend accepted.
-        dropped: Number of damaged records.
+        dropped: Number of damaged records, which are lost.
         appended: Number of records that this process appended.
         settled: Number of records that this process settled.
         held: Journal of held and deferred records.
-        has_lock: Whether the file system supports the lock. Without a lock the file is
-            never deleted: its owner may be running.
+        has_lock: Whether the file system supports locks. Without a lock the file is
+            never archived: its owner may be running.
     """
 
     def __init__(self, path: Path, fd: int, header: Header, start: int) -> None:
@@ -74,8 +74,9 @@ class OutboxFile:
 
         Args:
             folder: Outbox folder.
-            binding: Address and key that the records are for.
-            begun: First part of the name, by which files sort; now by default.
+            binding: Destination and owner of the records.
+            begun: Creation time in the name, by which files sort, as text in
+                nanoseconds; the current time by default.
             writer: Random word of the writing process; see `Header`.
 
         Raises:
@@ -89,7 +90,7 @@ class OutboxFile:
             fd = open_file(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
             file = cls(path, fd, header, len(line))
             # Between open and lock, a process that searches for leftover files may
-            # lock the empty file, or even remove it: then make another one.
+            # lock the empty file, or even remove it: the loop then makes another file.
             if file._lock() and os.fstat(fd).st_nlink > 0:
                 try:
                     write_whole(fd, line, folder)
@@ -105,7 +106,7 @@ class OutboxFile:
         """Claim a leftover file: open and lock it, to deliver its undelivered records.
 
         Return None if the owner is running, if another process has claimed the file,
-        or if it is no outbox file of a known version.
+        or if the file has no header of a known version.
 
         Raises:
             OSError: If the file cannot be opened.
@@ -114,12 +115,12 @@ class OutboxFile:
 
     @classmethod
     def view(cls, path: Path) -> Self | None:
-        """Open a file for reading, also one of a running process; take no lock.
+        """Open a file for reading without a lock, even while its owner is running.
 
-        The result shows one moment of the file: each record that was undelivered then
-        lies behind the position, or in the journal.
+        The result is a snapshot: each record that was undelivered at that moment is
+        after the position, or in the journal.
 
-        Return None if it is no outbox file of a known version.
+        Return None if the file has no header of a known version.
 
         Raises:
             OSError: If the file or its journal cannot be read.
@@ -135,7 +136,7 @@ class OutboxFile:
             if found is not None and found[0].is_readable:
                 opened = cls(path, fd, *found)
                 # Another process may have delivered and archived the file before this
-                # one had the lock.
+                # process got the lock.
                 if not locks or (opened._lock() and path.exists()):
                     opened._read_state()
                     if not locks:
@@ -147,13 +148,13 @@ class OutboxFile:
         return file
 
     def _read_state(self) -> None:
-        # The owner moves a record to the journal first, and the position afterwards.
-        # Reading in the opposite order misses no record: position, end, journal.
+        # The owner writes a record to the journal before it moves the position. The
+        # opposite order of reading (position, end, journal) misses no record.
         known = SettledPosition.read(self._position_file.path)
         self.find_end()
         if known is None or not self.start <= known.position <= self.end:
             return
-        # A position inside a record is damage: deliver the file from its start.
+        # A position inside a record is damaged: the file is delivered from its start.
         if self._descriptor.read(1, known.position - 1) == b"\n":
             self.position = known.position
             self.delivered, self.dropped = known.delivered, known.dropped
@@ -165,7 +166,7 @@ class OutboxFile:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the whole file still lies at its path."""
+        """Whether the file is still at its path, and no program has shortened it."""
         is_whole = self.is_ours and not self.is_cut
         return is_whole and self._descriptor.is_at(self.path)
 
@@ -185,14 +186,14 @@ class OutboxFile:
         return self._file
 
     def reopen(self) -> bool:
-        """Open the file again after the job has closed it; return whether that worked.
+        """Open and lock the file again after the job closed it; return the success.
 
         Raises:
             OSError: If the file cannot be opened.
         """
         before = self._descriptor
         self._file = file = Descriptor(open_file(self.path, os.O_RDWR | os.O_APPEND))
-        # The lock went with the old descriptor: another process may have it now.
+        # Closing the old descriptor released the lock: another process may have it now.
         if before.is_same_file(file) and self._lock():
             return True
         self._file = before
@@ -201,27 +202,28 @@ class OutboxFile:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether no record lies behind the position; the journal does not count."""
+        """Whether all records are settled; held and deferred records are settled."""
         return self.position >= self.end
 
     @property
     def undelivered_count(self) -> int:
         """Number of undelivered records that this process appended."""
-        # At least one: Ctrl-C may have come between a record and its counting.
+        # At least 1: Ctrl-C may have interrupted `append()` after the write of a record
+        # and before its counting.
         return 0 if self.is_delivered else max(self.appended - self.settled, 1)
 
     @property
     def undelivered_bytes(self) -> int:
-        """Size of the undelivered records."""
+        """Size of the undelivered records, in bytes."""
         return self.end - self.position
 
     @property
     def settled_at(self) -> datetime | None:
-        """Time at which a record was settled last; None if no record ever was."""
+        """Time at which a record was last settled; None if no record is settled."""
         try:
             seconds = self._position_file.path.stat().st_mtime
             return datetime.fromtimestamp(seconds, UTC)
-        except (OSError, OverflowError, ValueError):  # no file, or no year of a date
+        except (OSError, OverflowError, ValueError):  # no file, or a year above 9999
             return None
 
     def append(self, line: bytes) -> None:
@@ -229,10 +231,10 @@ class OutboxFile:
 
         Raises:
             LostFileError: If the file was closed, deleted, moved or cut.
-            OSError: If the record could not be written; no part of it is left.
+            OSError: If the record could not be written.
         """
         file, now = self._file or self._descriptor, steady_seconds()
-        try:  # in few steps: after a pause each one finds the processor's caches cold
+        try:  # few calls: after a pause, each call finds cold processor caches
             is_ours = os.lseek(file.number, 0, os.SEEK_CUR) == file.mark
         except OSError:
             is_ours = False
@@ -252,12 +254,12 @@ class OutboxFile:
         if self._is_torn:
             self._is_torn = False
             self.find_end()
-            self.appended += 1  # readers count the torn line too
+            self.appended += 1  # the torn line is settled as one more record
 
     def _cut_off(self) -> None:
         """Cut off the part of a record that was written before the disk was full.
 
-        The next record would be appended to that part and be lost with it.
+        Otherwise the next record would continue that part as one damaged line.
         """
         self._is_torn = True
         with suppress(OSError):
@@ -265,7 +267,7 @@ class OutboxFile:
             self._is_torn = False
 
     def recover(self) -> None:
-        """Find the end again after an append that Ctrl-C or another signal ended."""
+        """Update `end` and `appended` after an exception interrupted `append()`."""
         before = self.end
         self.find_end()
         if self.end > before:
@@ -273,7 +275,7 @@ class OutboxFile:
                 self.appended += self.read(before, self.end - before).count(b"\n")
 
     def reset_position(self) -> None:
-        """Make all records undelivered, after another program has cut the file.
+        """Make all records undelivered, after another program has shortened the file.
 
         Raises:
             OSError: If the file cannot be read.
@@ -287,7 +289,7 @@ class OutboxFile:
         """Call `fsync` for all appended records.
 
         Raises:
-            OSError: If the disk refuses.
+            OSError: If `fsync` fails.
         """
         try:
             os.fsync(self._descriptor.checked())
@@ -296,28 +298,28 @@ class OutboxFile:
                 raise
 
     def peek(self, max_bytes: int) -> bytes:
-        """Return the oldest undelivered records: whole lines, as many as fit.
-
-        A single line that does not fit is returned alone.
-        """
+        """Return the oldest undelivered records; see `read()`."""
         return self.read(self.position, max_bytes)
 
     def read(self, position: int, max_bytes: int) -> bytes:
-        """Return whole lines from `position` on, at least one if there is one.
+        """Return complete lines from `position` on, up to `max_bytes`.
+
+        A first line longer than `max_bytes` is returned alone. The result is empty at
+        the end of the file, or if another thread has closed the file.
 
         Raises:
             LostFileError: If the file was closed or cut.
             OSError: If the lines cannot be read.
         """
-        file = self._file  # another thread may close the file meanwhile
+        file = self._file  # `close()` in another thread may set `_file` to None
         if file is None:
             return b""
         wanted = max_bytes
-        left = self.end - position  # another thread may append meanwhile
+        left = self.end - position  # `append()` in another thread may move `end`
         while True:
             wanted = min(wanted, left)
             chunk = file.read(wanted, position, self.end)
-            is_longer = wanted > max_bytes  # for a single line that did not fit
+            is_longer = wanted > max_bytes  # the first line is longer than `max_bytes`
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= left:
                 return chunk[:cut]
@@ -327,7 +329,7 @@ class OutboxFile:
         """Iterate over the settled records, each with its line end.
 
         Raises:
-            OSError: If they cannot be read.
+            OSError: If the file cannot be read.
         """
         return self._lines(self.start, self.position)
 
@@ -335,24 +337,21 @@ class OutboxFile:
         """Iterate over the undelivered records, each with its line end.
 
         Raises:
-            OSError: If they cannot be read.
+            OSError: If the file cannot be read.
         """
         return self._lines(self.position, self.end)
 
     def count_undelivered_lines(self) -> int:
-        """Read the undelivered records, also of other processes; return their number.
+        """Return the number of undelivered records, whichever process appended them.
 
         Raises:
-            OSError: If they cannot be read.
+            OSError: If the file cannot be read.
         """
         chunks = self._chunks(self.position, self.end)
         return sum(chunk.count(b"\n") for chunk in chunks)
 
     def oldest_undelivered_at(self) -> datetime | None:
-        """Return the time of the oldest undelivered event; None without one.
-
-        Return None as well if another thread archives the file meanwhile.
-        """
+        """Return the time of the oldest undelivered event; None if none can be read."""
         with suppress(OSError):
             return first_time(split_lines(self.peek(_FIRST_BYTES)))
         return None
@@ -362,7 +361,7 @@ class OutboxFile:
             yield from split_lines(chunk)
 
     def _chunks(self, begin: int, end: int) -> Iterator[bytes]:
-        """Iterate over the whole lines between two positions, many at a time."""
+        """Yield the complete lines between two positions, in chunks of about 1 MiB."""
         while begin < end:
             chunk = self.read(begin, min(end - begin, MAX_BATCH_BYTES))
             if not chunk:
@@ -374,16 +373,16 @@ class OutboxFile:
     def replacement(
         self, folder: Path, binding: Binding, writer: str, *, fsync: bool = False
     ) -> Generator[Self]:
-        """Make a file that takes the place of this one; the context writes its records.
+        """Make a file that replaces this file; the `with` block writes its records.
 
-        Its name begins with the same time, so that the order of files stays. If the
-        context raises, the new file is deleted, and this one is unchanged.
+        The name of the new file begins with the time in the name of this file, so that
+        the order of files stays. If the block raises, the new file is deleted.
 
         Args:
             folder: Folder of the new file.
-            binding: Destination of the new file.
+            binding: Destination and owner of the records in the new file.
             writer: Random word of the writing process; see `Header`.
-            fsync: Whether to call `fsync` for the new file at the end of the context.
+            fsync: Whether to call `fsync` for the new file at the end of the block.
 
         Raises:
             OSError: If the new file cannot be written.
@@ -392,8 +391,8 @@ class OutboxFile:
         try:
             yield fresh
             if fsync:
-                # The caller removes this file next, of which all records may be on the
-                # disk: a power failure must not lose them.
+                # The caller deletes this file next. Without `fsync`, a power failure
+                # after the deletion could lose records that were on the disk before.
                 fresh.sync()
                 sync_folder(folder)
         except BaseException:
@@ -403,13 +402,13 @@ class OutboxFile:
     def settle(
         self, byte_count: int, line_count: int, *, delivered: int, dropped: int = 0
     ) -> None:
-        """Move the settled position over the first undelivered records.
+        """Settle the first undelivered records: move the position behind the records.
 
         Args:
-            byte_count: Size of the records.
-            line_count: Number of the records.
-            delivered: Number of those that the backend accepted.
-            dropped: Number of those that are damaged.
+            byte_count: Size of the settled records, in bytes.
+            line_count: Number of settled records.
+            delivered: Number of settled records that the backend accepted.
+            dropped: Number of settled records that are damaged.
         """
         self.position += byte_count
         self.settled += line_count
@@ -418,12 +417,12 @@ class OutboxFile:
         settled = SettledPosition(
             position=self.position, delivered=self.delivered, dropped=self.dropped
         )
-        # Without the written position, a crash causes a second delivery: no harm.
+        # If the write fails, a crash causes a second delivery, which does no harm.
         with suppress(OSError):
             self._position_file.write(settled)
 
     def name_provider(self, provider_id: int) -> None:
-        """Write the provider of the records into the header.
+        """Write the provider of the records into the header, if the padding suffices.
 
         Raises:
             OSError: If the header cannot be written.
@@ -433,7 +432,8 @@ class OutboxFile:
         line = self.header.as_line(self.start)
         if len(line) != self.start:
             return
-        # Another descriptor: the one for records appends (O_APPEND), even by pwrite().
+        # A second descriptor: the descriptor of the records is open with O_APPEND, so
+        # even `pwrite()` appends.
         fd = open_file(self.path, os.O_WRONLY)
         try:
             if self.is_in_place:
@@ -442,15 +442,15 @@ class OutboxFile:
             os.close(fd)
 
     def close(self) -> None:
-        """Close the file, which releases the lock: another process may claim it."""
-        # In this order: a reading thread must not take the file for open.
+        """Close the file and release the lock: another process may claim the file."""
+        # Cleared before the close: a reading thread must not find a closed descriptor.
         file, self._file = self._file, None
         if file is not None:
             file.close()
         self._position_file.close()
 
     def move_to(self, folder: Path) -> None:
-        """Move the file and its position to another folder, unless they lie there.
+        """Move the file and its position file to `folder`, unless they are there.
 
         Raises:
             OSError: If a file cannot be moved.
@@ -458,13 +458,13 @@ class OutboxFile:
         if self.path.parent == folder:
             return
         make_folder(folder)
-        # The records last: after a crash in between, they lie in the outbox without a
-        # position, and are delivered a second time.
+        # The records are moved last: a crash between both moves leaves the records in
+        # the outbox without a position, so they are delivered a second time.
         for path in (position_path(self.path), self.path):
             if path.exists():
                 path.rename(folder / path.name)
         self.path = folder / self.path.name
-        os.utime(self.path)  # delivered files are deleted some time after the move
+        os.utime(self.path)  # `purge()` counts the age of the file from the move
 
     def remove(self) -> None:
         """Delete the file, its position and its journal.
@@ -472,7 +472,7 @@ class OutboxFile:
         Raises:
             OSError: If a file cannot be deleted.
         """
-        # The records first: without them, no process reads the other two.
+        # The records first: without the records, no process reads the other two files.
         for path in (self.path, position_path(self.path), self.held.path):
             path.unlink(missing_ok=True)
         self.close()
@@ -481,13 +481,16 @@ class OutboxFile:
         try:
             return try_lock(self._descriptor.checked())
         except NoLocksError:
-            # Two processes that deliver the same records do no harm; records that no
-            # process delivers do.
+            # Without locks, two processes may deliver the same records, and the backend
+            # ignores the duplicates. Requiring a lock would stop all delivery.
             self.has_lock = False
             return True
 
     def find_end(self) -> None:
-        """Set `end` behind the last whole line: no call returned for a torn one."""
+        """Set `end` after the last complete line.
+
+        A torn last line is ignored: its `append()` never returned.
+        """
         if self._file is not None:
             with suppress(LostFileError):
                 self.end = self._file.end_of_lines(self.start)

@@ -1,6 +1,7 @@
-"""Outbox folder: claims of leftover files, the archive, and the events of a job.
+"""Outbox folder: claims of leftover files, archive of delivered files, events of a job.
 
-Leftover files are those of processes that ended before all records were delivered.
+A leftover file is the file of a process that ended before all records of the file were
+delivered.
 """
 
 import errno
@@ -31,9 +32,9 @@ _MAX_LISTINGS: Final = 5
 def default_folder(
     environment: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> Path:
-    """Return the folder for the state of this user's programs, by platform.
+    """Return the default outbox folder of this user on a platform.
 
-    The rule is that of `user_state_path` of platformdirs.
+    The folder is the same as `platformdirs.user_state_path("trackerapi")`.
 
     Raises:
         OSError: If this user has no home folder.
@@ -55,7 +56,7 @@ class OutboxFolder:
     """Folder of outbox files.
 
     Args:
-        path: Path of the folder, which need not exist yet.
+        path: Path of the folder; the folder need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,14 +65,17 @@ class OutboxFolder:
 
     @property
     def delivered_path(self) -> Path:
-        """Folder of archived files, of which all records are delivered."""
+        """Folder of archived files: all their records are delivered."""
         return self.path / DELIVERED_FOLDER
 
     def paths(self, *, delivered: bool = False) -> list[Path]:
-        """Return the outbox files, oldest first; an empty list without a folder.
+        """Return the paths of the outbox files, oldest first.
+
+        The list is empty if the folder cannot be read.
 
         Args:
-            delivered: Whether to return the archived files instead of the others.
+            delivered: Whether to list the archived files instead of the files that are
+                not archived.
         """
         folder = self.delivered_path if delivered else self.path
         try:
@@ -79,7 +83,8 @@ class OutboxFolder:
                 names = sorted(
                     entry.name
                     for entry in entries
-                    # Opening a pipe would block until another program writes to it.
+                    # Only regular files: opening a pipe would block until another
+                    # program writes to the pipe.
                     if entry.name.endswith(RECORDS_SUFFIX)
                     and entry.is_file(follow_symlinks=False)
                 )
@@ -88,8 +93,9 @@ class OutboxFolder:
         return [folder / name for name in names]
 
     def all_paths(self) -> list[Path]:
-        """Return all outbox files, archived ones too, oldest first."""
-        # In this order: a file that is archived between both listings is in the second.
+        """Return the paths of all outbox files, oldest first; archived files too."""
+        # The archive is listed second: a file that is archived between the two listings
+        # is in the second listing.
         found = {path.name: path for path in self.paths()}
         found |= {path.name: path for path in self.paths(delivered=True)}
         return [found[name] for name in sorted(found)]
@@ -107,15 +113,16 @@ class OutboxFolder:
             None
         ),
     ) -> Iterator[OutboxFile]:
-        """Claim leftover files with the same destination and provider, oldest first.
+        """Claim the leftover files that this key may deliver, oldest first.
 
         Args:
             binding: Address and key of the caller.
-            known: Files that the caller has open.
+            known: Paths of the files that the caller has open; they are skipped.
             on_claimed: Called with each claimed file while forking is blocked: a forked
                 child has to know the file to close it, or the child keeps its lock.
-            on_unusable: Called with each file that has an unusable journal, for example
-                one that root has made. Other files are delivered.
+            on_unusable: Called with each file that is skipped because its journal
+                cannot be read or written, and with the error. An example is a journal
+                that root has made.
         """
         busy: set[str] = set()
         for path in self.paths():
@@ -127,20 +134,20 @@ class OutboxFolder:
             try:
                 file = _claimed(path, on_claimed)
             except OSError:
-                continue  # no process of this user can deliver the file
+                continue  # this user may not open the file
             if file is not None:
                 if _is_usable(file, on_unusable):
                     yield file
             elif header.writer and path.exists():
-                # Another process delivers the file. Later files of its writer have to
-                # follow it, or their records would overtake.
+                # Another process delivers the file. Later files of the same writer are
+                # skipped: their records must not overtake the records of this file.
                 busy.add(header.writer)
 
     def admits(self, binding: Binding, other: Binding) -> bool:
-        """Return whether the key of `binding` may deliver records with `other`.
+        """Return whether the key of `binding` may deliver records bound to `other`.
 
         Args:
-            binding: Address, key and, once the backend has named it, provider.
+            binding: Address and key of the caller, and its provider if known.
             other: Binding in the header of a file.
         """
         return binding.admits(replace(other, provider_id=self._provider_of(other)))
@@ -150,9 +157,10 @@ class OutboxFolder:
         return self._provider_of(binding) is not None
 
     def has_foreign(self, binding: Binding) -> bool:
-        """Return whether the folder holds files for this backend from another key.
+        """Return whether the folder has files for this backend from another key.
 
-        The backend has to say whether the key is of the same provider.
+        The other key may be of the same provider: the caller has to ask the backend for
+        the provider of `binding`. Files of unconfirmed keys do not count.
         """
         return any(
             header.binding.base_url == binding.base_url
@@ -171,13 +179,14 @@ class OutboxFolder:
 
         Args:
             binding: Address and key id.
-            identify: Asks the backend for the provider of the key.
-            list_key_ids: Asks for the ids of the provider's other keys. Called only
-                if the folder holds files of unknown keys: a key that ended may never
-                have reached the backend.
+            identify: Asks the backend and returns the provider of the key.
+            list_key_ids: Asks the backend and returns the ids of the provider's keys.
+                Called only if the folder has files of unconfirmed keys: a key may have
+                expired before any of its requests reached the backend.
 
         Raises:
-            BackendError: If the backend does not answer, or contradicts itself.
+            BackendError: If the backend does not answer, or names another provider each
+                time.
         """
         known = self._provider_in_headers(binding)
         provider_id = self._providers.confirm(binding, identify, known)
@@ -196,7 +205,8 @@ class OutboxFolder:
         return provider_id
 
     def _provider_of(self, binding: Binding) -> int | None:
-        # The memory first: its newest line corrects a wrong answer in the header.
+        # The file of providers has priority: its newest line corrects a wrong provider
+        # in the header.
         return self._providers.find(binding) or binding.provider_id
 
     def _provider_in_headers(self, binding: Binding) -> int | None:
@@ -208,7 +218,7 @@ class OutboxFolder:
         return None
 
     def release(self, file: OutboxFile) -> None:
-        """Close a claimed or own file; archive it first if all records are delivered.
+        """Archive a file if all its records are delivered; close the file.
 
         A file with held or deferred records stays in the folder.
         """
@@ -221,7 +231,7 @@ class OutboxFolder:
         file.close()
 
     def purge(self, *, older_than_seconds: float = KEEP_DELIVERED_SECONDS) -> None:
-        """Delete archived files that were changed last longer ago than that."""
+        """Delete archived files last modified more than `older_than_seconds` ago."""
         oldest = wall_nanoseconds() / 1e9 - older_than_seconds
         for path in self.paths(delivered=True):
             with suppress(OSError):
@@ -230,10 +240,10 @@ class OutboxFolder:
                     position_path(path).unlink(missing_ok=True)
 
     def find_creation(self, binding: Binding, provider_job_id: str) -> Creation | None:
-        """Return the newest creation of a job in any file; None without one.
+        """Return the newest creation of a job in all files; None without a creation.
 
         Args:
-            binding: Address and key: only files that they may deliver are read.
+            binding: Address and key of the caller; other files are not read.
             provider_job_id: The provider's id of the job.
         """
         for file in self._opened(binding, newest_first=True):
@@ -245,17 +255,18 @@ class OutboxFolder:
         return None
 
     def events_of(self, binding: Binding, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job in any file, in the order of their times.
+        """Return the events of a job in all files, sorted by time.
 
         Args:
-            binding: Address and key: only files that they may deliver are read.
+            binding: Address and key of the caller; other files are not read.
             provider_job_id: The provider's id of the job.
         """
         found: dict[str, dict[str, Any]] = {}
         quoted = json.dumps(provider_job_id).encode("ascii")
         for file in self._opened(binding):
             with suppress(OSError):
-                # Most lines are of other jobs, and need not be parsed to find that out.
+                # Most lines belong to other jobs: the search for the id saves parsing
+                # each line.
                 for line in filter(lambda line: quoted in line, file):
                     event = parse_record(line)
                     if event.get("provider_job_id") == provider_job_id:
@@ -265,13 +276,13 @@ class OutboxFolder:
     def _opened(
         self, binding: Binding, *, newest_first: bool = False
     ) -> Iterator[BinaryIO]:
-        """Yield each file, positioned after its header.
+        """Yield each file that the key may deliver, positioned after its header.
 
-        Read a file even if another process archives it meanwhile. A file may come
-        twice.
+        The folder is listed again if another process has archived a file between
+        listing and opening. A file may then be yielded twice.
 
         Args:
-            binding: Address and key: only files that they may deliver are read.
+            binding: Address and key of the caller; other files are not read.
             newest_first: Whether to begin with the newest file instead of the oldest.
         """
         for _ in range(_MAX_LISTINGS):
@@ -306,7 +317,10 @@ def _claimed(
 def _is_usable(
     file: OutboxFile, on_unusable: Callable[[OutboxFile, OSError], object]
 ) -> bool:
-    """Return whether the journal of a file can be used; close and report it if not."""
+    """Return whether the journal can be read and written; else skip the file.
+
+    A skipped file is closed and passed to `on_unusable`.
+    """
     try:
         file.held.check()
     except OSError as error:

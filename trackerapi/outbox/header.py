@@ -18,12 +18,13 @@ from trackerapi.settings.addresses import canonical_address
 from trackerapi.times import as_rfc3339
 
 FORMAT_VERSION: Final = 1
-"""Version that is written. Older versions are read, newer ones are left alone."""
+"""Format version of new files. Files of older versions are read too; files of newer
+versions are skipped."""
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 
 _MARK: Final = "trackerapi_outbox"
-_PADDING_BYTES: Final = 64  # the provider id is filled in later
+_PADDING_BYTES: Final = 64  # for the provider id, which is filled in later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,10 @@ class Binding:
 
     Attributes:
         base_url: Address of the backend, in its canonical spelling.
-        key_id: Public part of the API key; None without a key, or for a key of
-            another form.
-        provider_id: Provider of the key; None until the backend has named it.
+        key_id: Public part of the API key; None without a key, or for a key without a
+            public part.
+        provider_id: Id of the provider that owns the key; None until the backend has
+            named the provider.
     """
 
     base_url: str
@@ -68,9 +70,10 @@ class Binding:
         }
 
     def admits(self, other: "Binding") -> bool:
-        """Return whether this key may deliver records with the binding `other`.
+        """Return whether the key of this binding may deliver records bound to `other`.
 
-        The same key id is enough: the backend may have named a wrong provider before.
+        Equal key ids are enough even if the provider ids differ: the backend may have
+        named a wrong provider before.
         """
         if self.base_url != other.base_url:
             return False
@@ -87,8 +90,8 @@ class Header:
         binding: Destination and owner of the records.
         version: Version of the format.
         created_at: Time at which the file was made; RFC 3339.
-        writer: Random word of the process that wrote the records: files of one writer
-            are delivered in their order. Empty if unknown.
+        writer: Random word that identifies the process that wrote the records; files
+            of one writer are delivered in order of age. Empty if unknown.
     """
 
     binding: Binding
@@ -98,13 +101,13 @@ class Header:
 
     @classmethod
     def new(cls, binding: Binding, writer: str = "") -> Self:
-        """Return the header of a file that is made now."""
+        """Return the header of a new file, with the current time."""
         now = as_rfc3339(utc_now().replace(microsecond=0))
         return cls(binding=binding, created_at=now, writer=writer)
 
     @classmethod
     def parse(cls, line: bytes) -> Self | None:
-        """Return the header in a line; None if the line is no header."""
+        """Return the header in a line; None if the line has no valid header."""
         try:
             members: Mapping[str, Any] = json.loads(line)
             version = members[_MARK]
@@ -129,8 +132,8 @@ class Header:
         """Return the header as a line.
 
         Args:
-            length: Length of the line in bytes; 0 leaves room for a provider id. A
-                line that does not fit is longer.
+            length: Minimum length of the line, in bytes; 0 adds padding for a provider
+                id.
         """
         members = {
             _MARK: self.version,
@@ -147,8 +150,8 @@ class Header:
 def read_header(fd: int) -> tuple[Header, int] | None:
     """Return the header of an open file and its length in bytes.
 
-    Return None if the file does not begin with a whole header. The position of the
-    descriptor stays.
+    Return None if the file does not begin with a complete header. The call does not
+    move the file position of the descriptor.
 
     Raises:
         OSError: If the file cannot be read.
@@ -159,7 +162,7 @@ def read_header(fd: int) -> tuple[Header, int] | None:
 
 
 def header_of(path: Path) -> Header | None:
-    """Return the header of a file; None if it cannot be read, or has no header."""
+    """Return the header of a file; None if the file is unreadable or has no header."""
     with suppress(OSError):
         fd = open_file(path, os.O_RDONLY)
         try:

@@ -1,8 +1,9 @@
 """Journal of held and deferred records, in a file beside the outbox file.
 
-A record is *held* if the backend rejected it: it stays until somebody fixes the cause.
-A record is *deferred* if it is sent again later: the backend does not know its job yet,
-or accepts other records but not this one. The journal is made with its first record.
+A record is *held* if the backend rejected the record: it stays in the journal until
+somebody fixes the cause. A record is *deferred* if delivery sends it again later. The
+backend does not know its job yet, or fails at this record while it accepts other
+records. The journal file is made when the first record is held or deferred.
 
 Each change is one line, appended with one write: several processes may change the
 journal of one file without a lock.
@@ -35,10 +36,10 @@ from trackerapi.process.clock import utc_now
 from trackerapi.times import as_rfc3339
 
 HOLD_AFTER: Final = timedelta(days=7)
-"""Time for which an event of an unknown job is deferred; then it is held."""
+"""Maximum time for which an event of an unknown job is deferred; then it is held."""
 
 MANY_FAILING: Final = 3
-"""Number of failing events of a job at which its later events are deferred."""
+"""Number of deferred records of a job from which its later events are not sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +49,12 @@ class JournalEntry:
     Attributes:
         record: Line of the outbox file, with its end.
         problem: Members of the problem details (RFC 9457) with the reason.
-        is_deferred: Whether delivery sends the record again by itself.
-        is_failing: Whether the record is deferred because the backend accepts other
-            records but not this one. A deferred record that is not failing belongs to
-            an unknown job.
-        since: Time at which the record came into the journal first; RFC 3339.
+        is_deferred: Whether the record is deferred; otherwise the record is held.
+        is_failing: Whether the record is deferred because the backend fails at this
+            record or at earlier records of its job. A deferred record that is not
+            failing belongs to a job that the backend does not know.
+        since: Time at which the record was first added to the journal; RFC 3339. Empty
+            for a record that `HeldJournal.add()` adds now.
     """
 
     record: bytes
@@ -73,7 +75,7 @@ class JournalEntry:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the record came into the journal longer than `HOLD_AFTER` ago."""
+        """Whether the record was added to the journal more than `HOLD_AFTER` ago."""
         try:
             since = datetime.fromisoformat(self.since)
         except ValueError:
@@ -98,7 +100,7 @@ class JournalEntry:
 
 @dataclass(slots=True)
 class _Location:
-    """Location of an entry in the journal file, and its members for filters."""
+    """Location of an entry in the journal file, and the values that filters read."""
 
     offset: int
     length: int
@@ -111,7 +113,8 @@ class _Location:
 class HeldJournal:
     """Held and deferred records of one outbox file.
 
-    Reads see the state of the last `refresh()` or change by this object.
+    Methods return the state of the last `refresh()`, or of the last change by this
+    object.
 
     Args:
         path: Path of the journal; the file need not exist.
@@ -141,7 +144,7 @@ class HeldJournal:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the lines that this or another process has appended.
+        """Read the lines that any process has appended since the last call.
 
         Raises:
             OSError: If the journal cannot be read.
@@ -151,7 +154,7 @@ class HeldJournal:
         except (FileNotFoundError, NotADirectoryError):
             status = None
         except OSError:
-            # Keep the present state: the folder's `release()` deletes an empty journal.
+            # Keep the known entries: `OutboxFolder.release()` deletes an empty journal.
             return
         if status is not None:
             check_regular(status, self.path)
@@ -170,7 +173,7 @@ class HeldJournal:
         with open_for_reading(self.path) as file:
             file.seek(self._read_bytes)
             for line in file:
-                if not line.endswith(b"\n"):  # torn, or still being written
+                if not line.endswith(b"\n"):  # torn, or another process is writing
                     return
                 self._take(line)
                 self._read_bytes += len(line)
@@ -205,7 +208,7 @@ class HeldJournal:
 
         Args:
             record_ids: Ids of the records.
-            outcome: delivered or dropped.
+            outcome: Reason of the removal: delivered or dropped.
 
         Raises:
             OSError: If the journal cannot be written.
@@ -214,7 +217,7 @@ class HeldJournal:
             self._append([{"release": list(record_ids), "as": outcome}])
 
     def remove_creation(self, provider_job_id: str) -> None:
-        """Remove the creation of a job that the backend has accepted by now.
+        """Remove the creation of a job, after the backend has accepted the creation.
 
         Raises:
             OSError: If the journal cannot be written.
@@ -224,7 +227,7 @@ class HeldJournal:
             self.remove([record_id], "delivered")
 
     def move_to(self, other: "HeldJournal") -> None:
-        """Rename the file to the path of another journal; do nothing without a file.
+        """Rename the journal file to the path of `other`, if the file exists.
 
         Raises:
             OSError: If the file cannot be renamed.
@@ -236,11 +239,12 @@ class HeldJournal:
     def entries(
         self, *, is_deferred: bool | None = None, provider_job_id: str | None = None
     ) -> Iterator[JournalEntry]:
-        """Iterate over the entries, in the order in which their records were reported.
+        """Iterate over the entries, in the order of their first addition.
 
         Args:
-            is_deferred: Only deferred entries, or only held ones; None for both.
-            provider_job_id: Only records of this job; None for all.
+            is_deferred: True for deferred entries only, False for held entries only;
+                None for all entries.
+            provider_job_id: Job of the records; None for all jobs.
 
         Raises:
             OSError: If the journal cannot be read.
@@ -263,13 +267,13 @@ class HeldJournal:
             )
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of held and of deferred records."""
+        """Return the number of held records, and the number of deferred records."""
         found = list(self._locations.values())
         deferred = sum(each.is_deferred for each in found)
         return len(found) - deferred, deferred
 
     def rejected_jobs(self) -> set[str]:
-        """Return the jobs with a rejected creation: their events are held too."""
+        """Return the ids of jobs with a rejected creation: their events are held."""
         return {
             found.provider_job_id
             for found in list(self._locations.values())
@@ -277,17 +281,20 @@ class HeldJournal:
         }
 
     def deferred_jobs(self) -> set[str]:
-        """Return the jobs of deferred records."""
+        """Return the ids of jobs with deferred records."""
         return {found.provider_job_id for found in self._deferred()}
 
     def unknown_jobs(self) -> set[str]:
-        """Return the jobs of deferred records that the backend does not know."""
+        """Return the ids of unknown jobs: the backend did not know them at a request.
+
+        Records of these jobs are deferred.
+        """
         return {
             found.provider_job_id for found in self._deferred() if not found.is_failing
         }
 
     def first_failing(self) -> JournalEntry | None:
-        """Return the first failing record; None without one.
+        """Return the entry of the first failing record; None without such a record.
 
         Raises:
             OSError: If the journal cannot be read.
@@ -296,10 +303,11 @@ class HeldJournal:
         return next((entry for entry in deferred if entry.is_failing), None)
 
     def blocked_jobs(self) -> set[str]:
-        """Return the jobs with new records that are deferred behind earlier records.
+        """Return the ids of blocked jobs: delivery defers their new records unsent.
 
-        A job is blocked if it is unknown, if its creation fails, or if so many of its
-        events fail that trying each later one would take too many requests.
+        A job is blocked if the backend does not know it, if its creation fails, or if
+        `MANY_FAILING` of its records are deferred: finding out for each later event
+        whether the backend fails at it would take too many requests.
         """
         deferred = self._deferred()
         counts = Counter(found.provider_job_id for found in deferred)
@@ -334,7 +342,7 @@ class HeldJournal:
         if "keep" in members:
             record_id = str(members["keep"])
             job_id = str(members.get("job", ""))
-            # A record that is added again keeps its place in the order.
+            # An existing key keeps its position in the order of the dict.
             self._locations[record_id] = _Location(
                 offset=self._read_bytes,
                 length=len(line),

@@ -1,7 +1,8 @@
 """Outbox of one process: durable queue of the records that are to be delivered.
 
-`append()` returns once the record has left the process. If the disk refuses a record,
-the record is kept in memory, within limits. Nothing here uses the network or sleeps.
+`append()` returns once the operating system has the record: a later crash of the
+process does not lose the record. If the disk refuses a record, the record is kept in
+memory, up to 10,000 records and 16 MiB. Nothing here uses the network or sleeps.
 """
 
 import os
@@ -33,10 +34,10 @@ from trackerapi.process.descriptors import LostFileError
 
 MAX_BACKLOG_RECORDS: Final = 10_000
 MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
-"""Limits of the records in memory while the disk refuses them."""
+"""Maximum number and size of records in memory while the disk refuses records."""
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-_FILES_IN_LIMIT: Final = 8  # files of the largest size that reach the limit together
+_FILES_IN_LIMIT: Final = 8  # number of full files that together reach `limit_bytes`
 _BURST_FACTOR: Final = 4
 _DISK_RETRY_SECONDS: Final = 1.0
 
@@ -46,7 +47,7 @@ class OutboxOptions:
     """Folder, size limit and durability of an outbox.
 
     Attributes:
-        folder: Outbox folder; None if this user has no folder for it.
+        folder: Outbox folder; None if this user has no home folder.
         limit_bytes: Size of undelivered records above which the outbox is thinned.
         fsync: Whether `append()` calls `fsync` for each record.
         strict: Whether `append()` raises for a record that the disk refuses. Otherwise
@@ -64,18 +65,18 @@ class Outbox:
 
     Args:
         options: Folder, size limit and durability.
-        binding: Address and key that the records are for.
-        problems: Logs a disk that refuses records, and a full outbox.
+        binding: Destination and owner of the records.
+        problems: Logs that the disk refuses records, or that the outbox is full.
         counters: Counts the dropped records.
 
     Attributes:
-        files: Files of this process with records, oldest first; the last one is
-            appended to.
-        backlog: Records in memory that the disk refused.
-        disk_error: Why the disk refused the last such record; empty if it never did.
-        writer: Random word in the header of all files of this object.
-        on_new_file: Called after a new file was begun: the last one can be delivered to
-            its end and archived.
+        files: Outbox files of this process, oldest first; records are appended to the
+            last file.
+        backlog: Records in memory, because the disk refused them.
+        disk_error: Reason of the last refusal of the disk; empty without a refusal.
+        writer: Random word of this outbox, in the headers of its files.
+        on_new_file: Called after a new file was made: the previous file can then be
+            delivered to its end and archived. None calls nothing.
     """
 
     def __init__(
@@ -108,13 +109,16 @@ class Outbox:
         self._next_disk_attempt = 0.0
 
     def append(self, line: bytes) -> bool:
-        """Write one record; it has left the process when this returns True.
+        """Write one record to disk; keep it in memory if the disk refuses it.
+
+        A full outbox drops the record.
 
         Args:
             line: The record with its line end.
 
         Returns:
-            False if another thread has closed the outbox; nothing was recorded.
+            False if another thread has closed the outbox, and nothing was recorded;
+            otherwise True.
 
         Raises:
             OutboxError: With `strict`, if the disk refused the record or the outbox is
@@ -135,10 +139,10 @@ class Outbox:
     def _sync(self, file: OutboxFile) -> None:
         """Call `fsync` for all records that were appended so far.
 
-        Threads that wait while another thread syncs share the next call.
+        Threads that wait for the `fsync` of another thread share the next `fsync`.
 
         Raises:
-            OutboxError: With `strict`, if the disk refuses.
+            OutboxError: With `strict`, if `fsync` fails.
         """
         wanted = file.end
         with self._sync_lock:
@@ -157,7 +161,7 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether new records are dropped; set if thinning did not make room."""
+        """Whether new records are dropped: thinning did not make enough room."""
         return self._is_full
 
     @is_full.setter
@@ -173,7 +177,7 @@ class Outbox:
 
     @property
     def undelivered_bytes(self) -> int:
-        """Size of the undelivered records on disk."""
+        """Size of the undelivered records on disk, in bytes."""
         return sum(file.undelivered_bytes for file in self.files)
 
     @property
@@ -184,20 +188,21 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no record is undelivered; records in journals do not count."""
+        """Whether all records are settled; held and deferred records are settled."""
         in_memory = len(self.backlog) + len(self._taken)
         return not in_memory and all(file.is_delivered for file in list(self.files))
 
     def end_current_file(self) -> None:
-        """Begin a new file with the next record: the last one can be archived."""
+        """Begin a new file with the next record: the current file is then complete."""
         with self._lock:
             self._file = None
 
     def replace(self, file: OutboxFile, fresh: OutboxFile | None) -> bool:
-        """Replace a file in `files` by another one, or by none.
+        """Replace `file` in `files` by `fresh`; remove `file` if `fresh` is None.
 
         Returns:
-            False if another thread has taken the file out, for example by `close()`.
+            False if `file` is not in `files`: another thread has removed it, for
+            example by `close()`.
         """
         with self._lock:
             if file not in self.files:
@@ -211,7 +216,7 @@ class Outbox:
         return file is self._file
 
     def drain_backlog(self) -> bool:
-        """Write the backlog to the disk if it can be; return whether that worked."""
+        """Write the backlog to the disk; return whether the backlog is empty now."""
         with self._lock:
             return self._drain()
 
@@ -224,17 +229,18 @@ class Outbox:
         size = 0
         with self._lock:
             while self.backlog and size + len(self.backlog[0]) <= max_bytes:
-                # In this order: a thread that counts finds each record at all times.
+                # Added to `_taken` before the removal from `backlog`: a thread that
+                # counts always finds the record in one of the two.
                 self._taken.append(self.backlog[0])
                 size += len(self.backlog.popleft())
             self._backlog_bytes -= size
             return list(self._taken)
 
     def restore_backlog(self, lines: list[bytes]) -> None:
-        """Put records of `take_backlog()` back that could not be delivered."""
+        """Put the undelivered records of `take_backlog()` back into the backlog."""
         with self._lock:
             if self.is_closed:
-                return  # `close()` has put them back
+                return  # `close()` has put the records back
             self.backlog.extendleft(reversed(lines))
             self._taken = []
             self._needs_checks = True
@@ -245,15 +251,15 @@ class Outbox:
         with self._lock:
             self.rescue_files()
             self.is_closed = True
-            # Records in a request may be lost. Sending them again is safe: the backend
-            # applies each record once.
+            # The records in `_taken` are in a request, which may fail. Delivering them
+            # a second time is safe: the backend applies each record once.
             self.backlog.extendleft(reversed(self._taken))
             self._taken = []
             self._next_disk_attempt = 0.0
             self._drain()
             if self.options.fsync and self._file is not None:
-                # For a thread that has appended and not synced yet: it will find the
-                # file closed.
+                # Another thread may have appended a record and not synced it yet: its
+                # `sync()` will find the file closed.
                 with suppress(OSError):
                     self._file.sync()
             self._counters.count_dropped("outbox unwritable", len(self.backlog))
@@ -285,12 +291,13 @@ class Outbox:
         except OSError as error:
             self._handle_refusal(line, error)
         except BaseException:
-            # Ctrl-C may come between the write and its counting: find the new end.
+            # Ctrl-C may interrupt `append()` between the write of the record and its
+            # counting: `recover()` finds the new end.
             file.recover()
             raise
 
     def _rescue(self, file: OutboxFile) -> None:
-        """Replace a file that takes no more records, if a new one can be written."""
+        """Replace a closed, deleted, moved or truncated file, if the disk allows it."""
         try:
             fresh = self._rescuer.rescue(file, self.binding, self.writer)
         except OSError as error:
@@ -303,7 +310,7 @@ class Outbox:
             self._file = fresh
 
     def _append_with_checks(self, line: bytes) -> bool:
-        """Append a record to a full outbox, behind a backlog or to a new file."""
+        """Append a record if the outbox is full, has a backlog or needs a new file."""
         if self.is_closed:
             return False
         if self.is_full:
@@ -326,7 +333,7 @@ class Outbox:
         return True
 
     def _current_file(self) -> OutboxFile:
-        """Return the file to append to; begin a new one after a lost or a full file."""
+        """Return the file to append to; make a new file if the last is lost or full."""
         if self._file is not None and not self._file.is_in_place:
             self._rescue(self._file)
         if self._file is None or self._file.end > self._file_bytes:
@@ -344,9 +351,12 @@ class Outbox:
         return self._file
 
     def _drain(self) -> bool:
-        """Append the backlog; return whether that worked. The caller has the lock."""
+        """Append the backlog to a file; return whether the backlog is empty now.
+
+        The caller holds the lock.
+        """
         left = self._next_disk_attempt - steady_seconds()
-        # A longer time is that of a clock that was frozen: try at once.
+        # A longer time is from a clock that a test has frozen: do not wait for it.
         if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:
             return False
         while self.backlog:

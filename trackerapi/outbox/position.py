@@ -1,9 +1,9 @@
 """Settled position of an outbox file, kept in a file beside it.
 
 All records before the position are settled: delivered, moved to the journal of held
-records, or dropped. The position is written after the fact, in place: a crash can cause
-a second delivery but never a loss. A position that cannot be read counts as 0 records
-settled.
+records, or dropped. The position is written after the records are settled, so a crash
+can cause a second delivery but never a loss. If the position cannot be read, all
+records of the outbox file are delivered again.
 """
 
 import json
@@ -33,9 +33,9 @@ class SettledPosition:
     """Settled position of an outbox file.
 
     Attributes:
-        position: Bytes from the start of the file.
-        delivered: Records before the position that the backend accepted.
-        dropped: Records before the position that were damaged, and are lost.
+        position: End of the settled records, in bytes from the start of the file.
+        delivered: Number of records before the position that the backend accepted.
+        dropped: Number of damaged records before the position, which are lost.
     """
 
     position: int
@@ -44,7 +44,7 @@ class SettledPosition:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return the position in a file; None if it is missing or damaged."""
+        """Return the position in a file; None if the file is missing or damaged."""
         try:
             state = json.loads(read_regular(path))
             return cls(
@@ -56,7 +56,7 @@ class SettledPosition:
             return None
 
     def as_line(self) -> bytes:
-        """Return the position as a line, padded to the same length each time."""
+        """Return the position as a line, padded to a fixed length."""
         state = {
             "position": self.position,
             "delivered": self.delivered,
@@ -88,11 +88,13 @@ class PositionFile:
         try:
             fd = self._opened().checked(is_kept=True)
         except LostFileError:
-            # The job has closed the descriptor, or deleted the file: write a new one.
+            # The job has closed the descriptor, or deleted the file: open or make the
+            # file again.
             self.close()
             self._is_closed = False
             fd = self._opened().checked()
-        # One write over the old line of the same length: a crash leaves one of both.
+        # One write replaces the old line by a new line of equal length: after a crash,
+        # the file has either the old line or the new line.
         os.pwrite(fd, settled.as_line(), 0)
 
     def close(self) -> None:

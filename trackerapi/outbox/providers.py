@@ -1,9 +1,9 @@
-"""Memory of an outbox folder: the confirmed provider of each API key.
+"""File of providers in an outbox folder: the confirmed provider of each API key.
 
-Another key of the same provider may deliver the records of a key, even if the first key
-expired before its last records were delivered. Each process appends whole lines with
-one write: processes need no lock, and readers skip the torn line of a crash. No line
-has a secret: a key id is the public part of a key.
+The file lets another key of the same provider deliver the records of an expired key.
+Each process appends complete lines with one write: processes need no lock, and readers
+skip the torn line of a crash. The file contains no secret: a key id is the public part
+of a key.
 """
 
 import json
@@ -22,7 +22,10 @@ from trackerapi.outbox.records import parse_record
 
 FILE_NAME: Final = "providers.jsonl"
 MAX_BYTES: Final = 1024 * 1024
-"""Size above which the older half is deleted: each job token adds a line."""
+"""Maximum size of the file, in bytes: each job token adds a line.
+
+The older half of a larger file is deleted.
+"""
 
 _Key = tuple[str, str]
 
@@ -30,10 +33,10 @@ _Key = tuple[str, str]
 class Providers:
     """Providers of the API keys that delivered from one folder.
 
-    Safe to share between processes; each instance belongs to one thread.
+    Processes may share the file; each instance belongs to one thread.
 
     Args:
-        folder: Outbox folder, which need not exist yet.
+        folder: Outbox folder; the folder need not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +45,7 @@ class Providers:
         self._seen: tuple[int, int, int] | None = None
 
     def find(self, binding: Binding) -> int | None:
-        """Return the provider of a key at an address; None if it is not confirmed."""
+        """Return the confirmed provider of a key at an address; None without one."""
         if binding.key_id is None:
             return None
         self._refresh()
@@ -53,17 +56,19 @@ class Providers:
     ) -> int:
         """Ask the backend for the provider of a key, and remember the answer.
 
-        An answer that contradicts an earlier one counts only if a second request
-        repeats it: the answer of a misconfigured proxy must not give records to another
-        provider.
+        An answer that contradicts an earlier answer is accepted only if a second
+        request repeats it. Otherwise one wrong answer of a misconfigured proxy could
+        give the records to another provider.
 
         Args:
             binding: Address and key id.
-            ask: Asks the backend.
-            known: Earlier answer from an outbox file; used if the memory has none.
+            ask: Asks the backend and returns the provider.
+            known: Provider in the header of an outbox file, used if the file of
+                providers lacks the key; None if no header has it.
 
         Raises:
-            BackendError: If the backend does not answer, or contradicts itself.
+            BackendError: If the backend does not answer, or names another provider each
+                time.
         """
         known = self.find(binding) or known
         provider_id = ask()
@@ -79,12 +84,12 @@ class Providers:
         return provider_id
 
     def remember(self, binding: Binding, provider_id: int) -> None:
-        """Append the provider of a key, unless the memory has it."""
+        """Append the provider of a key, unless the file has this provider already."""
         if binding.key_id is None or self.find(binding) == provider_id:
             return
         members = replace(binding, provider_id=provider_id).as_members()
-        # A folder that cannot be written costs the memory alone: files of the same key
-        # id are claimed without it.
+        # A failed write does no harm to this key: files with its key id are claimed
+        # without the line.
         with suppress(OSError):
             make_folder(self._path.parent)
             line = json.dumps(members).encode("ascii") + b"\n"
@@ -92,8 +97,8 @@ class Providers:
                 self._delete_older_half()
 
     def _delete_older_half(self) -> None:
-        # A line that another process appends meanwhile is lost: the backend is asked
-        # for its provider again.
+        # A line that another process appends between read and replacement is lost: the
+        # next process with its key asks the backend again.
         lines = self._newest_lines()
         # A random name: processes of other containers may have the same process id.
         shorter = self._path.with_suffix(f".{os.urandom(6).hex()}")
@@ -106,7 +111,7 @@ class Providers:
             shorter.unlink(missing_ok=True)
 
     def _newest_lines(self) -> list[bytes]:
-        """Return the last lines, `MAX_BYTES` in all; the first one may be torn."""
+        """Return the last `MAX_BYTES` as lines; the first line may be incomplete."""
         with self._path.open("rb") as file:
             file.seek(max(os.fstat(file.fileno()).st_size - MAX_BYTES, 0))
             return file.read(MAX_BYTES).splitlines(keepends=True)
@@ -123,7 +128,7 @@ class Providers:
             return
         self._seen = seen
         for members in map(parse_record, lines):
-            with suppress(ValueError):  # a torn line
+            with suppress(ValueError):  # raised for a torn line
                 known = Binding.parse(members)
                 if known.key_id is not None and known.provider_id is not None:
                     self._known[known.base_url, known.key_id] = known.provider_id

@@ -1,7 +1,7 @@
-"""Lines of an outbox file: an event, or the creation of a job.
+"""Records of an outbox file: each line is an event or the creation of a job.
 
-The line of an event is the line that `import_events` takes: disk and wire share their
-bytes. The creation of a job comes before the events of the job.
+The line of an event is sent to the operation `import_events` unchanged. The creation of
+a job precedes the events of the job.
 """
 
 import json
@@ -17,7 +17,8 @@ from trackerapi.times import parse_rfc3339
 
 MAX_BATCH_LINES: Final = 1000
 MAX_BATCH_BYTES: Final = 1024 * 1024
-"""Limits of `import_events`, before compression."""
+"""Maximum number and size of lines in one request of `import_events`, before
+compression."""
 
 CREATION_START: Final = b'{"create_job":'
 """First bytes of the line of a creation."""
@@ -96,7 +97,7 @@ def is_creation(line: bytes) -> bool:
 
 def parse_creation(line: bytes) -> Creation | None:
     """Return the creation in a line; None for an event or a damaged line."""
-    # Most lines are events, which need not be parsed to find that out.
+    # Most lines are events: the search for the member saves parsing each event.
     return Creation.parse(parse_record(line)) if _CREATION_MEMBER in line else None
 
 
@@ -113,7 +114,7 @@ def identity(line: bytes) -> tuple[str, str]:
 
 
 def record_id(line: bytes) -> str:
-    """Return the id of a record; copies of the record in other files have it too."""
+    """Return the id of a record; copies in other files have the same id."""
     return identity(line)[0]
 
 
@@ -130,12 +131,12 @@ def time_of(members: Mapping[str, Any]) -> datetime | None:
 
 
 def first_time(lines: Iterable[bytes]) -> datetime | None:
-    """Return the time of the first event among records; None without one."""
+    """Return the time of the first event among records; None without an event."""
     return next(filter(None, (time_of(parse_record(line)) for line in lines)), None)
 
 
 def in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return events in the order of their times, then of their ids."""
+    """Return the events sorted by time, then by id."""
     return sorted(
         events,
         key=lambda event: (time_of(event) or _BEFORE_ALL, str(event.get("event_id"))),
@@ -150,7 +151,7 @@ def is_droppable(members: Mapping[str, Any]) -> bool:
 
 
 def split_lines(chunk: bytes) -> list[bytes]:
-    """Return the whole lines of `chunk`, each with its end.
+    """Return the complete lines of `chunk`, each with its line feed.
 
     Only a line feed ends a line, as on the wire. `bytes.splitlines()` also splits at a
     carriage return.
@@ -162,22 +163,22 @@ def first_lines(chunk: bytes, max_lines: int) -> tuple[bytes, int]:
     """Return the first lines of `chunk`, and their number.
 
     Args:
-        chunk: Whole lines.
-        max_lines: Largest number of lines, 1 or more.
+        chunk: Complete lines.
+        max_lines: Maximum number of lines, 1 or more.
     """
     parts = chunk.split(b"\n", max_lines)
     return chunk[: len(chunk) - len(parts[-1])], len(parts) - 1
 
 
 def first_batch(chunk: bytes, max_lines: int) -> tuple[bytes, int]:
-    """Return the first lines of `chunk` that one request can carry, and their number.
+    """Return the first lines of `chunk` that fit one request, and their number.
 
-    A creation is a request of its own: a batch is one creation, or the events before
-    the next creation.
+    A creation needs a request of its own. A batch is therefore one creation, or the
+    events before the next creation.
 
     Args:
-        chunk: Whole lines.
-        max_lines: Largest number of events, 1 or more.
+        chunk: Complete lines.
+        max_lines: Maximum number of events, 1 or more.
     """
     if is_creation(chunk):
         return first_lines(chunk, 1)
@@ -201,11 +202,11 @@ def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def count_that_fits(lines: Sequence[bytes], max_lines: int) -> int:
-    """Return the number of first lines that fit into one batch, at least 1.
+    """Return the number of leading lines that fit into one batch, at least 1.
 
     Args:
-        lines: Records, each with its end.
-        max_lines: Largest number of lines in a batch.
+        lines: Records, each with its line feed.
+        max_lines: Maximum number of lines in a batch.
     """
     size = count = 0
     for line in lines[:max_lines]:

@@ -1,8 +1,8 @@
 """Rescue of undelivered records from closed, deleted, moved or truncated files.
 
-The job may close all descriptors; its user may delete or rename the folder, or empty a
-file to make room on the disk. While the process has an open descriptor of the file, it
-can read the undelivered records and writes them to a new file.
+The job may close all descriptors. Its user may delete or rename the folder, or empty a
+file to make room on the disk. While the process has an open descriptor of the file, the
+process can read the undelivered records and write them to a new file.
 """
 
 import logging
@@ -47,16 +47,16 @@ class Rescue:
         """Replace a closed, deleted, moved or truncated file; report the problem.
 
         Returns:
-            The given file if it could be opened again, else a new one; None if no
-            undelivered record is left, or none can be read.
+            The given file if it could be opened again, else a new file; None if no
+            undelivered record is left, or if the records cannot be read.
 
         Raises:
-            OSError: If no new file can be written; the old one is then unchanged.
+            OSError: If the new file cannot be written; the old file is then unchanged.
         """
         undelivered, is_cut = file.undelivered_count, file.is_cut
         fresh = self._rescued(file, binding, writer, is_cut=is_cut)
         if is_cut and fresh is not None:
-            # A lower bound: delivered records may be among the remaining ones.
+            # A lower bound: some of the remaining records may be delivered already.
             lost = undelivered - fresh.appended
             self.counters.count_dropped("outbox cut", max(lost, 0))
             self.problems.report(OUTBOX_CUT, RECORDS_CUT)
@@ -88,9 +88,8 @@ class Rescue:
                 # The first line of a truncated file may be the rest of a record.
                 if not is_cut or parse_record(line):
                     fresh.append(line)
-        with suppress(
-            OSError
-        ):  # fails if the journal of held records was moved with the folder
+        # Fails if the journal of held records was moved with the folder.
+        with suppress(OSError):
             file.held.move_to(fresh.held)
         if is_cut:
             with suppress(OSError):
@@ -98,7 +97,7 @@ class Rescue:
         return fresh
 
     def give_up(self, files: list[OutboxFile]) -> None:
-        """Close lost files, take them out of `files`, and count their records."""
+        """Close lost files and remove them from `files`; count their lost records."""
         for file in [each for each in files if not each.is_in_place]:
             self.counters.count_dropped("outbox unwritable", file.undelivered_count)
             files.remove(file)
@@ -109,6 +108,6 @@ def _is_lost(file: OutboxFile) -> bool:
     """Return whether no process can read the undelivered records of `file`."""
     if file.is_delivered or file.is_ours:
         return False
-    # Another process may have claimed the file, and delivered it.
+    # Another process may have claimed the file, delivered it and archived it.
     archived = file.path.parent / DELIVERED_FOLDER / file.path.name
     return not file.path.exists() and not archived.exists()

@@ -1,8 +1,8 @@
 """Rewriting of leftover files: without some records, or for another destination.
 
-The old file is deleted after the new one is complete. A crash in between leaves both:
-records in both are delivered twice, which the backend applies once. Removed records are
-nowhere on disk afterwards, neither in the file nor in its journal.
+The old file is deleted after the new file is complete. A crash before the deletion
+leaves both files: their common records are delivered twice, and the backend applies
+each record once. Removed records are gone from the disk, from the file and its journal.
 """
 
 import os
@@ -56,12 +56,12 @@ class Selection:
 def remove_records(
     folder: OutboxFolder, path: Path, selection: Selection
 ) -> int | None:
-    """Claim a leftover file and remove records from it; return their number.
+    """Claim a leftover file and remove the selected records; return their number.
 
-    Return None if the file is gone, or another process uses it.
+    Return None if the file is gone, or if another process uses the file.
 
     Raises:
-        OSError: If the new file cannot be written; the old one is then unchanged.
+        OSError: If the new file cannot be written; the old file is then unchanged.
     """
     with _claimed(path) as file:
         if file is None:
@@ -75,7 +75,7 @@ def remove_records(
 def remove_held_records(path: Path, selection: Selection) -> int:
     """Remove held records from the journal of a file that another process uses.
 
-    The records stay in the file itself until the process ends. Return their number.
+    Return the number of removed records. The records stay in the outbox file itself.
 
     Raises:
         OSError: If the journal cannot be read or written.
@@ -95,12 +95,12 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
         records, or is used by another process.
 
     Raises:
-        OSError: If the new file cannot be written; the old one is then unchanged.
+        OSError: If the new file cannot be written; the old file is then unchanged.
     """
     with _claimed(path) as file:
         if file is None:
             return None
-        # Not in place: the longer address may not fit into the header.
+        # A new file: a longer address may not fit into the header of the old file.
         return _rewrite(folder, file, Selection(), binding)
 
 
@@ -108,7 +108,7 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
 def _claimed(path: Path) -> Generator[OutboxFile | None]:
     """Claim a file and read its journal; close the file at the end of the context."""
     file = None
-    with suppress(FileNotFoundError):  # another process has delivered it
+    with suppress(FileNotFoundError):  # another process has archived the file
         file = OutboxFile.claim(path)
     if file is None:
         yield None
@@ -126,16 +126,16 @@ def _rewrite(
     selection: Selection,
     binding: Binding | None = None,
 ) -> Path | None:
-    """Replace a claimed file by one without the selected records.
+    """Replace a claimed file by a file without the selected records.
 
     Args:
         folder: Outbox folder.
-        file: Old file; deleted afterwards.
-        selection: Records that the new file lacks.
-        binding: Destination of the new file; None for the same.
+        file: Old file; deleted after the new file is complete.
+        selection: Records to remove.
+        binding: Destination of the new file; None for the destination of the old file.
 
     Returns:
-        The new file, released; None if no record is left.
+        Path of the new file, which is released; None if no record is left.
     """
     parent, header = file.path.parent, file.header
     with file.replacement(parent, binding or header.binding, header.writer) as fresh:
@@ -154,7 +154,7 @@ def _copy(file: OutboxFile, fresh: OutboxFile, selection: Selection) -> None:
     count, delivered = 0, file.delivered
     for line in file.settled_lines():
         if DELIVERED in selection.states and selection.is_of_job(line):
-            delivered -= not is_creation(line)  # counts are those of events
+            delivered -= not is_creation(line)  # `delivered` counts events only
         elif not removed_ids or record_id(line) not in removed_ids:
             fresh.append(line)
             count += 1
@@ -172,7 +172,7 @@ def _copy(file: OutboxFile, fresh: OutboxFile, selection: Selection) -> None:
 
 
 def _copy_times(before: Path, after: Path) -> None:
-    """Give the new file the times of the old one, after which it is purged."""
+    """Copy the file times to the new file: the time of a purge depends on them."""
     for old, new in (
         (before, after),
         (position_path(before), position_path(after)),

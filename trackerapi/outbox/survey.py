@@ -1,6 +1,6 @@
-"""States and counts of the outbox files of a folder, of all processes.
+"""States and counts of the outbox files of all processes in a folder.
 
-Nothing here changes a file or takes a lock.
+Nothing here changes a file or keeps a lock.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,10 +37,10 @@ class FileSummary:
         header: First line of the file; None if it cannot be read.
         state: `LIVE` (of a running process), `UNDELIVERED`, `HELD`, `DELIVERED`,
             `NEWER` (of a newer format) or `UNREADABLE`.
-        undelivered: Undelivered records, deferred ones among them.
-        held: Held records.
-        delivered: Records that the backend accepted.
-        dropped: Records that were damaged.
+        undelivered: Number of undelivered records, deferred records included.
+        held: Number of held records.
+        delivered: Number of records that the backend accepted.
+        dropped: Number of damaged records, which are lost.
         size_bytes: Size of the file.
     """
 
@@ -55,7 +55,7 @@ class FileSummary:
 
     @property
     def file_id(self) -> str:
-        """Id of the file, as the commands take it."""
+        """Id of the file, as the `trackerapi outbox` commands accept it."""
         return file_id(self.path)
 
     @property
@@ -64,7 +64,7 @@ class FileSummary:
         return self.undelivered + self.held
 
     def as_members(self) -> dict[str, Any]:
-        """Return the members of the file in the JSON of the commands."""
+        """Return the members of the file in the JSON output of the commands."""
         binding = self.header.binding if self.header else None
         return {
             "id": self.file_id,
@@ -87,7 +87,8 @@ def survey(folder: OutboxFolder, *, delivered: bool = False) -> list[FileSummary
 
     Args:
         folder: Outbox folder.
-        delivered: Whether to return the archived files instead of the others.
+        delivered: Whether to return the archived files instead of the files that are
+            not archived.
     """
     paths = folder.paths(delivered=delivered)
     summaries = (summary_of(path, is_archived=delivered) for path in paths)
@@ -97,7 +98,7 @@ def survey(folder: OutboxFolder, *, delivered: bool = False) -> list[FileSummary
 def summary_of(path: Path, *, is_archived: bool = False) -> FileSummary | None:
     """Return a summary of one file.
 
-    Return None if the file is gone, or so new that it has no header yet.
+    Return None if the file is gone, or if its process has not written the header yet.
     """
     try:
         size = path.stat().st_size
@@ -136,10 +137,10 @@ def _state(path: Path, undelivered: int, held: int) -> str:
 
 
 def views(paths: Iterable[Path]) -> Iterator[OutboxFile]:
-    """Open files for reading, one at a time; close each before the next one.
+    """Yield the files, open for reading; close each file before opening the next file.
 
-    Skip files of an unknown format, and files that another process has delivered and
-    archived meanwhile.
+    Files of an unknown format are skipped, and so are files that another process has
+    archived since `paths` was listed.
 
     Raises:
         OSError: If a file cannot be read.
@@ -160,8 +161,8 @@ def why_deferred(path: Path) -> tuple[set[str], JournalEntry | None]:
     """Return why records of a file are deferred.
 
     Returns:
-        The jobs that the backend does not know, and the first record that it does not
-        accept while it accepts others.
+        The ids of jobs that the backend does not know, and the entry of the first
+        failing record; None without a failing record.
     """
     with suppress(OSError):
         for file in views([path]):
@@ -181,7 +182,7 @@ def why_unreadable(path: Path) -> OSError | None:
 
 
 def find_file(folder: OutboxFolder, wanted: str) -> Path:
-    """Return the file with an id or name; the beginning of one of them is enough.
+    """Return the path of the file with an id or name, or with a unique start of either.
 
     Raises:
         UsageError: If no file or several files match.

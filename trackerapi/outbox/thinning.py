@@ -1,8 +1,8 @@
-"""Thinning of an outbox beyond its size limit.
+"""Thinning: drops records of an outbox that is larger than its size limit.
 
-Records that may be dropped go first, oldest first: `info`, `heartbeat`, and `progress`
-that a later `progress` of the same step or part has superseded. Creations and `start`,
-`step`, `skip`, `error`, `complete`, `cancel` and `interrupt` stay.
+The oldest records are dropped first: `info`, `heartbeat`, and each `progress` that a
+later `progress` of the same step and part has superseded. Creations and `start`,
+`step`, `skip`, `error`, `complete`, `cancel` and `interrupt` are never dropped.
 """
 
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from trackerapi.outbox.records import is_droppable, parse_record
 from trackerapi.problems import OUTBOX_FULL, Problems, outbox_full
 
 _Counter = tuple[Any, Any, Any]
-"""Job, step and part whose progress is counted."""
+"""Key of a progress counter: job, step and part."""
 
 _Newest = dict[_Counter, dict[str, Any]]
-"""Newest progress of each counter."""
+"""Newest `progress` event of each counter."""
 
 ROOM_TO_MAKE: Final = 0.1
-"""Share of the limit that is free after thinning."""
+"""Share of the size limit that is free after thinning, 0.0 to 1.0."""
 
 
 def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
-    """Drop records until the outbox is below its limit, oldest first.
+    """Drop droppable records of an outbox above its size limit, oldest first.
 
-    Set `outbox.is_full` if the records that must stay are above the limit.
+    Set `outbox.is_full` if the remaining records are still above the limit.
     """
     limit = outbox.options.limit_bytes
     if outbox.undelivered_bytes <= limit:
         outbox.is_full = False
         return
-    # Nothing is appended to the files below while they are rewritten.
+    # New records go to a new file: no thread appends to a file that is rewritten below.
     outbox.end_current_file()
     goal = limit * (1 - ROOM_TO_MAKE)
     files = list(outbox.files)
@@ -48,7 +48,7 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
         with suppress(OSError):  # a full disk has no room for the new file either
             dropped = _rewrite(outbox, file, excess, newest)
             counters.count_dropped("outbox full", dropped)
-    # Files that were begun meanwhile are thinned the next time.
+    # Files that were begun during this call are thinned at the next call.
     later = (file for file in list(outbox.files) if begun_of(file.path) > last)
     later_bytes = sum(file.undelivered_bytes for file in later)
     outbox.is_full = outbox.undelivered_bytes - later_bytes > limit
@@ -62,7 +62,7 @@ def _rewrite(
     """Replace `file` by a thinner file; return the number of dropped records.
 
     Raises:
-        OSError: If the new file cannot be written; the old one is then unchanged.
+        OSError: If the new file cannot be written; the old file is then unchanged.
     """
     dropped_count = dropped_bytes = 0
     with file.replacement(
@@ -80,8 +80,8 @@ def _rewrite(
     if not dropped_count or not outbox.replace(file, None if is_empty else thinner):
         thinner.remove()
         return 0
-    # A crash from here on leaves both files: records in both are delivered twice, and
-    # the backend applies them once.
+    # A crash before `remove()` leaves both files: their common records are delivered
+    # twice, and the backend applies each record once.
     if is_empty:
         thinner.remove()
     else:

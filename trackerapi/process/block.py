@@ -55,7 +55,7 @@ class Block(ABC):
 
     @abstractmethod
     def post(self, work: Callable[[], object]) -> None:
-        """Have the tracker's worker thread call `work`, in the order of these calls.
+        """Have the tracker's worker thread call `work`; do not block.
 
-        Does not block.
+        The thread calls the functions in the order of the posts.
         """

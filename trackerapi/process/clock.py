@@ -20,7 +20,7 @@ _true_nanoseconds: Final = partial(time.clock_gettime_ns, time.CLOCK_REALTIME)
 
 
 def _steady_clock() -> Callable[[], float]:
-    # A partial, because freezegun replaces each global name that is a clock function.
+    # A partial object: freezegun replaces each global name that is a clock function.
     if isinstance(time.monotonic, BuiltinFunctionType):
         return partial(time.monotonic)  # five times faster than `clock_gettime()`
     return partial(time.clock_gettime, time.CLOCK_MONOTONIC)

@@ -1,7 +1,8 @@
 """Descriptors of the library that the job may close or replace.
 
-A job may close all descriptors, as daemons do, or replace one with `dup2()`. Its number
-then belongs to a file of the job. The library must not write, read or close that file.
+A job may close all descriptors, as daemons do, or replace a descriptor by `dup2()`. The
+number of the descriptor may then belong to a file of the job. The library must not
+write, read or close that file.
 """
 
 import errno
@@ -46,7 +47,8 @@ class Descriptor:
         """Check that the descriptor belongs to the file; return its number.
 
         Args:
-            is_kept: Also check that the file has a name: a deleted file loses data.
+            is_kept: Whether to check also that the file was not deleted: its data would
+                be lost at the close.
             size: Minimum length of the file, in bytes.
 
         Raises:
@@ -120,7 +122,8 @@ class Descriptor:
         """
         number = self.checked(size=size)
         data = os.pread(number, byte_count, position)
-        # Checked again: another thread may have replaced it during the read.
+        # Checked again: another thread may have replaced the descriptor before the
+        # read.
         self.checked()
         return data
 

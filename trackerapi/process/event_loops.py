@@ -53,7 +53,7 @@ async def run_posted(
 ) -> Result:
     """Have another thread do `work`; return its result without blocking the loop.
 
-    A cancelled task stops waiting at once; the other thread still does the work.
+    A cancelled task stops waiting immediately; the other thread still does the work.
 
     Args:
         post: Passes a function to the other thread.

@@ -27,7 +27,7 @@ _STOP_REPORTS: Final = 3
 _LOOP_HANDLERS: Final = "asyncio.unix_events"
 
 _Handler = Any
-"""Python signal handler: callable, `SIG_DFL`, `SIG_IGN`, or None for one set in C."""
+"""Signal handler: callable, `SIG_DFL`, `SIG_IGN`, or None for a handler set in C."""
 
 
 class StoppableJob(Protocol):
@@ -130,12 +130,13 @@ class _Watch:
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
         if self._handler is not None and before == self._handler:
-            return  # another thread ended the last block, but cannot remove it
+            return  # another thread ended the last block, but cannot remove a handler
         if before == signal.SIG_IGN or _is_set_in_c(before):
             self._handler = None
             return
-        # A new object for each installation: a handler of the script may call the one
-        # that it replaced. With a shared object, both would call each other for ever.
+        # A new object for each installation: a handler of the script may call the
+        # handler that it replaced. With a shared object, both handlers would call each
+        # other for ever.
         self._handler = functools.partial(self.handle, before)
         self._before = before
         if not _put(self._handler):
@@ -167,8 +168,9 @@ class _Watch:
 
     def _before_fork(self) -> None:
         # The parent has no handler during the fork: Python drops a signal that reaches
-        # the child before the child runs, and a worker that is terminated at once would
-        # never end. The flag is kept: a signal handler may fork during this fork.
+        # the child before the child runs, and a worker that is terminated immediately
+        # would never end. A set flag stays set: a signal handler may fork during this
+        # fork.
         if not self._is_forking:
             self._is_forking = bool(self.jobs) and self._uninstall()
 
