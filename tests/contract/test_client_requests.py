@@ -102,7 +102,7 @@ def _path_faults(contract: Contract, operation: Operation, url: httpx.URL) -> li
     template = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.path)
     found = re.fullmatch(template, url.raw_path.decode().partition("?")[0])
     if found is None:
-        return [f"{url} is not {operation.path}"]
+        return [f"{url} does not match {operation.path}"]
     values = {name: [unquote(text)] for name, text in found.groupdict().items()}
     return _values_faults(contract, operation, "path", values)
 
@@ -155,12 +155,14 @@ def _body_faults(
 ) -> list[str]:
     body = contract.resolve(operation.item.get("requestBody", {}))
     if not body:
-        return [] if request.content == b"" else ["a body where none is declared"]
+        return [] if request.content == b"" else ["the operation declares no body"]
     media_type = request.headers["Content-Type"]
     if media_type not in body["content"]:
-        return [f"a body of type {media_type}"]
+        return [f"the operation declares no body of type {media_type}"]
     if media_type == "application/x-ndjson":
-        return [] if request.content == LINES else ["other lines than were given"]
+        return (
+            [] if request.content == LINES else ["the lines differ from the argument"]
+        )
     schema = body["content"][media_type]["schema"]
     return schema_errors(contract, schema, json.loads(request.content))
 

@@ -21,7 +21,7 @@ def answer_models(contract: Contract) -> list[str]:
     )
 
 
-def later(contract: Contract, schema: Node, value: Any) -> Any:
+def add_later_values(contract: Contract, schema: Node, value: Any) -> Any:
     """Return `value` as a later backend may send it.
 
     Every object has an additional member, every open enumeration an unknown value.
@@ -31,13 +31,13 @@ def later(contract: Contract, schema: Node, value: Any) -> Any:
     if {"type": "string"} in choices:
         return LATER
     if choices:
-        return later(contract, choices[0], value)
+        return add_later_values(contract, choices[0], value)
     if isinstance(value, list):
-        return [later(contract, schema["items"], each) for each in value]
+        return [add_later_values(contract, schema["items"], each) for each in value]
     if not isinstance(value, dict) or "properties" not in schema:
         return value
     members = {
-        name: later(contract, schema["properties"][name], each)
+        name: add_later_values(contract, schema["properties"][name], each)
         for name, each in value.items()
     }
     return {**members, LATER_MEMBER: {"nested": [1]}}
@@ -62,7 +62,7 @@ def without_later_members(value: Any) -> Any:
 def test_answer_of_a_later_backend_is_read(contract: Contract, name: str) -> None:
     """Unknown members and values in an answer change no known member."""
     schema = contract.schemas[name]
-    answer = later(contract, schema, sample(contract, schema, full=True))
+    answer = add_later_values(contract, schema, sample(contract, schema, full=True))
     read = model_of(name).from_dict(answer).to_dict()
     assert without_later_members(read) == without_later_members(answer)
 
@@ -70,6 +70,6 @@ def test_answer_of_a_later_backend_is_read(contract: Contract, name: str) -> Non
 def test_unknown_status_is_returned_as_text(contract: Contract) -> None:
     """Unknown values of `status` and `finish` are returned as text."""
     schema = contract.schemas["Job"]
-    answer = later(contract, schema, sample(contract, schema, full=True))
+    answer = add_later_values(contract, schema, sample(contract, schema, full=True))
     job = model_of("Job").from_dict(answer)
     assert (job.status, job.steps[0].status, job.finish) == (LATER, LATER, LATER)

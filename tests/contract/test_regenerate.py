@@ -237,7 +237,7 @@ def test_temporary_folder_of_a_killed_run_is_removed_by_the_next_run(
     assert list((tree / "build").iterdir()) == []
 
 
-def test_failing_replacement_puts_everything_back(
+def test_failing_replacement_is_undone(
     tree: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the last move fails, the moves before it are undone."""

@@ -58,7 +58,7 @@ def step_states(job: Job) -> list[tuple[object, ...]]:
     return [tuple(getattr(step, name) for name in COMPARED) for step in job.steps]
 
 
-def test_study_with_a_killed_worker_and_a_crashed_gateway_ends_like_another(
+def test_study_ends_like_another_after_crashes_of_both_hosts(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
     """After crashes of both hosts, the steps equal those of an undisturbed study."""

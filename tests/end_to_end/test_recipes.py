@@ -102,7 +102,7 @@ def snakemake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if there:
         return Path(there).parent
     if not os.environ.get("CI"):
-        pytest.skip("the program snakemake is not here")
+        pytest.skip("the command snakemake is missing")
     own = tmp_path_factory.mktemp("snakemake")
     venv.create(own, with_pip=True)
     pip = [own / "bin/python", "-m", "pip", "install", "--quiet", SNAKEMAKE]

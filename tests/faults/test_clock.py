@@ -16,7 +16,7 @@ def test_events_keep_their_order_while_the_clock_jumps(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_events_wait_out_an_outage_while_the_clock_jumps(
+def test_events_of_an_outage_arrive_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
     """All events arrive after an outage during which the wall clock jumps."""

@@ -17,7 +17,7 @@ from tests.support.proof_runs import (
 
 
 @pytest.mark.parametrize("backend_is_up", [True, False])
-def test_disk_that_is_full_for_a_while_costs_no_event(
+def test_disk_that_is_full_for_a_while_loses_no_event(
     lab: Lab, undisturbed: Pictures, small_disk: Path, backend_is_up: bool
 ) -> None:
     """Records that the full disk cannot store stay in memory until their delivery."""
@@ -39,7 +39,7 @@ def test_disk_that_is_full_for_a_while_costs_no_event(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
+def test_disk_that_stays_full_loses_no_event_while_the_backend_answers(
     lab: Lab, undisturbed: Pictures, small_disk: Path
 ) -> None:
     """All records are delivered from memory before the job ends."""
@@ -55,7 +55,7 @@ def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
+def test_file_size_limit_loses_no_event(lab: Lab, undisturbed: Pictures) -> None:
     """A write that a file size limit cuts short leaves no torn record behind."""
     lab.prelude = "tests.support.preludes.short_files"
     with lab.start("--flush", "30") as job:
@@ -65,7 +65,7 @@ def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) 
     lab.assert_all_arrived(undisturbed)
 
 
-def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
+def test_outbox_below_a_file_loses_no_event(lab: Lab, undisturbed: Pictures) -> None:
     """If the outbox folder cannot be created, all records are delivered from memory."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
@@ -76,7 +76,7 @@ def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> 
     lab.assert_all_arrived(undisturbed)
 
 
-def test_outbox_on_a_read_only_disk_costs_no_event(
+def test_outbox_on_a_read_only_disk_loses_no_event(
     lab: Lab, undisturbed: Pictures, read_only_disk: Path
 ) -> None:
     """If the outbox folder is read-only, all records are delivered from memory."""

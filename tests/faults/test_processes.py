@@ -98,7 +98,7 @@ def test_restart_of_a_killed_job_delivers_both_runs(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("torn", ['{"event_id":"0', '{"create_job":{"p', "\0" * 99])
-def test_torn_last_line_keeps_nothing_back(
+def test_torn_last_line_blocks_no_other_record(
     lab: Lab, undisturbed: Pictures, torn: str
 ) -> None:
     """Delivery ignores the torn last line; all records before the line arrive."""
@@ -113,7 +113,7 @@ def test_torn_last_line_keeps_nothing_back(
 
 
 @pytest.mark.parametrize("damage", ["\n", "{}\n", "nonsense\n", "\0\0\0\n"])
-def test_damaged_line_keeps_nothing_back(
+def test_damaged_line_blocks_no_other_record(
     lab: Lab, undisturbed: Pictures, damage: str
 ) -> None:
     """A damaged line is held or dropped; the records before and after it arrive."""
@@ -166,7 +166,7 @@ def test_copies_of_one_outbox_are_delivered_once(
 
 
 @pytest.mark.parametrize("prelude", ["", "tests.support.preludes.no_locks"])
-def test_sync_beside_the_living_owner_does_no_harm(
+def test_sync_beside_a_running_job_loses_and_doubles_nothing(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:
     """A sync beside a running job loses and doubles no event, even without locks."""

@@ -270,7 +270,7 @@ def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
     )
 
 
-def tests_of_their_own(trackerapi: FakeTracker) -> None:
+def testing_support(trackerapi: FakeTracker) -> None:
     """Read reports and cause faults in a test of a provider's script."""
     job = assert_type(trackerapi.job("S1"), RecordedJob)
     assert_type(trackerapi.jobs, list[RecordedJob])
@@ -287,7 +287,7 @@ def tests_of_their_own(trackerapi: FakeTracker) -> None:
         assert_type(tracker, FakeTracker)
 
 
-def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
+def rejected_calls(tracker: TrackerApi, job: TrackerJob) -> None:
     """Make calls that a checker must reject; an unneeded ignore is an error."""
     tracker.create_job("id", "142", "my_job")  # type: ignore[arg-type]
     tracker.create_job("id", 142, "my_job", finish="never")  # type: ignore[arg-type]

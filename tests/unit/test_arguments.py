@@ -73,7 +73,7 @@ def test_name_pattern_agrees_with_contract_on_every_character() -> None:
     assert differing == []
 
 
-def test_lengths_are_those_of_the_contract() -> None:
+def test_length_limits_equal_those_of_the_contract() -> None:
     """The length limits of the library equal `maxLength` in the contract."""
     assert EVENT_MEMBERS["tag"]["maxLength"] == LONGEST_NAME
     assert EVENT_MEMBERS["kind"]["maxLength"] == LONGEST_NAME
@@ -107,7 +107,7 @@ def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> Non
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-def test_fitting_text_is_unchanged(text: str) -> None:
+def test_text_within_the_limit_is_unchanged(text: str) -> None:
     """A text within the limit and without NUL or surrogates is returned unchanged."""
     assert fitted(text, max(len(text), 1)) == text
 

@@ -58,7 +58,7 @@ ERRORS = [
         (BackendRejected, (BackendError,)),
     ],
 )
-def test_error_is_caught_by_its_bases(
+def test_error_class_has_its_bases(
     error: type[TrackerError], bases: tuple[type[Exception], ...]
 ) -> None:
     """Each error class has the bases that the docstring of `errors` shows."""

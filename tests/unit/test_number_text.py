@@ -36,7 +36,7 @@ def test_infinity_and_nan_are_named(value: float, text: str) -> None:
         (0.0, None, False, "0 so far"),
     ],
 )
-def test_units_have_a_total_or_say_that_it_is_unknown(
+def test_count_has_a_total_or_so_far(
     completed: float | None, total: float | None, is_over: bool, text: str
 ) -> None:
     """A count is followed by its total, or by `so far` while its total is unknown."""

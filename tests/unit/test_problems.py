@@ -62,7 +62,7 @@ def test_page_of_problems_explains_each_kind() -> None:
     assert rows[2:] == [(kind.name, kind.sentence) for kind in KINDS.values()]
 
 
-def raising(_event: Event) -> Event:
+def failing_filter(_event: Event) -> Event:
     """Fail as a `before_send` of a script may."""
     raise RuntimeError("in the script's own code")
 
@@ -100,7 +100,7 @@ def plain_event(tracker: TrackerApi, _config: JobConfig) -> None:
         (misspelt_step, {}, module.STEP),
         (misspelt_tag, {}, module.JOB_TAG),
         (foreign_metadata, {}, module.METADATA),
-        (plain_event, {"before_send": raising}, module.BEFORE_SEND),
+        (plain_event, {"before_send": failing_filter}, module.BEFORE_SEND),
     ],
     ids=lambda value: value.name if isinstance(value, ProblemKind) else "",
 )

@@ -21,7 +21,7 @@ from trackerapi.retry import (
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
-def failed(**members: object) -> FailedAttempt:
+def failed_attempt(**members: object) -> FailedAttempt:
     """Return a first GET that failed at once, changed by `members`."""
     first = {"method": "GET", "attempt": 1, "elapsed_seconds": 0.0}
     return FailedAttempt(**{**first, **members})  # type: ignore[arg-type]
@@ -44,19 +44,19 @@ def test_request_that_may_have_had_an_effect_is_repeated_by_its_method(
     method: str, repeats: bool, status: int | None
 ) -> None:
     """After these statuses, GET, PUT and DELETE are repeated, POST and PATCH never."""
-    assert may_repeat(failed(method=method, status=status)) is repeats
+    assert may_repeat(failed_attempt(method=method, status=status)) is repeats
 
 
 @pytest.mark.parametrize("status", [425, 429])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
 def test_request_without_effect_is_repeated(method: str, status: int) -> None:
     """429 and 425 mean that the request had no effect, so any method is repeated."""
-    assert may_repeat(failed(method=method, status=status))
+    assert may_repeat(failed_attempt(method=method, status=status))
 
 
 def test_unsent_request_is_repeated() -> None:
     """A POST that never left this machine is repeated."""
-    assert may_repeat(failed(method="POST", was_sent=False))
+    assert may_repeat(failed_attempt(method="POST", was_sent=False))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_unsent_request_is_repeated() -> None:
 def test_delay_doubles_up_to_a_limit(attempt: int, expected: float) -> None:
     """The wait doubles with each failure and stops growing at the limit."""
     delay = retry_delay_seconds(
-        failed(attempt=attempt), deadline_seconds=1e6, jitter=1.0
+        failed_attempt(attempt=attempt), deadline_seconds=1e6, jitter=1.0
     )
 
     assert delay == expected
@@ -89,7 +89,7 @@ def test_delay_beyond_the_deadline_ends_the_attempts(
     elapsed_seconds: float, retry_after_seconds: float | None, expected: float | None
 ) -> None:
     """The delay is None if it would end at the deadline or after it."""
-    failure = failed(
+    failure = failed_attempt(
         elapsed_seconds=elapsed_seconds, retry_after_seconds=retry_after_seconds
     )
 
@@ -100,21 +100,25 @@ def test_delay_beyond_the_deadline_ends_the_attempts(
 
 def test_deadline_of_zero_allows_one_attempt() -> None:
     """With a deadline of 0 the delay is None: no second attempt follows."""
-    assert retry_delay_seconds(failed(), deadline_seconds=0.0, jitter=0.0) is None
+    assert (
+        retry_delay_seconds(failed_attempt(), deadline_seconds=0.0, jitter=0.0) is None
+    )
 
 
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_delay_rejects_attempt_below_one(attempt: int) -> None:
     """An `attempt` below 1 raises ValueError with the value."""
     with pytest.raises(ValueError, match=f"attempt must be 1 or more, got {attempt}"):
-        retry_delay_seconds(failed(attempt=attempt), deadline_seconds=1.0, jitter=0.0)
+        retry_delay_seconds(
+            failed_attempt(attempt=attempt), deadline_seconds=1.0, jitter=0.0
+        )
 
 
 @pytest.mark.parametrize("jitter", [-0.1, 1.1, float("nan")])
 def test_delay_rejects_jitter_out_of_range(jitter: float) -> None:
     """A jitter of NaN, below 0 or above 1 raises ValueError."""
     with pytest.raises(ValueError, match=r"jitter must be 0\.0 to 1\.0"):
-        retry_delay_seconds(failed(), deadline_seconds=1.0, jitter=jitter)
+        retry_delay_seconds(failed_attempt(), deadline_seconds=1.0, jitter=jitter)
 
 
 FAILURES = st.builds(
@@ -147,7 +151,7 @@ def test_delay_keeps_all_bounds_at_once(
 @given(st.floats(0, 1))
 def test_delay_has_full_jitter(jitter: float) -> None:
     """The delay is the first delay times the jitter: 0 s at the least."""
-    delay = retry_delay_seconds(failed(), deadline_seconds=60.0, jitter=jitter)
+    delay = retry_delay_seconds(failed_attempt(), deadline_seconds=60.0, jitter=jitter)
 
     assert delay == FIRST_DELAY_SECONDS * jitter
 
@@ -186,7 +190,7 @@ def test_delay_has_full_jitter(jitter: float) -> None:
         ("Tue, 24 Nov 99999 12:00:30 GMT", None),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms(
+def test_retry_after_is_read_as_seconds_or_date(
     value: str | None, seconds: float | None
 ) -> None:
     """Seconds and dates are read up to the maximum; other texts return None."""
@@ -194,7 +198,7 @@ def test_retry_after_is_read_in_all_its_forms(
 
 
 @given(st.text())
-def test_retry_after_of_any_text_is_harmless(value: str) -> None:
+def test_retry_after_of_any_text_is_none_or_bounded(value: str) -> None:
     """Any text returns None, or 0 to LONGEST_RETRY_AFTER_SECONDS."""
     seconds = parse_retry_after(value, now=NOW)
 

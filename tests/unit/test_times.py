@@ -69,7 +69,7 @@ def test_text_that_is_no_time_of_the_years_1_to_9999_is_rejected(text: str) -> N
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_conversions_lose_nothing(moment: datetime) -> None:
+def test_conversion_and_back_returns_the_same_time(moment: datetime) -> None:
     """A time converted to text or microseconds and back is unchanged."""
     assert parse_rfc3339(as_rfc3339(moment)) == moment
     assert moment_at(as_microseconds(moment)) == moment

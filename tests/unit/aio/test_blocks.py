@@ -38,7 +38,7 @@ class UsageError(Exception):
     """Error of a job script, unknown to the library."""
 
 
-def test_script_of_blocks_and_loops(
+def test_blocks_loops_and_reports_record_their_events(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Blocks, loops and single reports record their events in order of execution."""
@@ -73,7 +73,7 @@ def test_script_of_blocks_and_loops(
     assert done["event_metadata"] == {"Images": 5}
 
 
-def test_creation_is_awaited_or_a_block(
+def test_created_handle_is_awaitable_and_a_block(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """`await create_job()` returns a handle; `async with` on it completes the job."""
@@ -112,7 +112,7 @@ def test_steps_are_ready_after_their_predecessors(
     asyncio.run(main())
 
 
-def test_every_report_has_its_event(
+def test_each_reporting_method_records_its_event(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Each reporting method records its event kind, step tag and message."""
@@ -158,7 +158,7 @@ def test_every_report_has_its_event(
     ]
 
 
-def test_exception_fails_step_and_job_and_goes_on_untouched(
+def test_exception_fails_step_and_job_and_propagates_unchanged(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Step and job fail, and the caller catches the same, unchanged exception."""
@@ -178,7 +178,7 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
     assert "no liver" in recorded(outbox)[2]["detail"]
 
 
-def test_reports_of_one_task_are_in_the_order_of_their_calls(
+def test_records_have_the_order_of_the_calls(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
     """Records have the order of the calls, within one task and across tasks."""
@@ -222,7 +222,7 @@ def test_progress_is_written_before_the_next_event_of_its_step(
         assert progress(outbox, tag)[-1] == (3, 4)
 
 
-def test_progress_is_written_before_a_second_has_passed(
+def test_assigned_total_is_written_without_a_later_report(
     gated: AsyncTrackerApi, gate: Gate
 ) -> None:
     """Assigning `total` writes a record without any later report."""
@@ -239,7 +239,7 @@ def test_progress_is_written_before_a_second_has_passed(
     assert asyncio.run(main())
 
 
-def test_wrong_arguments_raise_at_once(recorder: AsyncTrackerApi) -> None:
+def test_invalid_argument_raises_at_the_call(recorder: AsyncTrackerApi) -> None:
     """An argument of a wrong type or range raises at the call and is named."""
 
     async def main() -> None:
@@ -258,7 +258,7 @@ def test_wrong_arguments_raise_at_once(recorder: AsyncTrackerApi) -> None:
     asyncio.run(main())
 
 
-def test_strict_report_raises_an_error_of_the_disk(tmp_path: Path) -> None:
+def test_strict_report_raises_after_a_failed_write(tmp_path: Path) -> None:
     """With `strict`, a failed write raises OutboxError from reports and blocks."""
     (tmp_path / "file").touch()
     tracker = AsyncTrackerApi("key", NOWHERE, strict=True, outbox=tmp_path / "file/box")
@@ -277,7 +277,7 @@ def test_strict_report_raises_an_error_of_the_disk(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_attempts_are_blocks_too(
+def test_failed_attempts_are_reported_and_the_last_exception_raises(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Each failed attempt records an error; the last attempt raises its exception."""
@@ -308,7 +308,7 @@ def test_attempts_are_blocks_too(
     assert [event.get("retrying") for event in recorded(outbox)][2] is True
 
 
-def test_loop_that_is_left_early_ends_with_its_job(
+def test_step_of_a_loop_left_by_break_ends_with_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """The step of a loop left by `break` is completed when the job's block ends."""
@@ -331,7 +331,7 @@ def test_loop_that_is_left_early_ends_with_its_job(
     ]
 
 
-def test_current_job_and_step_are_those_of_the_task(
+def test_task_inherits_current_job_and_step(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
     """A task starts with job and step of its creator; its own blocks change only it."""
@@ -359,7 +359,7 @@ def test_current_job_and_step_are_those_of_the_task(
     asyncio.run(main())
 
 
-def test_current_handles_in_a_coroutine_are_those_of_a_script(
+def test_current_handles_in_a_coroutine_are_synchronous(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """`current_job()` and `current_step()` return sync handles in `async` blocks."""
@@ -382,7 +382,7 @@ def test_current_handles_in_a_coroutine_are_those_of_a_script(
     assert progress(outbox, "load")[-1] == (3, 3)
 
 
-def test_decorated_coroutine_is_a_job_and_has_steps(
+def test_steps_of_a_decorated_coroutine_belong_to_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """`@step` and `async with step()` report on the job of the decorated coroutine."""
@@ -406,7 +406,7 @@ def test_decorated_coroutine_is_a_job_and_has_steps(
     ]
 
 
-def test_script_survives_an_import_of_asyncio_in_another_thread(
+def test_sync_report_works_while_asyncio_is_partly_imported(
     monkeypatch: pytest.MonkeyPatch, outbox: Path, config: JobConfig
 ) -> None:
     """Sync reports work while another thread has imported only a part of asyncio."""
@@ -421,7 +421,7 @@ def test_script_survives_an_import_of_asyncio_in_another_thread(
     assert story(outbox) == ["start", "start load", "error load", "error"]
 
 
-def test_one_tracker_serves_several_loops(
+def test_tracker_records_reports_of_several_loops(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
     """One tracker records reports of successive loops and of loops in four threads."""
@@ -447,7 +447,7 @@ def test_one_tracker_serves_several_loops(
     assert messages == {"first", "second", *(f"thread {n}" for n in range(4))}
 
 
-def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
+def test_mode_off_writes_nothing_in_an_event_loop(tmp_path: Path) -> None:
     """With mode `off`, blocks and loops run their code, and no outbox is created."""
     tracker = AsyncTrackerApi("key", NOWHERE, mode="off", outbox=tmp_path / "outbox")
 
@@ -461,7 +461,7 @@ def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "outbox").exists()
 
 
-def test_handle_of_a_script_may_be_used_too(
+def test_sync_handle_tracks_an_async_loop(
     recorder: AsyncTrackerApi, outbox: Path, config: JobConfig
 ) -> None:
     """`async for` over `track()` of a sync handle reports the step and its progress."""

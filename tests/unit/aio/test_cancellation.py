@@ -133,7 +133,7 @@ def test_interrupted_main_task_cancels_its_job(
 
 
 @pytest.mark.parametrize("report", ["note", "step", "exit", "end"])
-def test_report_outlives_its_task(
+def test_event_being_written_at_the_cancellation_is_recorded(
     gated: AsyncTrackerApi, gate: Gate, outbox: Path, config: JobConfig, report: str
 ) -> None:
     """An event whose writing has begun before the cancellation is recorded."""
@@ -184,11 +184,11 @@ def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
 
         async def block() -> None:
             async with tracker.run_job("one", 142, config.tag):
-                raise AssertionError("nobody answers")
+                raise AssertionError("the job began without an answer")
 
         @tracker.as_job(config.tag, provider_job_id="one", customer_id=142)
         async def decorated() -> None:
-            raise AssertionError("nobody answers")
+            raise AssertionError("the job began without an answer")
 
         async def main() -> None:
             task = asyncio.create_task(block() if way == "block" else decorated())

@@ -95,7 +95,9 @@ def test_loop_runs_while_the_disk_is_slow(
     async def main() -> None:
         job = gated.job("one")
         gate.shut()
-        await pass_each(gate, asyncio.ensure_future(wrapped(OPERATIONS[name](job))))
+        await pass_each(
+            gate, asyncio.ensure_future(await_result(OPERATIONS[name](job)))
+        )
         gate.open()
         await gated.close()
 
@@ -104,12 +106,12 @@ def test_loop_runs_while_the_disk_is_slow(
     assert not gate.is_stuck
 
 
-async def wrapped(awaitable: Awaitable[object]) -> object:
+async def await_result(awaitable: Awaitable[object]) -> object:
     """Return the result of any awaitable, so that a task can run it."""
     return await awaitable
 
 
-def test_decorated_coroutines_of_a_script_leave_the_disk_to_a_thread(
+def test_coroutine_decorated_by_a_sync_tracker_does_not_block_its_loop(
     gated_sync: TrackerApi, gate: Gate, config: JobConfig, outbox: Path
 ) -> None:
     """Coroutines decorated by a sync `TrackerApi` do not block their event loop."""
@@ -234,7 +236,7 @@ def test_loop_runs_while_a_tracker_closes(outbox: Path) -> None:
 
 
 @pytest.mark.parametrize("fsync", [False, True])
-def test_pipeline_of_a_loop_runs_while_the_backend_is_down(
+def test_async_job_records_all_events_while_the_backend_is_down(
     outbox: Path, *, fsync: bool
 ) -> None:
     """All events are recorded although no server listens at the address."""
@@ -248,7 +250,7 @@ def test_pipeline_of_a_loop_runs_while_the_backend_is_down(
     assert story(outbox)[-2:] == ["step load", "complete"]
 
 
-def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
+def test_read_call_without_an_answer_ends_at_its_timeout(outbox: Path) -> None:
     """A timeout ends a read call while its thread still waits for the answer."""
     ended = threading.Event()
     with answering(silent(ended)) as server:

@@ -23,7 +23,7 @@ PAIRS: Final = {
     Administration: AsyncAdministration,
 }
 
-WRITTEN_OUT: Final = [
+LONG_SIGNATURES: Final = [
     TrackerApi,
     TrackerApi.create_job,
     TrackerApi.run_job,
@@ -43,13 +43,13 @@ WRITTEN_OUT: Final = [
 ]
 """Public calls with the most parameters."""
 
-PLAIN: Final = {"as_job", "attach", "attempts", "bind", "is_ready", "job", "step"}
+SYNCHRONOUS: Final = {"as_job", "attach", "attempts", "bind", "is_ready", "job", "step"}
 """Methods that are synchronous in the async classes, too."""
 
-OPENING: Final = {"create_job", "run_job"}
+AWAITABLE_BLOCKS: Final = {"create_job", "run_job"}
 """Methods whose result is an awaitable and an async context manager."""
 
-LISTS: Final = {
+ASYNC_ITERATORS: Final = {
     *("events", "share_links", "track"),
     *("list_jobs", "list_api_keys", "list_customers", "list_job_configs"),
 }
@@ -94,7 +94,7 @@ def returns_iterator(method: Any, kind: str) -> bool:
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_names_are_the_same(kind: type) -> None:
+def test_async_class_has_the_names_of_its_sync_class(kind: type) -> None:
     """Each async class has exactly the public names of its sync class."""
     script, loop = pair_of(kind)
 
@@ -102,12 +102,12 @@ def test_names_are_the_same(kind: type) -> None:
     assert type(loop) is PAIRS[kind]
 
 
-def test_construction_is_the_same() -> None:
+def test_constructors_have_equal_parameters() -> None:
     """Both constructors have the same parameters and defaults."""
     assert parameters(TrackerApi) == parameters(AsyncTrackerApi)
 
 
-@pytest.mark.parametrize("call", WRITTEN_OUT, ids=lambda call: call.__qualname__)
+@pytest.mark.parametrize("call", LONG_SIGNATURES, ids=lambda call: call.__qualname__)
 def test_help_of_a_public_call_shows_each_parameter(call: Any) -> None:
     """Each parameter is named and annotated; the sync docstring explains it."""
     explained = inspect.getdoc(call) or ""
@@ -123,7 +123,7 @@ def test_help_of_a_public_call_shows_each_parameter(call: Any) -> None:
 @pytest.mark.parametrize(
     "call", [TrackerApi, AsyncTrackerApi], ids=lambda call: call.__name__
 )
-def test_unknown_argument_fails_as_python_fails(call: Any) -> None:
+def test_unknown_argument_raises_type_error(call: Any) -> None:
     """An unknown keyword argument raises Python's own TypeError."""
     with pytest.raises(TypeError, match="unexpected keyword argument 'timeout'"):
         call("key", "http://127.0.0.1:9", timeout=5)
@@ -142,7 +142,7 @@ def test_async_member_has_the_same_parameters(kind: type, name: str) -> None:
         return
     assert callable(there)
     assert parameters(here) == parameters(there)
-    is_awaited = name not in PLAIN | OPENING | LISTS
+    is_awaited = name not in SYNCHRONOUS | AWAITABLE_BLOCKS | ASYNC_ITERATORS
     assert inspect.iscoroutinefunction(there) == is_awaited
-    assert returns_iterator(there, "AsyncIterator[") == (name in LISTS)
-    assert not returns_iterator(here, "Iterator[") or name in LISTS
+    assert returns_iterator(there, "AsyncIterator[") == (name in ASYNC_ITERATORS)
+    assert not returns_iterator(here, "Iterator[") or name in ASYNC_ITERATORS

@@ -16,10 +16,10 @@ class Ended(StopIteration):
     """Subclass of StopIteration that an author defines."""
 
 
-def test_exhausted_id_function_raises_at_once(
+def test_exhausted_id_function_raises_runtime_error(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """StopIteration of an id function raises RuntimeError with this cause."""
+    """The RuntimeError has the StopIteration of the id function as its cause."""
     ids = iter(["one"])
 
     @recorder.job(config.tag, provider_job_id=lambda: next(ids), customer_id=142)
@@ -40,7 +40,7 @@ def test_exhausted_id_function_raises_at_once(
 @pytest.mark.parametrize("error", [StopIteration("x"), Ended("x")])
 @pytest.mark.parametrize("argument", ["provider_job_id", "customer_id"])
 @pytest.mark.parametrize("is_generator", [False, True])
-def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
+def test_stop_iteration_of_an_argument_raises_runtime_error(
     recorder: AsyncTrackerApi,
     config: JobConfig,
     error: StopIteration,
@@ -73,7 +73,7 @@ def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
 @pytest.mark.parametrize(
     "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), ValueError("x")]
 )
-def test_error_of_a_thread_is_raised_by_the_await(
+def test_exception_of_a_thread_is_raised_by_the_await(
     recorder: AsyncTrackerApi, config: JobConfig, error: BaseException
 ) -> None:
     """`await` raises the exception of an id function that ran in a thread."""
@@ -89,7 +89,7 @@ def test_error_of_a_thread_is_raised_by_the_await(
         asyncio.run(pipeline())
 
 
-def test_job_runs_where_no_thread_can_be_started(
+def test_events_are_recorded_where_no_thread_can_be_started(
     config: JobConfig, outbox: Path, no_threads: Callable[[], None]
 ) -> None:
     """Without threads, blocks, loops and decorators still record all events."""
@@ -114,7 +114,7 @@ def test_job_runs_where_no_thread_can_be_started(
     assert story(outbox) == ["start", "start load", "step load", "complete"] * 2
 
 
-def test_filter_that_exits_stops_no_later_report(
+def test_later_report_is_written_after_a_filter_exits(
     config: JobConfig, outbox: Path
 ) -> None:
     """`sys.exit()` in `before_send` raises at the `await`; a later note is written."""

@@ -40,7 +40,7 @@ def test_schema_command_shortens_its_errors(
     assert len(printed) < 1_000
 
 
-def test_unset_variable_of_a_script_is_no_folder(
+def test_empty_config_path_is_a_usage_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An empty `--config`, as from an unset variable, is a usage error."""

@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_check_prints_a_line_for_each_mistake(
+def test_check_prints_a_line_for_each_finding(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each finding is a line with file, line, column, code and message."""
@@ -88,7 +88,7 @@ def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
-def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
+def test_check_runs_nothing_and_registers_no_configuration(folder: Path) -> None:
     """`check` neither runs nor imports a script, and registers no configuration."""
     folder.joinpath("runs.py").write_text('open("was-run", "w")\nimport wrong\n')
 
@@ -108,7 +108,7 @@ def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
         "JobConfigManager(OWN)",
     ],
 )
-def test_check_takes_the_configuration_that_the_script_names(
+def test_check_uses_the_configuration_that_the_script_loads(
     folder: Path, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A file that the script loads replaces the default; `--config` replaces both."""
@@ -124,7 +124,7 @@ def test_check_takes_the_configuration_that_the_script_names(
     assert main(["check", "inner/job.py", "--config", "job_configurations.json"]) == 0
 
 
-def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
+def test_step_reported_by_an_imported_module_is_not_a_finding(folder: Path) -> None:
     """A step that an imported module of the script reports is not `never-sent`."""
     script = "from trackerapi import TrackerApi\nfrom {} import hello\n" + dedent(
         """
@@ -193,7 +193,7 @@ def test_check_without_a_configuration_is_an_error(
     assert "pass --config" in capsys.readouterr().err
 
 
-def test_check_prints_no_warning_of_python(
+def test_check_prints_no_syntax_warning(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A SyntaxWarning of the script is neither printed nor a finding."""

@@ -56,7 +56,7 @@ def test_record_is_a_line_for_the_provider(
     ]
 
 
-def test_only_chosen_records_are_lines(
+def test_level_and_filter_select_the_records(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
     """Records below the level or rejected by the filter are not reported."""
@@ -69,7 +69,7 @@ def test_only_chosen_records_are_lines(
     assert [line["detail"] for line in lines(outbox)] == ["ERROR my_pipeline: chosen"]
 
 
-def test_customer_reads_words_and_never_a_traceback(
+def test_customer_message_has_no_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
     """With `audience="customer"`, the text is the message, the traceback the detail."""
@@ -85,7 +85,7 @@ def test_customer_reads_words_and_never_a_traceback(
     assert line["detail"].endswith("with base 10: '/secret/path'")
 
 
-def test_provider_reads_the_traceback(
+def test_detail_has_the_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
     """By default, text and traceback are in the detail, and the message is absent."""
@@ -145,7 +145,7 @@ def test_record_outside_of_a_job_is_dropped(
     assert len(lines(outbox)) == 1
 
 
-def test_own_records_are_left_out(outbox: Path) -> None:
+def test_records_of_the_library_are_not_reported(outbox: Path) -> None:
     """Records of the library's loggers, threads and filters are not reported."""
     root = logging.getLogger()
 
@@ -179,7 +179,7 @@ def test_own_records_are_left_out(outbox: Path) -> None:
     assert [line["detail"] for line in lines(outbox)] == ["WARNING root: of the job"]
 
 
-def test_flood_is_cut_and_counted(
+def test_records_above_the_rate_are_counted(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
     """Records above MAX_A_SECOND are left out, and a line has their number."""

@@ -18,7 +18,7 @@ def quiet(iterable: Any = None, **options: Any) -> tqdm[Any]:
     return tqdm(iterable, file=io.StringIO(), **options)
 
 
-def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
+def test_loop_over_a_bar_reports_its_step(run: TrackerJob, outbox: Path) -> None:
     """A loop over a bar starts its step, counts the items and completes the step."""
     with run:
         assert list(quiet(range(5), step="load")) == [0, 1, 2, 3, 4]
@@ -67,7 +67,7 @@ def test_bar_that_failed_in_its_constructor_is_ignored(
     assert closed == []
 
 
-def test_outside_of_a_job_the_bar_is_a_plain_tqdm(outbox: Path) -> None:
+def test_bar_without_a_job_iterates_as_tqdm(outbox: Path) -> None:
     """Without a current job, a bar iterates as a bar of tqdm."""
     bar = quiet(range(3), step="load")
 
@@ -146,7 +146,7 @@ def test_units_of_an_earlier_run_count_as_resumed(
     assert progress(outbox, "load")[-1] == (10, 10)
 
 
-def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
+def test_reset_sets_the_count_to_zero(run: TrackerJob, outbox: Path) -> None:
     """`reset()` sets the count to 0 and the total to the new total."""
     with run, quiet(total=5, step="load") as bar:
         bar.update(5)
@@ -207,7 +207,9 @@ def test_exception_in_the_block_of_a_bar_fails_the_step(
     assert story(outbox)[1:4] == ["start load", "error load", "step segment"]
 
 
-def test_bar_closed_by_an_exception_is_not_done(run: TrackerJob, outbox: Path) -> None:
+def test_bar_closed_by_an_exception_fails_its_step(
+    run: TrackerJob, outbox: Path
+) -> None:
     """`bar.close()` in a `finally` fails the step while an exception propagates."""
 
     def work() -> None:
@@ -224,7 +226,7 @@ def test_bar_closed_by_an_exception_is_not_done(run: TrackerJob, outbox: Path) -
     assert story(outbox) == ["start", "start load", "error load", "error"]
 
 
-def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
+def test_step_left_by_break_ends_with_the_bar_or_the_job(
     run: TrackerJob, outbox: Path
 ) -> None:
     """After `break`, `close()` or the end of the job completes the step."""
@@ -247,7 +249,9 @@ def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
     assert progress(outbox, "load")[-1] == (2, 5)
 
 
-def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> None:
+def test_inner_bar_without_a_step_reports_nothing(
+    run: TrackerJob, outbox: Path
+) -> None:
     """An inner bar without a step reports nothing."""
     with run:
         for _ in quiet(range(2), step="load"):
@@ -258,7 +262,7 @@ def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> No
     assert progress(outbox, "load")[-1] == (2, 2)
 
 
-def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
+def test_trange_reports_its_step(run: TrackerJob, outbox: Path) -> None:
     """`trange()` reports its step as `tqdm()` does."""
     with run:
         assert list(trange(2, 5, file=io.StringIO(), step="load")) == [2, 3, 4]
@@ -300,7 +304,7 @@ def test_numbers_of_other_libraries_are_accepted(run: TrackerJob, outbox: Path) 
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"leave": False}, {"mininterval": 1e9}])
-def test_terminal_shows_the_same_as_tqdm(
+def test_bar_writes_the_characters_of_tqdm(
     run: TrackerJob, use: Callable[[Any], object], options: dict[str, Any]
 ) -> None:
     """A tracked bar writes the same characters as a bar of tqdm."""
@@ -326,7 +330,7 @@ def _work(bar: tqdm[int]) -> None:
     bar.update(2)
 
 
-def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
+def test_updates_of_another_thread_are_counted(run: TrackerJob, outbox: Path) -> None:
     """1000 updates of another thread are all counted."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -25,7 +25,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that opens a connection."""
 
     def refuse(*_: object) -> None:
-        raise AssertionError("something wants to connect")
+        raise AssertionError("a test of `FakeTracker` opened a connection")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
@@ -42,7 +42,9 @@ def pipeline(study: str, **options: Any) -> None:
                 pass
 
 
-def test_test_sees_reports_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
+def test_recorded_job_has_status_percent_and_steps(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """`tracker.job()` returns status, percent, steps and attempts of a job."""
     pipeline("S1")
 
@@ -55,7 +57,9 @@ def test_test_sees_reports_of_a_job(tracker: FakeTracker, config: JobConfig) -> 
     assert [each.provider_job_id for each in tracker.jobs] == ["S1"]
 
 
-def test_events_are_those_recorded(tracker: FakeTracker, config: JobConfig) -> None:
+def test_recorded_job_has_its_events_in_order(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """`events` has kinds, texts, metadata and counts in the order of the reports."""
     pipeline("S1")
 
@@ -123,7 +127,7 @@ def test_given_addresses_and_keys_are_ignored(
     assert tracker.job("S1").finished
 
 
-def test_other_settings_are_checked_as_usual(tracker: FakeTracker) -> None:
+def test_other_settings_are_validated(tracker: FakeTracker) -> None:
     """An invalid `shutdown_timeout` raises SettingsError, as in production."""
     with pytest.raises(SettingsError, match="shutdown_timeout"):
         TrackerApi(shutdown_timeout=-1)
@@ -146,7 +150,7 @@ def test_typo_raises_in_a_test(tracker: FakeTracker, config: JobConfig) -> None:
         job.send_event(kind="step", name="load", metadata={"x": object()})
 
 
-def test_strictness_can_be_left_to_the_script(
+def test_tracker_that_is_not_strict_records_a_typo(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
     """With `strict = False` on the tracker, only a strict script raises for a typo."""
@@ -161,7 +165,9 @@ def test_strictness_can_be_left_to_the_script(
     assert tracker.job("S1").steps_done == []
 
 
-def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) -> None:
+def test_event_dropped_by_before_send_is_not_recorded(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """An event that `before_send` drops is not recorded."""
 
     def before_send(event: Event) -> Event | None:
@@ -174,9 +180,7 @@ def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) ->
     assert [event.kind for event in tracker.job("S1").events] == ["step"]
 
 
-def test_progress_is_available_in_between(
-    tracker: FakeTracker, config: JobConfig
-) -> None:
+def test_percent_includes_each_count(tracker: FakeTracker, config: JobConfig) -> None:
     """`percent` includes each count, also of counts within the same second."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     step = job.step("report", total=1000)
@@ -225,7 +229,7 @@ def test_read_calls_are_answered_from_memory(
         made.get_job("S3")
 
 
-def test_other_calls_raise_clearly(tracker: FakeTracker) -> None:
+def test_call_without_an_answer_raises_not_implemented(tracker: FakeTracker) -> None:
     """A call without an answer in memory raises NotImplementedError and is named."""
     made = TrackerApi()
 
@@ -246,7 +250,9 @@ def test_restart_continues_its_job(tracker: FakeTracker, config: JobConfig) -> N
         TrackerApi().create_job("S1", 143, "imaging")
 
 
-def test_workers_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> None:
+def test_counts_of_attached_workers_are_added(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """Counts that two attached workers report for one step are added."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     for part in ("left", "right"):
@@ -274,7 +280,7 @@ def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) ->
     assert len(tracker.job("S1").events) == 800
 
 
-def test_reports_of_the_test_process_stay_in_memory(
+def test_reports_of_the_test_process_write_no_file(
     tracker: FakeTracker, config: JobConfig, outbox: Path, tmp_path: Path
 ) -> None:
     """Reports of the test's own process write no file."""
@@ -283,7 +289,7 @@ def test_reports_of_the_test_process_stay_in_memory(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tracker_of_a_module_serves_many_tests(config: JobConfig) -> None:
+def test_tracker_reports_to_the_active_recording(config: JobConfig) -> None:
     """A TrackerApi that outlives a recording reports to the active recording only."""
     with recording() as first:
         kept = TrackerApi()
@@ -308,7 +314,7 @@ def test_recordings_can_be_nested(config: JobConfig) -> None:
     assert [job.provider_job_id for job in inner.jobs] == ["S2"]
 
 
-def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_restores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of `recording()` restores the environment and real trackers."""
     monkeypatch.setenv("TRACKERAPI_MODE", "off")
     with recording():

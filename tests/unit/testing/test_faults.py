@@ -25,7 +25,7 @@ RAISED_WHEN_STRICT = {
 }
 """Error that a strict script raises for a fault; other faults raise nothing."""
 
-TOLD = {
+PROBLEM_KINDS = {
     "timeout": "unreachable",
     "refused": "unreachable",
     "key": "key-refused",
@@ -44,7 +44,9 @@ def pipeline(made: TrackerApi) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> None:
+def test_job_finishes_despite_a_fault(
+    fault: Fault, tracker: FakeTracker, config: JobConfig
+) -> None:
     """A script that is not strict finishes; `on_problem` is called once."""
     reported: list[DeliveryProblem] = []
     tracker.fail_with(fault)
@@ -52,7 +54,7 @@ def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> 
     pipeline(TrackerApi(on_problem=reported.append))
 
     assert tracker.job("S1").finished
-    assert [problem.kind for problem in reported] == [TOLD[fault]]
+    assert [problem.kind for problem in reported] == [PROBLEM_KINDS[fault]]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -105,8 +107,8 @@ def test_read_calls_raise_the_fault(
     made = TrackerApi()
     job = made.create_job("S1", 142, "imaging")
 
-    questions: list[Callable[[], object]] = [job.fetch, job.share_link]
-    for ask in [lambda: made.get_job("S1"), *questions]:
+    read_calls: list[Callable[[], object]] = [job.fetch, job.share_link]
+    for ask in [lambda: made.get_job("S1"), *read_calls]:
         with pytest.raises(error):
             ask()
 
@@ -141,7 +143,9 @@ def test_rejected_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
     assert made.delivery().held == 0
 
 
-def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None:
+def test_job_finishes_despite_two_faults(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """A job finishes although the key is refused and the disk is full."""
     tracker.fail_with("key", "disk")
 
@@ -150,7 +154,9 @@ def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None
     assert tracker.job("S1").finished
 
 
-def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
+def test_steps_are_recorded_after_a_fault_in_mid_job(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
     """Steps are recorded although two faults begin while the job runs."""
     with TrackerApi().run_job("S1", 142, "imaging") as job:
         with job.step("load"):

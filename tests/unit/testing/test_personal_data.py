@@ -180,7 +180,9 @@ def test_text_that_a_filter_removes_is_not_found(
     tracker.assert_no_personal_data()
 
 
-def test_own_patterns_are_searched_too(tracker: FakeTracker, job: TrackerJob) -> None:
+def test_additional_patterns_are_searched(
+    tracker: FakeTracker, job: TrackerJob
+) -> None:
     """Additional patterns are searched, given as text or compiled."""
     job.note("ward 7, case 4711")
 

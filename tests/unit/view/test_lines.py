@@ -79,7 +79,7 @@ def test_progress_line_without_a_total_has_no_percent() -> None:
     assert lines.progress_line(job, None) == "study-1: segment 450 so far"
 
 
-def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
+def test_percentage_below_100_is_an_own_estimate() -> None:
     """A percentage below 100 is marked as own estimate."""
     assert lines.percent_text(JOB) == "own estimate 45.20 %"
     done = dataclasses.replace(JOB, status="succeeded", percent=100.0)
@@ -94,7 +94,7 @@ def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
         ("cancelled", "not reached"),
     ],
 )
-def test_step_that_was_never_reached_is_not_called_unneeded(
+def test_unreached_step_is_described_by_the_status_of_its_job(
     status: str, text: str
 ) -> None:
     """An unreached step is `left out` after success, otherwise `not reached`."""
@@ -108,7 +108,7 @@ def test_step_that_was_never_reached_is_not_called_unneeded(
     )
 
 
-def test_many_running_steps_are_shortened() -> None:
+def test_progress_line_names_three_running_steps() -> None:
     """The line names three running steps and has the number of the other steps."""
     steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
     line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
@@ -116,7 +116,7 @@ def test_many_running_steps_are_shortened() -> None:
     assert line.endswith("step-2 450 of 1,000 (37.5/s, 15 s left), 6 steps more")
 
 
-def test_names_cannot_act_on_a_terminal() -> None:
+def test_title_is_printable() -> None:
     """The title is printable although the job id contains a control character."""
     job = dataclasses.replace(JOB, provider_job_id="a\N{RIGHT-TO-LEFT OVERRIDE}b")
 

@@ -46,7 +46,7 @@ def test_closed_pipe_returns_false() -> None:
         assert not output.write("text")
 
 
-def test_file_of_the_job_under_the_same_number_is_left_alone(
+def test_file_that_reuses_the_descriptor_is_not_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`write()` writes nothing if the descriptor has become another file."""

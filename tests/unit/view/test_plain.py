@@ -24,15 +24,15 @@ class Log:
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
         """Show the jobs at `at` seconds; return the new lines."""
         self.plain.show(self.watched_jobs, delivery, at)
-        return self.said()
+        return self.new_lines()
 
     def end(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
         """End the view of each job at `at` seconds; return the new lines."""
         for watched in self.watched_jobs:
             self.plain.end(watched, delivery, at)
-        return self.said()
+        return self.new_lines()
 
-    def said(self) -> list[str]:
+    def new_lines(self) -> list[str]:
         """Return the lines since the last call."""
         text = self._written.getvalue()
         self._written.seek(0)
@@ -55,14 +55,14 @@ def title(job: TrackerJob) -> str:
 def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
     """Each start and end of a step is a line with its status and the percentage."""
     job.send_event(kind="start")
-    said = log.show(0)
+    new_lines = log.show(0)
     job.step("load").start()
-    said += log.show(1)
+    new_lines += log.show(1)
     job.step("load").done()
     job.step("segment").start()
-    said += log.show(4)
+    new_lines += log.show(4)
 
-    assert said == [
+    assert new_lines == [
         f"{title(job)}: running, own estimate 0.00 %",
         f"{title(job)}: load running, own estimate 0.00 %",
         f"{title(job)}: load done after 3 s, own estimate 10.00 %",
@@ -98,14 +98,16 @@ def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
     ]
 
 
-def test_job_without_a_handle_has_not_ended(log: Log, job: TrackerJob) -> None:
+def test_last_line_of_an_unfinished_job_has_status_running(
+    log: Log, job: TrackerJob
+) -> None:
     """The last line of a job without a reported end has the status `running`."""
     job.send_event(kind="start")
 
     assert log.end(1) == [f"{title(job)}: running, own estimate 0.00 %"]
 
 
-def test_statuses_of_an_earlier_process_are_no_news(
+def test_step_that_ended_before_the_view_has_no_line(
     recorder: TrackerApi, job: TrackerJob
 ) -> None:
     """A step that ended before the view began has no line."""
@@ -119,7 +121,7 @@ def test_statuses_of_an_earlier_process_are_no_news(
     ]
 
 
-def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
+def test_many_changes_between_two_calls_are_one_line(recorder: TrackerApi) -> None:
     """1000 steps that end between two calls of `show()` are one line."""
     job = recorder.run_job("many", 142, "undescribed")
     log = Log(job)
@@ -137,8 +139,8 @@ def test_many_jobs_are_limited_to_a_readable_number_of_lines(
     log = Log(*jobs)
     for job in jobs:
         job.complete()
-    said = [*log.show(0), *log.end(0)]
+    new_lines = [*log.show(0), *log.end(0)]
     log.plain.close()
 
-    assert len(said) <= MAX_LINES_A_SECOND + 5
-    assert log.said()[-1].endswith(" jobs more have ended")
+    assert len(new_lines) <= MAX_LINES_A_SECOND + 5
+    assert log.new_lines()[-1].endswith(" jobs more have ended")

@@ -41,7 +41,7 @@ def test_rate_follows_the_last_minute() -> None:
     assert rate_of(*fast, *slow) == pytest.approx(1, rel=0.01)
 
 
-def test_frequent_snapshots_keep_few_points() -> None:
+def test_frequent_snapshots_do_not_change_the_rate() -> None:
     """1001 snapshots within 10 seconds return the same rate as a few snapshots."""
     assert rate_of(*((at / 100, at) for at in range(1001))) == pytest.approx(100)
 

@@ -33,7 +33,7 @@ def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
     assert (view.tag, view.name, view.seconds) == ("imaging", "Imaging", 5)
 
 
-def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
+def test_snapshot_has_the_count_before_its_record(job: TrackerJob) -> None:
     """A snapshot has the current count, before a progress record is written."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=10)
@@ -90,7 +90,7 @@ def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
     assert (seen.rate, seen.seconds_left) == (None, None)
 
 
-def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
+def test_step_between_attempts_is_waiting(job: TrackerJob) -> None:
     """Between two attempts the step has status `waiting`, then `running` again."""
     watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
@@ -118,7 +118,7 @@ def test_steps_without_a_configuration_are_those_with_reports(
     assert (view.name, view.percent) == ("bare", None)
 
 
-def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
+def test_watched_job_does_not_keep_its_handle_alive(recorder: TrackerApi) -> None:
     """`WatchedJob` does not keep the handle alive, and still has the last status."""
     job = recorder.run_job("short", 142, "undescribed")
     watched = WatchedJob(events_of(job), None, 0)

@@ -34,7 +34,7 @@ SHARE_LINK: dict[str, Any] = {
     "expires_at": "2026-12-24T01:00:00Z",
     "revoked_at": None,
 }
-OUTSIDE = "0001-01-01T00:00:00+23:59"
+BEFORE_YEAR_1 = "0001-01-01T00:00:00+23:59"
 """RFC 3339 time that lies before year 1 in UTC: `datetime` cannot convert it."""
 
 SCHEMAS = sorted({*(n for a in OPERATIONS.values() for n in a.values()), "Problem"})
@@ -49,7 +49,7 @@ def is_admitted(schema: str, text: str) -> bool:
     return True
 
 
-def test_answers_are_those_of_the_contract() -> None:
+def test_operations_have_the_schemas_of_the_contract() -> None:
     """`OPERATIONS` has the schema of each successful answer in the contract."""
     ours = {key: frozenset(each.values()) for key, each in OPERATIONS.items()}
 
@@ -57,7 +57,7 @@ def test_answers_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_spoilt_member_makes_an_answer_of_something_else(schema: str) -> None:
+def test_changed_answer_is_checked_as_in_the_contract(schema: str) -> None:
     """An answer with one changed value passes exactly if the contract allows it."""
     answers = changed_answers(schema)
 
@@ -133,13 +133,13 @@ def test_answer_is_read_below_any_base_address(path: str) -> None:
         ("POST", "/share-links/revoke", SHARE_LINK),
         ("POST", "/share-links/1/revoke", {}),
         ("POST", "/jobs/1/share-links", SHARE_LINK),
-        ("POST", "/share-links/1/revoke", {**SHARE_LINK, "created_at": OUTSIDE}),
+        ("POST", "/share-links/1/revoke", {**SHARE_LINK, "created_at": BEFORE_YEAR_1}),
         ("POST", "/jobs/1/share-links", {"share_link": SHARE_LINK, "url": "/s/1"}),
         ("GET", "/", {}),
         ("GET", "/livez/more", {"status": "ok"}),
     ],
 )
-def test_answer_of_something_else_is_none_of_ours(
+def test_answer_to_another_operation_is_rejected(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     """JSON that does not fit method, path and schema raises InvalidAnswer."""

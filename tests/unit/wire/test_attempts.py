@@ -28,16 +28,16 @@ from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 
-AT_ONCE = {"Retry_After": "0"}
+RETRY_NOW = {"Retry_After": "0"}
 
 
-def in_turn(*answers: bytes | Iterator[bytes]) -> Answer:
+def answer_in_turn(*answers: bytes | Iterator[bytes]) -> Answer:
     """Return a function that answers with each of the answers once, in order."""
     left = iter(answers)
     return lambda _: next(left)
 
 
-def broken_off(answer: bytes) -> Iterator[bytes]:
+def cut_short(answer: bytes) -> Iterator[bytes]:
     """Yield an answer without its last bytes, then close the connection."""
     yield answer[:-5]
     raise ConnectionAbortedError
@@ -78,7 +78,7 @@ def make_customer_raw(tracker: TrackerApi) -> object:
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_read_call_is_repeated_after(status: int) -> None:
     """A read call answered once with this status is sent again and succeeds."""
-    script = in_turn(unavailable(status), http(200, OWNER))
+    script = answer_in_turn(unavailable(status), http(200, OWNER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
         assert tracker.verify_api_key().key_id == "3kTMd9aZ"
@@ -88,7 +88,7 @@ def test_read_call_is_repeated_after(status: int) -> None:
 
 def test_read_call_is_repeated_after_a_broken_connection() -> None:
     """A read call changes nothing, so a lost answer is requested again."""
-    script = in_turn(b"", broken_off(http(200, OWNER)), http(200, OWNER))
+    script = answer_in_turn(b"", cut_short(http(200, OWNER)), http(200, OWNER))
 
     with answering(script) as server:
         client = client_for(server.url, attempt=20.0, deadline=60.0)
@@ -105,7 +105,7 @@ def test_change_is_not_repeated_when_it_may_have_been_made(
     make: Callable[[TrackerApi], object], status: int
 ) -> None:
     """A POST without a usable answer may have been applied: it is not repeated."""
-    answer = unavailable(status, **AT_ONCE)
+    answer = unavailable(status, **RETRY_NOW)
 
     with answering(answer) as server, tracker_for(server.url) as tracker:
         with pytest.raises(BackendUnavailable):
@@ -120,7 +120,7 @@ def test_change_is_repeated_when_it_was_not_made(
     make: Callable[[TrackerApi], object], status: int
 ) -> None:
     """A POST that got 425 or 429 is repeated with the same body."""
-    script = in_turn(unavailable(status, **AT_ONCE), http(201, CUSTOMER))
+    script = answer_in_turn(unavailable(status, **RETRY_NOW), http(201, CUSTOMER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
         made = make(tracker)
@@ -129,7 +129,7 @@ def test_change_is_repeated_when_it_was_not_made(
     assert server.requests[0] == server.requests[1]
 
 
-def test_creation_of_a_job_is_tried_once() -> None:
+def test_creation_of_a_job_is_sent_once() -> None:
     """`create_job()` makes one attempt, so that it does not block the script."""
     answer = unavailable(429, Retry_After="60")
 
@@ -165,7 +165,7 @@ def test_attempts_end_at_the_deadline() -> None:
 
 def test_asynchronous_read_call_is_repeated() -> None:
     """The asynchronous client repeats a read call, as the blocking client does."""
-    script = in_turn(unavailable(), http(200, OWNER))
+    script = answer_in_turn(unavailable(), http(200, OWNER))
 
     async def ask(tracker: TrackerApi) -> object:
         async with tracker.client.get_async_httpx_client():
@@ -253,7 +253,7 @@ def test_client_serves_one_event_loop_after_another() -> None:
 
 def test_every_attempt_has_finite_timeouts() -> None:
     """Connect, read, write and pool timeouts of each attempt are at most 20 seconds."""
-    script = in_turn(unavailable(), unavailable(), http(200, OWNER))
+    script = answer_in_turn(unavailable(), unavailable(), http(200, OWNER))
     timeouts: list[dict[str, Any]] = []
 
     def note(request: httpx.Request) -> None:
@@ -283,7 +283,7 @@ def test_one_connection_serves_many_calls() -> None:
 
 def test_connection_that_the_backend_closed_is_replaced() -> None:
     """A connection that the backend closed between two requests is replaced."""
-    script = in_turn(http(200, OWNER), b"", http(200, OWNER))
+    script = answer_in_turn(http(200, OWNER), b"", http(200, OWNER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
         tracker.verify_api_key()
@@ -304,7 +304,7 @@ def test_closed_tracker_can_be_used_again() -> None:
     assert len(server.requests) == 1
 
 
-def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
+def test_request_during_a_close_of_its_client_is_answered() -> None:
     """A request gets its answer although another thread closes the client."""
     is_asked, may_answer = threading.Event(), threading.Event()
 
@@ -325,7 +325,7 @@ def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
     gc.collect()  # A socket left open would raise a ResourceWarning.
 
 
-def test_request_that_comes_late_to_a_closed_client_is_answered() -> None:
+def test_pool_of_a_closed_client_still_sends() -> None:
     """A pool that a thread obtained before `close()` still sends requests."""
     with answering(http(200, OWNER)) as server:
         client = client_for(server.url, attempt=20.0, deadline=0.0)

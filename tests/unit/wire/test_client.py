@@ -79,7 +79,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @BOTH
-def test_derived_client_sends_more_and_changes_nothing_of_the_original(
+def test_derived_client_adds_headers_without_changing_its_original(
     server: ScriptedServer, call: Ask
 ) -> None:
     """A derived client sends its own headers and cookies, and the original's key."""
@@ -164,7 +164,7 @@ def test_derived_clients_leave_no_socket_open(server: ScriptedServer) -> None:
     kept.close()
 
 
-def test_derived_client_takes_a_new_key_with_the_original(
+def test_derived_client_uses_the_new_key_of_its_original(
     server: ScriptedServer,
 ) -> None:
     """`change_key()` of the original changes the key of its derived clients, too."""
@@ -177,7 +177,7 @@ def test_derived_client_takes_a_new_key_with_the_original(
     assert server.requests[0].headers["x-api-key"] == "trk_another_key"
 
 
-def test_signal_handler_may_ask_while_the_pool_is_made(
+def test_signal_handler_may_send_while_the_pool_is_created(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signal handler may send a request while its thread creates the pool."""
@@ -198,7 +198,7 @@ def test_signal_handler_may_ask_while_the_pool_is_made(
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
+def test_file_body_is_sent_again_completely(is_async: bool) -> None:
     """A file as body is sent again from its begin after a 429."""
     batch = b'{"kind": "info"}\n' * 5_000
     report = {"accepted": 5_000, "duplicates": 0, "rejected": []}
@@ -284,7 +284,7 @@ def test_client_works_again_after_a_clock_was_replaced(
     assert ask(client) is not None
 
 
-def test_error_of_one_thread_leaves_the_request_of_another_alone() -> None:
+def test_error_of_one_thread_does_not_interrupt_another_request() -> None:
     """An error in one thread does not interrupt the request of another thread."""
     asked, opened = threading.Event(), threading.Event()
 

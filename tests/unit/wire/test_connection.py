@@ -141,14 +141,14 @@ def test_event_is_not_lost_to_a_proxy_that_repeats_an_answer() -> None:
     assert set(sent) <= acknowledged
 
 
-def packed(content: bytes, times: int, coding: int) -> bytes:
+def pack_content(content: bytes, times: int, coding: int) -> bytes:
     """Return `content`, repeated and compressed by zlib in the format of `coding`."""
     packer = zlib.compressobj(9, zlib.DEFLATED, coding)
     return b"".join(packer.compress(content) for _ in range(times)) + packer.flush()
 
 
 GZIP, ZLIB = 31, 15
-BOMB: Final = packed(bytes(2**20), 256, GZIP)
+BOMB: Final = pack_content(bytes(2**20), 256, GZIP)
 
 
 @BOTH
@@ -158,9 +158,9 @@ BOMB: Final = packed(bytes(2**20), 256, GZIP)
     [
         ("gzip", BOMB),
         ("GZip ", BOMB),
-        ("deflate", packed(bytes(2**20), 256, ZLIB)),
-        ("gzip, gzip", packed(BOMB, 1, GZIP)),
-        ("gzip,deflate", packed(BOMB, 1, GZIP)),
+        ("deflate", pack_content(bytes(2**20), 256, ZLIB)),
+        ("gzip, gzip", pack_content(BOMB, 1, GZIP)),
+        ("gzip,deflate", pack_content(BOMB, 1, GZIP)),
         ("identity, gzip", BOMB),
         ("br", b"\x1b\x00\x00"),
         ("zstd", b"\x28\xb5\x2f\xfd"),
@@ -170,7 +170,7 @@ BOMB: Final = packed(bytes(2**20), 256, GZIP)
         ("deflate", b""),
     ],
 )
-def test_packed_answer_does_not_grow_beyond_bounds(
+def test_large_or_unrequested_coding_is_refused(
     asking: Callable[..., list[Any]], status: int, coding: str, body: bytes
 ) -> None:
     """A body in an unrequested coding, or too large when unpacked, is refused."""
@@ -194,7 +194,7 @@ def test_packed_answer_does_not_grow_beyond_bounds(
 @pytest.mark.parametrize(("coding", "form"), [("gzip", GZIP), ("deflate", ZLIB)])
 def test_packed_answer_is_read(coding: str, form: int) -> None:
     """An answer in a coding that the request accepts is unpacked."""
-    body = packed(json.dumps(OWNER).encode(), 1, form)
+    body = pack_content(json.dumps(OWNER).encode(), 1, form)
 
     with answering(http(200, body, Content_Encoding=coding)) as server:
         client = client_for(server.url)
@@ -207,7 +207,7 @@ def test_packed_answer_is_read(coding: str, form: int) -> None:
 
 def test_stream_with_stacked_codings_is_rejected() -> None:
     """A streamed body with two codings raises BackendUnavailable."""
-    body = packed(BOMB, 1, GZIP)
+    body = pack_content(BOMB, 1, GZIP)
 
     with answering(http(200, body, Content_Encoding="gzip, gzip")) as server:
         client = client_for(server.url)
@@ -220,7 +220,7 @@ def test_stream_with_stacked_codings_is_rejected() -> None:
 # Answers that keep an attempt waiting until the test has ended.
 
 
-def in_pieces(answer: bytes, over: threading.Event) -> Iterator[bytes]:
+def send_slowly(answer: bytes, over: threading.Event) -> Iterator[bytes]:
     """Send an answer byte by byte, without its last bytes."""
     for place in range(len(answer) - 1):
         yield answer[place : place + 1]
@@ -229,7 +229,7 @@ def in_pieces(answer: bytes, over: threading.Event) -> Iterator[bytes]:
     over.wait(GENEROUS_SECONDS)
 
 
-def flooding(over: threading.Event) -> Iterator[bytes]:
+def send_interim_fast(over: threading.Event) -> Iterator[bytes]:
     """Send interim answers as fast as the client reads them."""
     while not over.is_set():
         yield b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100
@@ -251,17 +251,17 @@ CHUNKED: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
-HOLDS: Final[dict[str, Callable[[threading.Event], Iterable[bytes]]]] = {
+DELAYED_ANSWERS: Final[dict[str, Callable[[threading.Event], Iterable[bytes]]]] = {
     "silence": silence,
-    "flood": flooding,
+    "flood": send_interim_fast,
     "interim": interim,
-    "head": lambda over: in_pieces(ANSWER, over),
-    "body": lambda over: chain([ANSWER[:-40]], in_pieces(ANSWER[-40:], over)),
-    "chunks": lambda over: in_pieces(CHUNKED + b"1;" + b"a" * 10_000, over),
+    "head": lambda over: send_slowly(ANSWER, over),
+    "body": lambda over: chain([ANSWER[:-40]], send_slowly(ANSWER[-40:], over)),
+    "chunks": lambda over: send_slowly(CHUNKED + b"1;" + b"a" * 10_000, over),
 }
 
 
-def descriptors() -> int:
+def count_descriptors() -> int:
     """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -271,7 +271,7 @@ def own_threads() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if "trackerapi" in each.name]
 
 
-def await_truth(is_true: Callable[[], bool]) -> bool:
+def await_condition(is_true: Callable[[], bool]) -> bool:
     """Wait at most GENEROUS_SECONDS for a condition; return whether it is true."""
     ends = time.monotonic() + GENEROUS_SECONDS
     while not is_true() and time.monotonic() < ends:
@@ -280,29 +280,29 @@ def await_truth(is_true: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def leaving_nothing_behind() -> Iterator[None]:
+def assert_nothing_left() -> Iterator[None]:
     """Assert that the block leaves no thread and no descriptor behind."""
-    threads, before = len(own_threads()), descriptors()
+    threads, before = len(own_threads()), count_descriptors()
     yield
-    assert await_truth(lambda: len(own_threads()) <= threads), own_threads()
-    assert await_truth(lambda: descriptors() <= before)
+    assert await_condition(lambda: len(own_threads()) <= threads), own_threads()
+    assert await_condition(lambda: count_descriptors() <= before)
 
 
 @BOTH
-@pytest.mark.parametrize("hold", HOLDS)
-def test_attempt_that_was_given_up_ends(
+@pytest.mark.parametrize("hold", DELAYED_ANSWERS)
+def test_abandoned_attempt_leaves_no_thread_or_descriptor(
     asking: Callable[..., list[Any]], hold: str
 ) -> None:
     """After the time limit no thread or descriptor stays; the next request works."""
     over, is_back = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes | Iterable[bytes]:
-        return ANSWER if is_back.is_set() else HOLDS[hold](over)
+        return ANSWER if is_back.is_set() else DELAYED_ANSWERS[hold](over)
 
-    with leaving_nothing_behind(), answering(answer) as server:
+    with assert_nothing_left(), answering(answer) as server:
         hasty = client_for(server.url, seconds=0.1)
         errors = asking(*[hasty] * 10)
-        assert await_truth(lambda: not own_threads())
+        assert await_condition(lambda: not own_threads())
         is_back.set()
         (owner,) = asking(hasty.with_timeout(GENEROUS_SECONDS))
         over.set()
@@ -314,11 +314,11 @@ def test_attempt_that_was_given_up_ends(
 
 @BOTH
 @pytest.mark.parametrize("through", ["tls", "proxy"])
-def test_connection_that_is_never_made_ends(
+def test_unfinished_handshake_leaves_no_thread_or_descriptor(
     asking: Callable[..., list[Any]], through: str
 ) -> None:
     """An unfinished handshake with a server or proxy leaves nothing behind."""
-    with leaving_nothing_behind(), socket.create_server(("127.0.0.1", 0)) as silent:
+    with assert_nothing_left(), socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         if through == "tls":
             client = client_for(f"https://127.0.0.1:{port}", 0.1)
@@ -334,7 +334,7 @@ def test_connection_that_is_never_made_ends(
 
 
 @BOTH
-def test_slow_look_ups_share_one_thread(
+def test_attempts_share_the_thread_of_a_slow_look_up(
     asking: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten attempts share one thread for a slow look-up, which cannot be stopped."""
@@ -348,10 +348,10 @@ def test_slow_look_ups_share_one_thread(
         return found
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with leaving_nothing_behind():
+    with assert_nothing_left():
         client = client_for("http://backend.test", 0.1)
         errors = asking(*[client] * 10)
-        assert await_truth(lambda: len(own_threads()) == 1)
+        assert await_condition(lambda: len(own_threads()) == 1)
         assert count == 1
         answered.set()
         client.close()
@@ -360,7 +360,7 @@ def test_slow_look_ups_share_one_thread(
 
 
 @contextmanager
-def resetting() -> Iterator[tuple[str, list[bytes]]]:
+def run_resetting_server() -> Iterator[tuple[str, list[bytes]]]:
     """Run a server that reads each request and resets its connection."""
     heads: list[bytes] = []
 
@@ -410,7 +410,7 @@ def test_change_is_not_repeated_after_a_reset(
     make: Callable[[TrackerApi], object],
 ) -> None:
     """A POST whose connection was reset may have been applied: it is not repeated."""
-    with resetting() as (url, heads), TrackerApi(KEY, url) as tracker:
+    with run_resetting_server() as (url, heads), TrackerApi(KEY, url) as tracker:
         with pytest.raises(BackendUnavailable) as caught:
             make(tracker)
 

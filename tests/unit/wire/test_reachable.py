@@ -11,9 +11,9 @@ import trackerapi
 from tests.support.contract_document import Operation, operations
 
 NOT_WRAPPED: Final = {
-    "create_event": "import_events reports one event as well, and many at once",
-    "livez": "for the one who operates the backend, not for its callers",
-    "readyz": "for the one who operates the backend, not for its callers",
+    "create_event": "import_events sends single events, too",
+    "livez": "for operators of the backend: scripts have no use for it",
+    "readyz": "for operators of the backend: scripts have no use for it",
 }
 
 

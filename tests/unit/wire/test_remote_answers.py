@@ -16,7 +16,7 @@ from tests.support.scripted_server import KEY, Request, answering, http
 from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.cli.main import main
 
-PARTS: Final = 9
+PART_COUNT: Final = 9
 """Number of parts into which tests divide the changed answers, to be fast."""
 
 PATIENCE_SECONDS: Final = 60.0
@@ -26,7 +26,7 @@ PATIENCE_SECONDS: Final = 60.0
 def selection(key: str, part: int) -> list[ChangedAnswer]:
     """Return every ninth changed answer of an operation, the first at index `part`."""
     schema = GOOD[key][1]
-    return list(changed_answers(schema, whole_answer(schema)))[part::PARTS]
+    return list(changed_answers(schema, whole_answer(schema)))[part::PART_COUNT]
 
 
 def plain(url: str, job_id: str, shutdown_timeout: float) -> object:
@@ -68,7 +68,7 @@ SCRIPTS: Final[list[Script]] = [plain, block, in_a_loop]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_script_survives_every_answer_to_a_creation(
+def test_script_ends_as_usual_after_a_changed_answer_to_its_creation(
     script: Script, tmp_path: Path
 ) -> None:
     """A script ends as usual if one value in the answer to its creation is wrong."""
@@ -82,7 +82,7 @@ def test_script_survives_every_answer_to_a_creation(
 
 
 @pytest.mark.parametrize("key", ["POST /events/batch", "GET /api-keys/protected"])
-def test_delivery_survives_every_answer(
+def test_delivery_delivers_after_an_invalid_answer(
     key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Delivery logs an invalid answer and delivers the event after a valid answer."""
@@ -106,7 +106,7 @@ def test_delivery_survives_every_answer(
 
 
 REFUSED: Final = {**answer("Problem"), "status": 422}
-STRANGER: Final = "00000000-0000-4000-8000-000000000000"
+OTHER_EVENT_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 Refusals = Callable[[list[str]], list[dict[str, Any]]]
 """Function from the ids of events to the rejected lines of an answer."""
@@ -126,13 +126,13 @@ OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
         refused_line(n, event_id) for n, event_id in enumerate(ids[1:], start=1)
     ],
     "ids-of-other-events": lambda ids: [
-        refused_line(n, STRANGER) for n, _ in enumerate(ids, start=1)
+        refused_line(n, OTHER_EVENT_ID) for n, _ in enumerate(ids, start=1)
     ],
 }
 
 
 @pytest.mark.parametrize("refusals", OF_ANOTHER_BATCH.values(), ids=OF_ANOTHER_BATCH)
-def test_batch_answer_about_other_events_holds_nothing(
+def test_batch_answer_about_other_events_is_invalid(
     refusals: Refusals, tmp_path: Path
 ) -> None:
     """An answer that rejects lines of another batch is invalid; delivery repeats it."""
@@ -171,7 +171,7 @@ COMMANDS: Final = {
 
 
 @pytest.fixture
-def at_the_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
     """Return a function that runs a command with an address, and returns its status."""
 
     def run(command: str, url: str) -> int:
@@ -184,9 +184,9 @@ def at_the_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_survives_every_answer(
+def test_changed_answer_fails_read_commands_only(
     command: str,
-    at_the_shell: Callable[[str, str], int],
+    run_command: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,10 +197,10 @@ def test_command_survives_every_answer(
     monkeypatch.setattr(never, lambda *_, **__: None)
     backend = Backend()
     with answering(backend) as server:
-        expected = at_the_shell(command, server.url), capsys.readouterr().out
+        expected = run_command(command, server.url), capsys.readouterr().out
         for each in selection(key, 1)[::4]:
             backend.set_answer(key, each.text)
-            status = at_the_shell(command, server.url)
+            status = run_command(command, server.url)
             output = capsys.readouterr()
             assert status in statuses, (str(each), output.err)
             if statuses == {0}:
@@ -231,7 +231,7 @@ MIXED_UP: Final = {
 def test_command_refuses_the_answer_to_another_request(
     command: str,
     key: str,
-    at_the_shell: Callable[[str, str], int],
+    run_command: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A command exits with status 1 if the answer is about another job or key."""
@@ -246,7 +246,7 @@ def test_command_refuses_the_answer_to_another_request(
         server.answer = lambda request: (
             page if key_of(request) == "GET /jobs" != key else backend(request)
         )
-        status = at_the_shell(command, server.url)
+        status = run_command(command, server.url)
     output = capsys.readouterr()
     assert (status, output.out) == (1, "")
     assert "the answer is about another object than the request" in output.err
@@ -254,7 +254,7 @@ def test_command_refuses_the_answer_to_another_request(
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("mixed_up", [{"provider_job_id": "b"}, {"customer_id": 143}])
-def test_creation_answered_about_another_job_waits(
+def test_creation_answered_for_another_job_stays_undelivered(
     script: Script,
     mixed_up: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
@@ -280,10 +280,10 @@ def test_creation_answered_about_another_job_waits(
 
 @pytest.mark.parametrize("cursors", ["ab", "aab", ""])
 @pytest.mark.parametrize("command", ["job list", "job show job-1", "job link job-1"])
-def test_pages_that_lead_in_a_circle_or_on_without_an_item_end(
+def test_list_with_endless_pages_is_an_error(
     cursors: str,
     command: str,
-    at_the_shell: Callable[[str, str], int],
+    run_command: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A command exits with status 1 if cursors repeat or all pages are empty."""
@@ -296,6 +296,6 @@ def test_pages_that_lead_in_a_circle_or_on_without_an_item_end(
         return http(200, {"items": items, "next_cursor": cursor})
 
     with answering(page) as server:
-        assert at_the_shell(command, server.url) == 1
+        assert run_command(command, server.url) == 1
     assert "lead on for ever" in capsys.readouterr().err
     assert next(count) < 9

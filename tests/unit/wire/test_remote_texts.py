@@ -23,13 +23,13 @@ HOSTILE: Final = {
     "key": f"your key {KEY} is not good",
     "secret": f"the secret {SECRET}",
 }
-LONGEST_LINE: Final = 2_200
+MAX_LINE_LENGTH: Final = 2_200
 
 
 def is_harmless(text: str) -> bool:
     """Return whether each line of a text is safe to print on a terminal."""
     return all(
-        line.isprintable() and len(line) <= LONGEST_LINE and SECRET not in line
+        line.isprintable() and len(line) <= MAX_LINE_LENGTH and SECRET not in line
         for line in text.split("\n")
     )
 
@@ -116,7 +116,7 @@ def test_reason_of_a_megabyte_is_one_short_line() -> None:
     ids=["escapes", "utf-16", "utf-32", "name"],
 )
 @pytest.mark.parametrize("media", ["application/problem+json", "application/json"])
-def test_key_is_removed_however_it_is_written(body: bytes, media: str) -> None:
+def test_key_is_removed_in_each_spelling(body: bytes, media: str) -> None:
     """A key in a body is removed from the error, also if escaped or in UTF-16."""
     details = {"type": "urn:x", "title": "Test", "status": 400, "request_id": "a"}
     try:
@@ -192,7 +192,7 @@ def test_commands_print_texts_of_a_server_in_harmless_lines(
 
     def answer(request: object) -> bytes:
         status, schema = GOOD[key_of(request)]  # type: ignore[arg-type]
-        return http(status, hostile(whole_answer(schema), text))
+        return http(status, insert_text(whole_answer(schema), text))
 
     with answering(answer) as server:
         monkeypatch.setenv("TRACKERAPI_BASE_URL", server.url)
@@ -207,12 +207,12 @@ def test_commands_print_texts_of_a_server_in_harmless_lines(
     assert all(line.isprintable() for line in output.out.split("\n"))
 
 
-def hostile(value: object, text: str) -> object:
+def insert_text(value: object, text: str) -> object:
     """Return an answer with `text` in each member where the contract allows it."""
     if isinstance(value, dict):
-        changed = {name: hostile(each, text) for name, each in value.items()}
+        changed = {name: insert_text(each, text) for name, each in value.items()}
         return {**changed, "next_cursor": None} if "next_cursor" in value else changed
     if isinstance(value, list):
-        return [hostile(each, text) for each in value]
+        return [insert_text(each, text) for each in value]
     is_free = isinstance(value, str) and not value[:4].isdecimal()
     return text if is_free else value

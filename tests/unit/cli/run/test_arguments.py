@@ -76,7 +76,7 @@ def test_help_is_printed_only_before_the_command(word: str) -> None:
         (["--step", "x", "--progress", "a", "true"], "it needs one group"),
     ],
 )
-def test_contradicting_options_are_rejected(words: list[str], reason: str) -> None:
+def test_invalid_options_are_rejected(words: list[str], reason: str) -> None:
     """Missing, unknown and invalid options raise RunUsageError with the reason."""
     with pytest.raises(RunUsageError, match=reason.replace("(", "\\(")):
         read(words)

@@ -71,14 +71,14 @@ def test_pattern_without_usable_groups_is_rejected(regex: str) -> None:
 PERCENT = ProgressPattern(r"(\d+)%")
 
 
-def test_newest_line_counts() -> None:
+def test_newest_returns_the_last_matching_line() -> None:
     """`newest()` returns the measure of the last matching line, or None."""
     assert PERCENT.newest([b"1%", b"2%", b"30%", b"other"]) == Measure(fraction=0.3)
     assert PERCENT.newest([b"other"]) is None
     assert PERCENT.newest([]) is None
 
 
-def test_line_is_matched_when_it_is_whole() -> None:
+def test_split_returns_complete_lines() -> None:
     """`split()` returns complete lines, `rest()` the unfinished last line."""
     lines = Lines()
 
@@ -93,7 +93,7 @@ def test_line_is_matched_when_it_is_whole() -> None:
 @pytest.mark.parametrize(
     "move", [b"\x1b[G", b"\x1b[1G", b"\x1b[1A", b"\x1b[2F", b"\x1b[3;1H", b"\x1b[2J"]
 )
-def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
+def test_cursor_movement_ends_a_line(move: bytes) -> None:
     """A cursor movement ends a line, even if the stream arrives byte by byte."""
     lines, stream = Lines(), move.join([b"10%", b"20%", b"30%"])
 
@@ -122,7 +122,7 @@ def test_cuts_of_the_stream_do_not_matter(
     assert values == [b"%d%%" % percent for percent in percents]
 
 
-def test_endless_line_is_not_stored() -> None:
+def test_long_line_is_cut() -> None:
     """Only the first MAX_LINE_BYTES of a line are kept."""
     lines = Lines()
 
@@ -131,7 +131,7 @@ def test_endless_line_is_not_stored() -> None:
     assert lines.split(b"50%\n60%\n") == [b"x" * MAX_LINE_BYTES, b"60%"]
 
 
-def test_flood_is_matched_in_part() -> None:
+def test_only_the_last_lines_of_a_chunk_are_read() -> None:
     """Only the last MAX_LINES lines of one chunk are read."""
     lines = Lines()
 
@@ -140,7 +140,7 @@ def test_flood_is_matched_in_part() -> None:
 
 
 @given(st.binary())
-def test_no_bytes_do_harm(data: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing(data: bytes) -> None:
     """No bytes in the output raise an exception."""
     lines, pattern = Lines(), ProgressPattern(r"(\S+)%")
 
@@ -149,6 +149,6 @@ def test_no_bytes_do_harm(data: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_pattern_with_a_warning_of_python_is_accepted() -> None:
+def test_pattern_that_causes_a_warning_is_accepted() -> None:
     """A pattern that causes a FutureWarning is accepted without the warning."""
     assert ProgressPattern(r"[[](\d+)%").measure("[7%") == Measure(fraction=0.07)
