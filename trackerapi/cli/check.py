@@ -22,16 +22,17 @@ USUAL_FILE: Final = Path("job_configurations.json")
 """Default configuration file, for a script that names no configuration file."""
 
 _HELP: Final = """
-Find errors in job scripts, without running them.
-Reads scripts without running or importing them, and prints where they disagree with
-their job configurations. A value that the source does not show counts as right.
+Find errors in job scripts, without running the scripts.
 
-  unknown-step    the configuration has no such step
+Reads the source of each script, and compares the reported steps with the job
+configurations. A value that the source does not show causes no finding.
+
+  unknown-step    the job configuration has no such step
   unknown-job     there is no such job configuration
-  unknown-kind    a kind of event that looks misspelt
-  never-sent      a step of the configuration that the script never reports
-  wrong-order     a step that certainly begins too late: another step must follow it
-  missing-finish  a job whose end must be reported, and is not
+  unknown-kind    the kind of an event looks misspelt
+  never-sent      the script never reports a step of the job configuration
+  wrong-order     a step begins after a step that must follow it
+  missing-finish  the script never reports the end of a job
 
 exit status: 0 without a finding, 1 with findings, 2 wrong usage, or a script or
 configuration that cannot be read
@@ -49,8 +50,8 @@ def add_commands(commands: Any) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="file of job configurations; by default the file that the script names, "
-        f"else ./{USUAL_FILE}",
+        help="file with the job configurations; by default, the file that the script "
+        f"names, else ./{USUAL_FILE}",
     )
     add_json(check)
 

@@ -25,7 +25,7 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `completion`."""
     parser = add_command(commands, "completion", _completion, _HELP)
-    parser.add_argument("shell", choices=_SHELLS, help="the shell")
+    parser.add_argument("shell", choices=_SHELLS, help="shell that runs the script")
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -23,18 +23,18 @@ from trackerapi.events.event import kind_of
 _HELP: Final = f"""\
 Report one event of a job.
 
-kinds, of the step that --step names, or of the job without --step:
-  start      the step or job runs
+An event is about the step that --step names or, without --step, about the job. Kinds:
+  start      the step or job has started
   progress   progress of the step: --completed and --total, or --fraction
   step       the step is done
   skip       the step is not needed; --message gives the reason
-  error      the step or job failed; with --retrying another attempt of the step follows
-  complete   the job has succeeded; of a step: like step
+  error      the step or job failed; with --retrying, the step is attempted again
+  complete   the job has succeeded; with --step, the step is done
   cancel     the job was cancelled
-  interrupt  the job was stopped from outside, and is expected to go on
+  interrupt  the job was stopped from outside, and is expected to continue
   info       a line in the timeline
   heartbeat  the job is alive
-Any other word is shown like info.
+Any other kind is shown like info.
 
 {REPORT_STATUSES}
 examples:
@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "event", _event, _HELP)
     parser.add_argument("kind", metavar="KIND", help="kind of the event; see above")
     parser.add_argument(
-        "--step", metavar="TAG", help="tag of the step; without it, the job"
+        "--step", metavar="TAG", help="tag of the step, for an event about a step"
     )
     parser.add_argument(
         "--message", metavar="TEXT", type=str, help="text that the customer reads"
@@ -62,16 +62,16 @@ def add_commands(commands: Any) -> None:
         help="text that only you read; - reads it from stdin",
     )
     parser.add_argument(
-        "--completed", metavar="N", type=number, help="units of the step that are done"
+        "--completed", metavar="N", type=number, help="completed units of the step"
     )
     parser.add_argument(
-        "--total", metavar="N", type=number, help="units of the step in all"
+        "--total", metavar="N", type=number, help="total number of units of the step"
     )
     parser.add_argument(
-        "--fraction", metavar="F", type=number, help="share that is done, 0 to 1"
+        "--fraction", metavar="F", type=number, help="completed share, 0 to 1"
     )
     parser.add_argument(
-        "--retrying", action="store_true", help="another attempt follows the error"
+        "--retrying", action="store_true", help="the step is attempted again"
     )
     add_part(parser)
     add_metadata(parser)

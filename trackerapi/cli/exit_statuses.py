@@ -14,7 +14,7 @@ INTERRUPTED: Final = 130
 READ_STATUSES: Final = """\
 exit status: 0 done, 1 the backend was not reached or gave no usable answer, 2 wrong
 usage or settings, 3 the backend refused the key, 4 the backend refused the request,
-for example because it does not know the job
+for example because the job is unknown
 """
 """Part of the help of each command that makes a read call."""
 

@@ -13,9 +13,9 @@ from trackerapi.errors import UsageError, one_line
 _HELP: Final = f"""\
 Make a link to the customer's page of a job, and print its address.
 
-Anybody who has the address sees the page. The address is shown only once. The backend
-must already know the job. Each call makes a new link, which ends after 30 days, or at
-the time of --expires-at. If the address cannot be printed, the exit status is 1.
+Anybody with the address can see the page. The address is shown only once. The backend
+must already know the job. Each call makes a new link, which expires after 30 days, or
+at the time of --expires-at. If the address cannot be printed, the exit status is 1.
 
 {READ_STATUSES}
 examples:
@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
         "--expires-at",
         metavar="TIME",
         type=moment,
-        help="time at which the link ends; the backend chooses it by default",
+        help="time at which the link expires; by default, the backend chooses the time",
     )
     add_job(parser)
     add_backend(parser)

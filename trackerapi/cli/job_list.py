@@ -30,8 +30,8 @@ _NUMBERS: Final = frozenset({2, 3})
 _HELP: Final = f"""\
 List jobs, newest first.
 
-Each filter narrows the list. If --status is
-repeated, jobs with any of the given statuses are listed.
+The list contains only jobs that match all given options. If --status is repeated, a
+job must have one of the given statuses.
 
 {READ_STATUSES}
 examples:

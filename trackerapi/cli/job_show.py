@@ -31,10 +31,10 @@ _REASON_KINDS: Final = {
 """Kind of the event that gives the reason of a job's end, by status of the job."""
 
 _HELP: Final = f"""\
-Show how far a job is, its steps, and why it failed.
+Show the progress of a job, its steps, and the reason of a failure.
 
-For a job that failed, was cancelled or was interrupted, the newest event that gives the
-reason is shown: the message that the customer reads, and the detail that only you read.
+If the job failed, was cancelled or was interrupted, the reason is shown: the message
+that the customer reads, and the detail that only you read.
 
 {READ_STATUSES}
 examples:
@@ -48,11 +48,11 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "show", _show, _HELP)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
-    which.add_argument("--last", action="store_true", help="the newest job")
+    which.add_argument("--last", action="store_true", help="show the newest job")
     parser.add_argument(
         "--events",
         action="store_true",
-        help="also each event, with its metadata and detail",
+        help="also show each event, with its metadata and detail",
     )
     add_backend(parser)
     add_json(parser)

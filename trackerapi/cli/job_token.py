@@ -21,10 +21,10 @@ _MAX_TOKEN_LENGTH: Final = 2_000
 _HELP: Final = """\
 Print a token for a job: a key for this job alone.
 
-Another machine or container reports to the job with the token and the address of the
-backend, and needs nothing else. Treat the token as a secret. The backend must already
-know the job. If the token cannot be printed, the command ends the token if the key
-has the scope admin, and the exit status is 1.
+To report to the job, another machine or container needs only the token and the address
+of the backend. Treat the token as a secret. The backend must already know the job. If
+the token cannot be printed, the exit status is 1; with the scope admin of the key, the
+token is then expired.
 
 examples:
   export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
@@ -39,7 +39,8 @@ def add_commands(commands: Any) -> None:
         "--expires-at",
         metavar="TIME",
         type=moment,
-        help="time at which the token ends; the backend chooses it by default",
+        help="time at which the token expires; by default, the backend chooses the "
+        "time",
     )
     add_job(parser)
     add_backend(parser)

@@ -55,7 +55,7 @@ _MODULES: Final = {
 """Module of each command in `trackerapi.cli`; only the called command is loaded."""
 
 _EPILOG = """\
-exit status (the help of `run`, `check`, `sync` and `outbox` lists their own):
+exit status (`run`, `check`, `sync` and `outbox` list other meanings in their help):
   0  success
   1  the backend gave no usable answer
   2  wrong usage or settings
@@ -66,8 +66,8 @@ exit status (the help of `run`, `check`, `sync` and `outbox` lists their own):
 settings (an option wins over its variable; a blank variable counts as not set):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
   TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job of the command),
-  TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; proxies
-  from the usual variables
+  TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; for proxies
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY
 """
 
 

@@ -61,7 +61,7 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="time limit; by default 10 s after the last success",
+        help="time limit in seconds; by default, 10 s without a success",
     )
 
 
@@ -69,7 +69,9 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     """Add the options for the address, the key and the certificates of the backend."""
     parser.add_argument("--base-url", metavar="URL", help="address of the backend")
     parser.add_argument("--api-key-file", metavar="FILE", help="file with the key")
-    parser.add_argument("--ca-file", metavar="FILE", help="certificates to trust")
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="file with the certificates to trust"
+    )
 
 
 def add_delivery(parser: argparse.ArgumentParser) -> None:

@@ -45,8 +45,8 @@ def add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         metavar="NAME",
-        help="name of this worker, where several workers count one step: their counts "
-        "add up",
+        help="name of this worker, if several workers count units of one step: their "
+        "counts add up",
     )
 
 
@@ -57,8 +57,8 @@ def add_metadata(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         type=key_value,
-        help="a value that only you read; numbers, true and false are recognised (can "
-        "be repeated)",
+        help="value that only you read; numbers, true and false are converted (can be "
+        "repeated)",
     )
     parser.add_argument(
         "--metadata-json",

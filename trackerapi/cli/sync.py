@@ -50,17 +50,16 @@ _WARNING_SECONDS: Final = 60.0
 _HELP = """\
 Deliver the undelivered records of ended processes.
 
-A job delivers its own records while it runs, and those of earlier jobs. This command
-delivers them if no further job follows, for instance from cron.
+A job delivers its own records while it runs, and the leftover records of earlier jobs.
+This command delivers leftover records without a job, for instance from cron.
 
 exit status:
   0  all records that this key delivers are delivered
-  1  records stay undelivered: the backend was not reached, refused the key or accepts
-     other records but not these, or no backend has ever accepted their address and
-     key; a line for each file says why and what to run
+  1  records stay undelivered, or a file cannot be read; a line for each file gives
+     the reason and the remedy
   2  wrong usage or settings
-  3  all records are delivered or held: `trackerapi outbox list` shows the held ones
-  130  interrupted; --watch ends by an interrupt, with one of the statuses above
+  3  all records are delivered or held: `trackerapi outbox list` shows held records
+  130  interrupted; with --watch, an interrupt ends the command with a status above
 
 examples:
   trackerapi sync
@@ -73,7 +72,9 @@ def add_commands(commands: Any) -> None:
     """Add `sync`."""
     parser = add_command(commands, "sync", _sync, _HELP)
     parser.add_argument(
-        "--watch", action="store_true", help="go on until interrupted (or --timeout)"
+        "--watch",
+        action="store_true",
+        help="also deliver records that appear later, until interrupted or --timeout",
     )
     add_delivery(parser)
 

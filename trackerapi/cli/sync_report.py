@@ -244,7 +244,7 @@ def _explain(
             return "a later version of trackerapi wrote it; update trackerapi", "", ""
         case "unreadable", _:
             error = why_unreadable(file.path)
-            damage = "it is no outbox file, or its first line is damaged"
+            damage = "it is not an outbox file, or its first line is damaged"
             return (damage if error is None else unusable(file.path, error)), "", ""
         case _:
             return _why_undelivered(file, last_error)
@@ -260,7 +260,7 @@ def _why_undelivered(file: FileSummary, last_error: str | None) -> tuple[str, st
         return reason, "", "sync"
     jobs = sorted(unknown)
     if not jobs:
-        return "the time given was over", "", "sync"
+        return "the time limit was reached", "", "sync"
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
     reason = f"the backend does not know job {names}"
     return reason, "an id is misspelt", f"outbox drop --job {shell_word(jobs[0])}"

@@ -40,11 +40,11 @@ _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HELP: Final = f"""\
 Copy stdin to stdout, and count the data as progress of a step.
 
-The step starts at once and is done at the end of the data. A filter cannot see whether
-the command before it failed: where that matters, pass --no-end, and run
-`trackerapi event step` once the whole pipe has succeeded.
+The step starts immediately, and is done at the end of the data, even if the previous
+command in the pipe has failed. If a failure matters, pass --no-end, and run
+`trackerapi event step` after the whole pipe has succeeded.
 
-If several workers count one step, each passes a --part of its own, and --no-end.
+If several workers count one step, pass --no-end and a different --part for each worker.
 
 {REPORT_STATUSES}
 Like `cat`, the command ends with status 1 if the data cannot be read or written, and
@@ -70,10 +70,13 @@ def add_commands(commands: Any) -> None:
         "--total",
         metavar="N",
         type=number,
-        help="units in all; with --bytes, the size of a file on stdin is the default",
+        help="total number of units; with --bytes, by default the size of a file on "
+        "stdin",
     )
     parser.add_argument(
-        "--no-start", action="store_true", help="do not start the step: it runs already"
+        "--no-start",
+        action="store_true",
+        help="do not report a start, because the step runs already",
     )
     parser.add_argument(
         "--no-end",

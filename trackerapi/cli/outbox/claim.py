@@ -27,13 +27,14 @@ from trackerapi.outbox.survey import (
 _HELP: Final = """\
 Bind undelivered records to the present address and key.
 
-Records keep the address and the key of the job that wrote them. If one of the two was
-wrong (a key pasted with quotes, another port, https for http), no backend ever
-accepted this address and key, and `trackerapi sync` names the files. This command
-binds such files to the present address and key, which the backend has to accept first;
-`trackerapi sync` then delivers them. Without ID, it binds all files that no backend
-accepted. A file named by ID may also have another address or provider that a backend
-accepted.
+Records keep the address and the key of the job that wrote them. If the address or the
+key was wrong (a key pasted with quotes, another port, https for http), no backend ever
+accepted this address and key, and `trackerapi sync` names the files. This command binds
+such files to the present address and key, if the backend accepts the present key. After
+that, `trackerapi sync` delivers the records.
+
+Without ID, the command binds all files with an address and key that no backend ever
+accepted. A file named by ID may also have an address and key that a backend accepted.
 
 exit status:
   0  bound, listed, or there was nothing to bind
@@ -61,7 +62,7 @@ def add_commands(commands: Any) -> None:
     which.add_argument(
         "--all",
         action="store_true",
-        help="all files that no backend has accepted (default)",
+        help="all files with an address and key that no backend accepted (default)",
     )
     add_yes(parser)
     parser.add_argument(
@@ -109,7 +110,8 @@ def _choose_files(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
             continue
         if ids and file.state == LIVE:
             raise UsageError(
-                f"a running process has file {file.file_id}; claim it when that ended"
+                f"a running process has file {file.file_id}; claim the file after the "
+                "process has ended"
             )
         is_ours = dispatch.admits(file.header.binding)
         group = group_of(file, folder, is_ours=is_ours)
@@ -158,8 +160,8 @@ def _report(
         return
     if not files:
         print_line(
-            "nothing to bind: all files are for this address and key, or for others "
-            "that a backend accepted"
+            "nothing to bind: all files are for this address and key, or for another "
+            "address and key that a backend accepted"
         )
         return
     if not bound:

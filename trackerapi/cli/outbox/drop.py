@@ -25,11 +25,12 @@ from trackerapi.outbox.rewriting import (
 from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED, views
 
 _HELP: Final = """\
-Delete records for good: by default those that the backend refused.
+Delete records for good; by default, the records that the backend refused.
 
-With --job, undelivered records of the job are dropped too, such as those of a misspelt
-id. Dropped records are deleted from the disk; held records of a running process leave
-the disk when it ends. Undelivered records of a running process are never dropped.
+With --job, undelivered records of the job are dropped too: the id of the job may be
+misspelt. Dropped records are deleted from the disk; held records of a running process
+stay on the disk until the process ends. Undelivered records of a running process are
+never dropped.
 
 exit status:
   0  dropped, or there was nothing to drop

@@ -51,15 +51,16 @@ _HELP: Final = """\
 Copy undelivered and held records into a bundle, a file for another machine.
 
 Needs neither address nor key. `trackerapi outbox import` reads the bundle on a machine
-that reaches the backend. Records of running processes are copied as they are at this
-moment; the backend applies records that arrive twice once.
+that reaches the backend. Records of running processes are copied too: the backend
+applies a record that arrives twice only once.
 
-A bundle is for one address and one provider. If the outbox has records for several,
-choose with --base-url and --key-id (`none` for records without a key).
+A bundle is for one address and one provider. If the outbox has records for several
+addresses or providers, choose with --base-url and --key-id (`none` for records without
+a key).
 
 exit status:
   0  written, or there was nothing to write
-  1  written, but files that this version cannot read were left out
+  1  written, but without the files that this version cannot read
   2  wrong usage, or the file cannot be written
 
 examples:
@@ -71,14 +72,18 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `outbox export`."""
     parser = add_command(commands, "export", _export, _HELP)
-    parser.add_argument("file", metavar="FILE", type=Path, help="file to write; new")
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="bundle to write; must not exist"
+    )
     add_job_filter(parser)
-    parser.add_argument("--base-url", metavar="URL", help="only records that go there")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="only records of this address"
+    )
     parser.add_argument("--key-id", metavar="ID", help="only records of this key")
     parser.add_argument(
         "--remove",
         action="store_true",
-        help="drop what was written, unless a running process has it",
+        help="drop the exported records, except records of running processes",
     )
     add_outbox(parser)
     add_json(parser)
@@ -114,7 +119,7 @@ def _print(options: argparse.Namespace, summary: dict[str, Any]) -> None:
     removed = f", {summary['removed']:,} removed here" if options.remove else ""
     print_line(
         f"{options.file}: {summary['waiting']:,} waiting, {summary['held']:,} held"
-        f"{removed}; to take it in: trackerapi outbox import {options.file.name}"
+        f"{removed}; to import the bundle: trackerapi outbox import {options.file.name}"
     )
 
 
@@ -174,8 +179,9 @@ class Export:
         if len(destinations) > 1:
             listed = "; ".join(map(_as_text, destinations[:4]))
             raise UsageError(
-                f"a bundle is for one address and provider, and here are "
-                f"{len(destinations)}: {listed}; choose with --base-url and --key-id"
+                f"a bundle is for one address and provider, but the outbox has records "
+                f"for {len(destinations)}: {listed}; choose with --base-url and "
+                f"--key-id"
             )
         return destinations[0] if destinations else None
 

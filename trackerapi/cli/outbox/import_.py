@@ -62,13 +62,14 @@ _HELP: Final = """\
 Copy the records of a bundle of `trackerapi outbox export` into the outbox.
 
 The records are bound to the address and key of this machine. The command sends nothing:
-`trackerapi sync`, or the next job, delivers them. A bundle that is cut off, damaged or
-of a later version is refused as a whole. Records that the outbox already has, or has
-delivered, are left out: a bundle may be imported twice.
+`trackerapi sync`, or the next job, delivers the records. A bundle that is cut off,
+damaged or of a later version is refused as a whole. Records that the outbox already
+has, or has delivered, are left out: a bundle may be imported twice.
 
 exit status:
   0  imported
-  2  wrong usage or settings, no whole bundle, or the outbox cannot be written
+  2  wrong usage or settings, a bundle that is refused, or an outbox that cannot be
+     written
 
 examples:
   trackerapi outbox import /media/usb/reports.bundle && trackerapi sync
@@ -78,7 +79,7 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `outbox import`."""
     parser = add_command(commands, "import", _import, _HELP)
-    parser.add_argument("file", metavar="FILE", type=Path, help="the bundle")
+    parser.add_argument("file", metavar="FILE", type=Path, help="bundle to import")
     add_outbox(parser)
     add_backend(parser)
     add_json(parser)
@@ -128,7 +129,8 @@ def _binding(bundle: Bundle, settings: "Settings") -> "Binding":
     mine, recorded = binding_for(settings), bundle.binding
     if mine.base_url != recorded.base_url:
         print_message(
-            f"recorded for {recorded.base_url}; goes to {mine.base_url} from here"
+            f"recorded for {recorded.base_url}; goes to {mine.base_url} from this "
+            "machine"
         )
     elif recorded.provider_id is not None:
         # The records belong to their provider, even if the key on this machine belongs

@@ -34,12 +34,15 @@ _NUMBERS: Final = frozenset({2, 3, 4, 5})
 _HELP: Final = """\
 List the files of the outbox.
 
-A file belongs to one process. Its state is
-  live       a running process has it and delivers it
-  waiting    its process has ended; the next one, or `trackerapi sync`, delivers it
-  held       the backend refused something: `outbox show` says why, `outbox retry`
-             sends it again, `outbox drop` gives it up
-  delivered  all was delivered; kept for 24 h, for `outbox replay`
+A file belongs to one process. States of a file:
+  live        a running process has the file, and delivers its records
+  waiting     the process has ended; the next job, or `trackerapi sync`, delivers the
+              records
+  held        the backend refused records: `outbox show` gives the reason, `outbox
+              retry` sends the records again, `outbox drop` deletes them
+  delivered   all records are delivered; the file is kept for 24 h, for `outbox replay`
+  newer       a later version of trackerapi wrote the file
+  unreadable  the file cannot be read
 
 examples:
   trackerapi outbox list
@@ -50,9 +53,7 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `outbox list`."""
     parser = add_command(commands, "list", _list, _HELP)
-    parser.add_argument(
-        "--all", action="store_true", help="also files of which all is delivered"
-    )
+    parser.add_argument("--all", action="store_true", help="also list delivered files")
     add_outbox(parser)
     add_json(parser)
 

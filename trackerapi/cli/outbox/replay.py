@@ -47,15 +47,16 @@ from trackerapi.outbox.survey import views
 _HELP: Final = """\
 Send delivered records again, after the backend was restored from a backup.
 
-Delivered records are kept for 24 h, and those of a running process until it ends. The
-backend applies each event once: the command is harmless at any time. Creations of jobs
-go first. Held and dropped records are not sent.
+Delivered records are kept for 24 h, and delivered records of a running process until
+the process ends. The backend applies each event only once: the command is safe at any
+time. Jobs are created first, then events are sent. Held and dropped records are not
+sent.
 
 exit status:
   0  the backend has all records
   1  the backend was not reached, or refused the key
   2  wrong usage or settings
-  3  the backend refused something
+  3  the backend refused a record
 
 examples:
   trackerapi outbox replay
@@ -70,7 +71,7 @@ def add_commands(commands: Any) -> None:
         "--since",
         type=moment,
         metavar="TIME",
-        help="leave out files of which all was delivered before",
+        help="leave out files with no record delivered since this time",
     )
     add_job_filter(parser)
     add_delivery(parser)

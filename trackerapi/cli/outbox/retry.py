@@ -45,11 +45,13 @@ from trackerapi.problems import unusable
 _HELP: Final = """\
 Send held records again, after the reason of their refusal was fixed.
 
-Creations of jobs go first, with another customer or tag if one is given, then their
-events. With --tag, the configuration of the script is not sent: the job is created with
-the stored one, or attached to if the backend knows the job.
-Records that the backend accepts are no longer held. Undelivered records of ended
-processes are delivered first, as by `trackerapi sync`. The job may run meanwhile.
+Undelivered records of ended processes are delivered first, as by `trackerapi sync`.
+Then the refused jobs are created, with the values of --customer-id and --tag if given,
+and held events are sent. Records that the backend accepts are no longer held. The
+command may run while the job runs.
+
+With --tag, the configuration of the script is not sent: the backend creates the job
+with the stored configuration, or attaches to the existing job.
 
 exit status:
   0  all records were accepted, or no record is held

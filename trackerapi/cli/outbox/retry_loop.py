@@ -92,7 +92,7 @@ class RetryLoop:
         """
         while True:
             if self.is_over:
-                raise BackendUnavailable("the time given is over")
+                raise BackendUnavailable("the time limit was reached")
             try:
                 result = action()
             except AuthenticationError:

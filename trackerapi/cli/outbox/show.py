@@ -17,9 +17,10 @@ from trackerapi.outbox.records import Creation, parse_record, record_id
 from trackerapi.outbox.survey import FileSummary, find_file, summary_of
 
 _HELP: Final = """\
-Show the records of one outbox file: undelivered ones, and held ones with the reason.
+Show the undelivered records of one outbox file, and the held records with the reason.
 
-Records hold what the job reported, its metadata and details for the provider too.
+The output contains all reported texts, including metadata and details that only the
+provider may read.
 
 examples:
   trackerapi outbox show 4f21
@@ -30,10 +31,14 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `outbox show`."""
     parser = add_command(commands, "show", _show, _HELP)
-    parser.add_argument("id", metavar="ID", help="id of the file, or how it begins")
-    parser.add_argument("--all", action="store_true", help="also settled records")
+    parser.add_argument(
+        "id", metavar="ID", help="id of the file, or its first characters"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="also show delivered and dropped records"
+    )
     add_outbox(parser)
-    add_json(parser, "print one JSON object a record and line")
+    add_json(parser, "print one JSON object for each record, in one line")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -42,7 +47,7 @@ def _show(options: argparse.Namespace) -> int:
     file = OutboxFile.view(path)
     summary = summary_of(path, is_archived=path.parent == folder.delivered_path)
     if file is None or summary is None:
-        raise UsageError(f"{path} is no outbox file that this version can read")
+        raise UsageError(f"{path} is not an outbox file that this version can read")
     try:
         if not options.json:
             _print_summary(summary)

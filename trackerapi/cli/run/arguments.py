@@ -57,8 +57,8 @@ OPTIONS = (
     Option(
         "--show-arguments",
         None,
-        "let the provider read the arguments of a command that failed; leave it out "
-        "where arguments may hold personal data",
+        "let the provider read the arguments of a command that failed; not for "
+        "arguments with personal data",
     ),
 )
 _BY_NAME = {option.name: option for option in OPTIONS}

@@ -107,9 +107,7 @@ class Attempts:
             try:
                 self._matcher = Matcher(arguments.progress, self._count)
             except OSError as error:
-                print_message(
-                    f"--progress: cannot look at the output: {error.strerror}"
-                )
+                print_message(f"--progress: cannot read the output: {error.strerror}")
                 return None
         return Relays(self._matcher, arguments.watch)
 

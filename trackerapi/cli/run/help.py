@@ -19,24 +19,25 @@ from trackerapi.cli.run.run import run
 from trackerapi.errors import UsageError
 
 _HELP: Final = """\
-Run a command as the work of a job, or as one step of it.
+Run a command as the work of a job, or as one step of a job.
 
-The command runs unchanged: exit status, signals, input and output pass through, whether
-or not a report can be made. Its step is done if the command succeeds, and failed if the
-command fails. If SIGTERM or Ctrl-C ends the command, the step stays open and the job
-running. Without --step, Ctrl-C cancels the job, and SIGTERM interrupts the job, or
-cancels it with TRACKERAPI_ON_SIGTERM=cancel. The job is that of --job, else of
-TRACKERAPI_JOB, as its id or its token.
+The command runs unchanged: exit status, signals, input and output pass through, even if
+no report can be made. --job or TRACKERAPI_JOB names the job, by its id or its token.
 
-With --progress, the output passes through a pipe, or through a pseudo-terminal if it
-goes to a terminal. REGEX is tried on each line, also on lines that end with a carriage
-return, and has
+With --step, the step is done if the command succeeds, and failed if the command fails.
+If SIGTERM or Ctrl-C ends the command, the step stays open, and the job keeps running.
+Without --step, Ctrl-C cancels the job. SIGTERM interrupts the job, or cancels the job
+with TRACKERAPI_ON_SIGTERM=cancel.
+
+With --progress, the output passes through a pipe, or through a pseudo-terminal if the
+output goes to a terminal. REGEX is searched in each line, also in lines that end with a
+carriage return. Its groups are
   one group     a percentage, 0 to 100, with or without %
   two groups    completed units of a total
   named groups  percent, fraction (0 to 1), completed, total
 
 exit status:
-  that of the command; if a signal ended the command, the same signal ends this process
+  the exit status of the command; a signal that ends the command also ends this process
   2    wrong usage; the command was not run
   126  the command cannot be executed
   127  the command was not found
@@ -59,7 +60,7 @@ def add_commands(commands: Any) -> None:
         nargs=argparse.REMAINDER,
         type=str,
         metavar="COMMAND",
-        help="the command and its arguments",
+        help="command to run, and its arguments",
     )
 
 

@@ -178,7 +178,7 @@ def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
 
     done = desk.run("outbox", "claim", "--yes", TRACKERAPI_API_KEY=wrong)
 
-    assert "all files are for this address and key, or for others" in done.out
+    assert "all files are for this address and key, or for another" in done.out
 
 
 def test_claim_leaves_files_of_running_processes(desk: Desk) -> None:
