@@ -61,7 +61,7 @@ ABSENT: Final = object()
 SCHEMA: Final = Draft202012Validator(json_schema())
 
 
-def changed(at: str, value: object) -> dict[str, Any]:
+def change(at: str, value: object) -> dict[str, Any]:
     """Return the full document with the member at a JSON Pointer set or removed."""
     document: Any = copy.deepcopy(FULL)
     *parents, last = at.replace("~1", "\0").split("/")[1:]
@@ -235,28 +235,28 @@ GOOD: Final = {
     "seed": SEED,
     "full": FULL,
     "no_jobs": {"job_configs": []},
-    "points_none": changed(f"{STEP}/points", 0),
-    "points_most": changed(f"{STEP}/points", 1_000_000),
-    "points_whole_float": changed(f"{STEP}/points", 10.0),
-    "points_minus_zero": changed(f"{STEP}/points", -0.0),
-    "version_plain": changed(f"{JOB}/version", "0.0.0"),
-    "version_hyphens": changed(f"{JOB}/version", "1.2.3----RC-SNAPSHOT.12.9.1--.12"),
-    "tag_longest": changed(f"{JOB}/tag", "x" * 100),
-    "tag_longest_astral": changed(f"{JOB}/tag", "🫀" * 100),
-    "name_spaced": changed(f"{JOB}/name", " A B "),
-    "name_joiner": changed(f"{JOB}/name", "\u200d"),
-    "name_next_to_separators": changed(f"{JOB}/name", "\u2027\u202a\ue000"),
-    "steps_most": changed(f"{JOB}/step_configurations", steps(500)),
-    "keys_none": changed(f"{STEP}/metadata_configurations", []),
-    "keys_most": changed(f"{STEP}/metadata_configurations", keys(50)),
-    "key_kind_left_out": changed(f"{KEY}/kind", ABSENT),
-    "key_units_null": changed(f"{KEY}/units", None),
-    "display_names_equal": changed(f"{JOB}/step_configurations", steps(2)),
-    "after_none": changed(f"{STEP}/after", []),
-    "after_others": changed(
+    "points_none": change(f"{STEP}/points", 0),
+    "points_most": change(f"{STEP}/points", 1_000_000),
+    "points_whole_float": change(f"{STEP}/points", 10.0),
+    "points_minus_zero": change(f"{STEP}/points", -0.0),
+    "version_plain": change(f"{JOB}/version", "0.0.0"),
+    "version_hyphens": change(f"{JOB}/version", "1.2.3----RC-SNAPSHOT.12.9.1--.12"),
+    "tag_longest": change(f"{JOB}/tag", "x" * 100),
+    "tag_longest_astral": change(f"{JOB}/tag", "🫀" * 100),
+    "name_spaced": change(f"{JOB}/name", " A B "),
+    "name_joiner": change(f"{JOB}/name", "\u200d"),
+    "name_next_to_separators": change(f"{JOB}/name", "\u2027\u202a\ue000"),
+    "steps_most": change(f"{JOB}/step_configurations", steps(500)),
+    "keys_none": change(f"{STEP}/metadata_configurations", []),
+    "keys_most": change(f"{STEP}/metadata_configurations", keys(50)),
+    "key_kind_left_out": change(f"{KEY}/kind", ABSENT),
+    "key_units_null": change(f"{KEY}/units", None),
+    "display_names_equal": change(f"{JOB}/step_configurations", steps(2)),
+    "after_none": change(f"{STEP}/after", []),
+    "after_others": change(
         f"{JOB}/step_configurations", ordered(["c"], [], ["b"], ["a", "c"])
     ),
-    "after_most": changed(
+    "after_most": change(
         f"{JOB}/step_configurations",
         [*steps(100), STEP_AFTER | {"after": [f"s{i}" for i in range(100)]}],
     ),
@@ -329,10 +329,10 @@ REPEATS: Final = {
 @pytest.mark.parametrize("bad", ORDERS.values(), ids=ORDERS)
 def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
     """ConfigError names the step that could never become ready."""
-    document = changed(bad.at, bad.value)
+    document = change(bad.at, bad.value)
     path.write_text(json.dumps(document), encoding="utf-8")
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert (error.reason, error.pointer) == (bad.reason, bad.pointer)
     assert error.suggestion == bad.suggestion
@@ -363,14 +363,14 @@ def test_configuration_too_large_for_a_request_is_rejected(
     size = len(json.dumps(config.as_document(), separators=(",", ":")).encode())
     assert size <= MAX_CONFIG_BYTES
     write(160)
-    error = refusal(path)
+    error = error_of(path)
 
     assert error.pointer == "/job_configs/0"
     assert f"a request carries at most {MAX_CONFIG_BYTES:,}" in error.reason
     assert str(path) in str(error)
 
 
-def refusal(path: Path) -> ConfigError:
+def error_of(path: Path) -> ConfigError:
     """Return the error that reading a file raises."""
     with pytest.raises(ConfigError) as caught:
         read_config_file(path)
@@ -386,9 +386,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_mistake_is_rejected_with_location_and_reason(bad: Bad, path: Path) -> None:
     """ConfigError has the reason, the location and the nearest known key."""
-    path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
+    path.write_text(json.dumps(change(bad.at, bad.value)), encoding="utf-8")
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert bad.reason in error.reason
     assert " more)" not in error.reason
@@ -400,15 +400,15 @@ def test_mistake_is_rejected_with_location_and_reason(bad: Bad, path: Path) -> N
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_mistake_is_rejected_by_schema(bad: Bad) -> None:
     """The JSON Schema rejects every mistake that the loader rejects."""
-    assert not SCHEMA.is_valid(changed(bad.at, bad.value))
+    assert not SCHEMA.is_valid(change(bad.at, bad.value))
 
 
 @pytest.mark.parametrize("bad", REPEATS.values(), ids=REPEATS)
 def test_repeated_name_is_rejected_with_both_locations(bad: Bad, path: Path) -> None:
     """The error points at the second of two equal names and names the first."""
-    path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
+    path.write_text(json.dumps(change(bad.at, bad.value)), encoding="utf-8")
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert (error.reason, error.pointer) == (bad.reason, bad.pointer)
 
@@ -446,7 +446,7 @@ def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
     number = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     container = st.sampled_from([[], {}, steps(1), keys(1), steps(501)])
     value = st.none() | st.booleans() | number | text | container
-    return st.builds(changed, st.sampled_from(members), value)
+    return st.builds(change, st.sampled_from(members), value)
 
 
 @given(document=nearly_valid())
@@ -473,7 +473,7 @@ def test_steps_of_the_original_service_are_rejected_with_the_new_name(
     job["steps"] = job.pop("step_configurations")
     path.write_text(json.dumps(document))
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert (error.reason, error.suggestion) == (
         "unknown key 'steps'",
@@ -483,11 +483,11 @@ def test_steps_of_the_original_service_are_rejected_with_the_new_name(
 
 def test_misspelt_key_is_not_reported_as_missing(path: Path) -> None:
     """A misspelt key is reported as unknown, and not also as a missing key."""
-    document = changed(f"{STEP}/points", ABSENT)
+    document = change(f"{STEP}/points", ABSENT)
     document["job_configs"][0]["step_configurations"][0]["point"] = 1
     path.write_text(json.dumps(document))
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert error.reason == "unknown key 'point'"
     assert error.suggestion == "points"
@@ -495,12 +495,12 @@ def test_misspelt_key_is_not_reported_as_missing(path: Path) -> None:
 
 def test_further_mistakes_are_counted(path: Path) -> None:
     """The error shows the first of three mistakes, and says that two more exist."""
-    document = changed(f"{JOB}/name", "")
+    document = change(f"{JOB}/name", "")
     document["job_configs"][0]["version"] = "1"
     document["job_configs"][0]["step_configurations"][0]["points"] = -1
     path.write_text(json.dumps(document))
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert error.pointer == f"{JOB}/name"
     assert error.reason == f"{LENGTH} (and 2 more)"

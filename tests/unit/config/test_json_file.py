@@ -33,7 +33,7 @@ UNREADABLE: Final = {
 }
 
 
-def refusal(path: Path) -> ConfigError:
+def error_of(path: Path) -> ConfigError:
     """Return the error that reading a file raises."""
     with pytest.raises(ConfigError) as caught:
         read_json_file(path)
@@ -55,7 +55,7 @@ def test_invalid_json_is_rejected(
     """Each kind of invalid JSON has its own message and location."""
     path.write_bytes(content)
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert reason in error.reason
     assert error.pointer == pointer
@@ -87,7 +87,7 @@ def test_first_mistake_of_the_text_is_reported(path: Path) -> None:
     """If a file has several mistakes, the error has the location of the first."""
     path.write_bytes(b'{"a": [[NaN], 1e999], "b": {"k": 1, "k": 2}}')
 
-    assert refusal(path).pointer == "/a/0/0"
+    assert error_of(path).pointer == "/a/0/0"
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"x":'])
@@ -99,7 +99,7 @@ def test_nesting_of_any_depth_has_an_answer(
     closing = {b"[": b"]"}.get(opening, b"}")
     path.write_bytes(opening * depth + b"NaN" + closing * depth)
 
-    error = refusal(path)
+    error = error_of(path)
 
     assert error.reason == "nested too deeply" or error.pointer.count("/") == depth
 
@@ -109,7 +109,7 @@ def test_many_repeated_keys_are_found_at_once(path: Path) -> None:
     members = ",".join(f'"{i}":0' for i in range(300_000))
     path.write_text(f'{{{members},"7":0}}')
 
-    assert refusal(path).pointer == "/7"
+    assert error_of(path).pointer == "/7"
 
 
 def test_file_that_cannot_be_opened_is_rejected(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_file_that_cannot_be_opened_is_rejected(tmp_path: Path) -> None:
         tmp_path / "nul\0": "cannot be read: embedded null byte",
     }
 
-    assert {path: refusal(path).reason for path in reasons} == reasons
+    assert {path: error_of(path).reason for path in reasons} == reasons
 
 
 def test_pointer_escapes_its_two_special_characters() -> None:

@@ -17,7 +17,7 @@ from trackerapi.errors import ConfigError
 SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
 
 
-def refusal(ask: Callable[[], object]) -> ConfigError:
+def error_of(ask: Callable[[], object]) -> ConfigError:
     """Return the error that a call raises."""
     with pytest.raises(ConfigError) as caught:
         ask()
@@ -54,7 +54,7 @@ def test_ambiguous_display_name_is_rejected_with_its_tags() -> None:
     manager = JobConfigManager(configs=[job("a", "Scan"), job("b", "Scan")])
 
     for ask in (lambda: manager.get_job_config("Scan"), lambda: find_loaded("Scan")):
-        assert refusal(ask).reason == (
+        assert error_of(ask).reason == (
             "the name 'Scan' stands for the tags 'a', 'b'; use one of them"
         )
 
@@ -69,7 +69,7 @@ def test_unknown_tag_is_rejected_with_the_nearest(
     """The error for a misspelt tag or display name suggests the nearest tag."""
     manager = JobConfigManager(configurations_file=SEED_FILE)
 
-    error = refusal(lambda: manager.get_job_config(given))
+    error = error_of(lambda: manager.get_job_config(given))
 
     assert error.reason == f"no job configuration has the tag {given!r}"
     assert (error.path, error.suggestion) == (SEED_FILE, suggestion)
@@ -104,11 +104,11 @@ def test_configuration_from_code_is_checked() -> None:
     """An invalid `JobConfig` raises ConfigError with its index in the pointer."""
     wrong: list[Any] = [job("a"), job("b", points=-1)]
 
-    error = refusal(lambda: JobConfigManager(configs=wrong))
+    error = error_of(lambda: JobConfigManager(configs=wrong))
 
     assert error.pointer == "/1/step_configurations/0/points"
     assert error.path is None
-    assert refusal(lambda: JobConfigManager(configs=[wrong])).pointer == "/0"
+    assert error_of(lambda: JobConfigManager(configs=[wrong])).pointer == "/0"
 
 
 def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_same_tag_with_other_content_is_rejected_whole(tmp_path: Path) -> None:
     JobConfigManager(configs=[job("b")])
     path = written(tmp_path / "jobs.json", job("a"), job("b", points=2))
 
-    error = refusal(lambda: JobConfigManager(configurations_file=path))
+    error = error_of(lambda: JobConfigManager(configurations_file=path))
 
     assert "configuration 'b' changed since this process loaded it" in error.reason
     assert (error.path, error.pointer) == (path, "/job_configs/1/tag")
@@ -138,7 +138,7 @@ def test_rejected_configuration_is_not_in_its_manager() -> None:
     """After a rejected addition, the manager returns the earlier configuration."""
     manager = JobConfigManager(configs=[job("a")])
 
-    refusal(lambda: manager.add_job_config(job("a", points=2)))
+    error_of(lambda: manager.add_job_config(job("a", points=2)))
 
     assert manager.get_job_config("a") == job("a")
 

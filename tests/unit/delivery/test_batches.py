@@ -52,12 +52,12 @@ def batch_delivery_of(
     )
 
 
-def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]:
-    """Return the held lines of a process; with `waits` the deferred lines."""
+def held_lines(process: ReportingProcess, *, is_deferred: bool = False) -> list[bytes]:
+    """Return the held lines of a process; with `is_deferred` the deferred lines."""
     found: list[bytes] = []
     for file in process.files():
         file.held.refresh()
-        found += [kept.record for kept in file.held.entries(is_deferred=waits)]
+        found += [kept.record for kept in file.held.entries(is_deferred=is_deferred)]
     return found
 
 
@@ -66,7 +66,7 @@ def deliver_all(batch_delivery: BatchDelivery, file: OutboxFile) -> None:
     for _ in range(200):
         if not batch_delivery.deliver_next(file):
             return
-    raise AssertionError("it never ends")
+    raise AssertionError("the file still has undelivered records after 200 batches")
 
 
 def test_events_arrive_as_they_were_recorded(
@@ -83,7 +83,7 @@ def test_events_arrive_as_they_were_recorded(
     assert process.counters.delivered == 2500
 
 
-def test_batches_keep_to_the_limit_of_bytes(
+def test_batches_are_filled_up_to_the_limit_of_bytes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A batch is at most 1 MiB and, if more lines follow, at least half full."""
@@ -139,7 +139,7 @@ def test_batch_without_a_usable_answer_stays_undelivered(
     assert process.counters.delivered == 1
 
 
-def test_retry_after_reaches_the_delivery_loop(
+def test_retry_after_is_part_of_the_exception(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """BackendUnavailable has the `Retry-After` of a 429 answer, in seconds."""
@@ -152,7 +152,7 @@ def test_retry_after_reaches_the_delivery_loop(
     assert caught.value.retry_after_seconds == 17
 
 
-def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
+def test_event_with_a_lost_answer_is_stored_and_counted_once(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Events whose answer was lost are sent twice, stored once and counted once."""
@@ -217,19 +217,19 @@ def test_single_line_that_is_too_large_is_held_and_the_rest_is_delivered(
 
 
 @pytest.mark.parametrize("status", [400, 422])
-@pytest.mark.parametrize("place", [0, 3, 6])
+@pytest.mark.parametrize("index", [0, 3, 6])
 def test_batch_that_is_rejected_whole_is_split_down_to_the_bad_line(
-    process: ReportingProcess, memory: MemoryBackend, status: int, place: int
+    process: ReportingProcess, memory: MemoryBackend, status: int, index: int
 ) -> None:
     """A batch rejected for one bad line is split, and only the bad line is held."""
     lines = event_lines(7)
     process.append(*lines)
-    memory.event_faults[event_id_of(lines[place])] = rejected(status)
+    memory.event_faults[event_id_of(lines[index])] = rejected(status)
 
     process.deliver()
 
-    assert list(memory.events.values()) == lines[:place] + lines[place + 1 :]
-    assert held_lines(process) == [lines[place]]
+    assert list(memory.events.values()) == lines[:index] + lines[index + 1 :]
+    assert held_lines(process) == [lines[index]]
     assert process.counters.delivered == 6
     assert process.reported_kinds == ["event-refused"]
 
@@ -240,8 +240,8 @@ def test_rejected_line_is_held_with_the_reason(
     """Two lines rejected in one answer are held with the reason and logged once."""
     lines = event_lines(5)
     process.append(*lines)
-    for place in (1, 3):
-        memory.rejected_events[event_id_of(lines[place])] = problem(422, "no such kind")
+    for index in (1, 3):
+        memory.rejected_events[event_id_of(lines[index])] = problem(422, "no such kind")
 
     process.deliver()
 
@@ -256,7 +256,7 @@ def test_rejected_line_is_held_with_the_reason(
     assert "trackerapi outbox list" in process.reported[0].message
 
 
-def test_rejection_that_cannot_be_written_settles_nothing(
+def test_rejection_that_cannot_be_written_leaves_the_batch_undelivered(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
@@ -308,7 +308,7 @@ def test_rejection_that_cannot_be_written_settles_nothing(
         ),
     ],
 )
-def test_answer_that_does_not_account_for_every_line_settles_nothing(
+def test_answer_that_does_not_match_the_batch_is_ignored(
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
@@ -462,7 +462,7 @@ def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     assert "trackerapi outbox retry --job 'new'" in message
 
 
-def test_creation_that_was_rejected_at_once_is_held_without_a_request(
+def test_creation_recorded_as_rejected_is_held_without_a_request(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A creation recorded as rejected is held with its events, without a request."""
@@ -496,7 +496,7 @@ def test_creation_that_succeeds_later_ends_the_holding_of_events(
     assert event_id_of(line) in memory.events
 
 
-def test_job_that_is_fixed_during_a_request_holds_nothing_any_more(
+def test_job_released_during_a_request_holds_no_records(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Records in flight while `outbox retry` releases their job are delivered."""
@@ -532,13 +532,13 @@ def test_event_of_an_unknown_job_is_deferred_until_it_is_known(
     process.run_pass()
 
     assert list(memory.events.values()) == [other]
-    assert held_lines(process, waits=True) == [line]
+    assert held_lines(process, is_deferred=True) == [line]
     assert held_lines(process) == []
     assert process.reported_kinds == ["job-unknown"]
     memory.jobs["late"] = {}
     process.deliver()
     assert list(memory.events.values()) == [other, line]
-    assert held_lines(process, waits=True) == []
+    assert held_lines(process, is_deferred=True) == []
 
 
 def test_later_events_do_not_overtake_deferred_events(
@@ -556,12 +556,12 @@ def test_later_events_do_not_overtake_deferred_events(
     process.append(*lines[4:])
     batch_delivery.deliver_next(file)
     assert memory.events == {}
-    assert held_lines(process, waits=True) == lines
+    assert held_lines(process, is_deferred=True) == lines
 
     batch_delivery.retry_deferred(file)
 
     assert list(memory.events.values()) == lines
-    assert held_lines(process, waits=True) == []
+    assert held_lines(process, is_deferred=True) == []
 
 
 def test_order_of_a_job_holds_across_the_files_of_a_process(
@@ -666,7 +666,7 @@ def test_event_of_an_unknown_job_is_held_after_a_week(
     process.run_pass()
 
     assert held_lines(process) == ([line] if is_held else [])
-    assert held_lines(process, waits=True) == ([] if is_held else [line])
+    assert held_lines(process, is_deferred=True) == ([] if is_held else [line])
     assert HOLD_AFTER.days == 7
 
 
@@ -724,7 +724,7 @@ def test_deferred_events_survive_an_unavailable_backend(
 
     assert len(memory.batches) + memory.identify_count == asked + 1
     memory.recover()
-    assert held_lines(process, waits=True) == lines
+    assert held_lines(process, is_deferred=True) == lines
     process.deliver()
     assert list(memory.events.values()) == lines
     assert process.counters.delivered == 3
@@ -792,7 +792,7 @@ def test_records_in_memory_are_counted_once(
     assert process.counters.delivered == 1500
 
 
-def test_damaged_line_is_held_and_costs_no_other(
+def test_damaged_line_is_held_and_other_lines_arrive(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A line that is not JSON is held; the lines before and after it arrive."""
@@ -808,7 +808,7 @@ def test_damaged_line_is_held_and_costs_no_other(
 @pytest.mark.parametrize(
     ("start", "is_held"), [(b"", True), (b'{"create_job":', False)]
 )
-def test_line_larger_than_any_request_costs_no_other(
+def test_line_larger_than_any_request_does_not_block_other_lines(
     process: ReportingProcess, memory: MemoryBackend, start: bytes, *, is_held: bool
 ) -> None:
     """A 2 MiB event is held, a 2 MiB damaged creation dropped; other lines arrive."""
@@ -825,7 +825,7 @@ def test_line_larger_than_any_request_costs_no_other(
 
 @pytest.mark.parametrize("blank", [b"\n", b"  \n", b"\r\n", b"\0\0\0\n"])
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_blank_line_from_damage_delays_no_other(
+def test_blank_line_does_not_block_other_lines(
     process: ReportingProcess, memory: MemoryBackend, blank: bytes, is_alone: bool
 ) -> None:
     """Lines of blanks or NUL bytes are skipped; lines before and after them arrive."""
@@ -849,8 +849,8 @@ def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
     After three failures of one batch, delivery sends the records of the batch
     separately and in another order.
     """
-    places = [n for n, fault in enumerate(faults) if fault is not None]
-    return faults[: places[2]] if len(places) > 2 else faults
+    indexes = [n for n, fault in enumerate(faults) if fault is not None]
+    return faults[: indexes[2]] if len(indexes) > 2 else faults
 
 
 @given(
@@ -883,7 +883,7 @@ def test_good_lines_arrive_in_order_and_bad_lines_are_held(
     memory, problems, counters = MemoryBackend("job"), Problems(), Counters()
     file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
     lines = event_lines(count)
-    bad_lines = [line for place, line in enumerate(lines) if place in bad]
+    bad_lines = [line for index, line in enumerate(lines) if index in bad]
     for line in lines:
         file.append(line)
     for line in bad_lines:

@@ -74,7 +74,7 @@ def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
-def test_time_until_the_next_is_due_is_returned(bench: Bench) -> None:
+def test_seconds_until_the_next_due_record_are_returned(bench: Bench) -> None:
     """`write_due()` returns the seconds until the next pending record is due."""
     bench.offer(STEP, b"1", b"2")
     bench.now += 0.25
@@ -86,7 +86,7 @@ def test_time_until_the_next_is_due_is_returned(bench: Bench) -> None:
     assert bench.written == [b"1", b"3", b"2"]
 
 
-def test_written_record_begins_the_second_anew(bench: Bench) -> None:
+def test_timed_write_begins_a_new_interval(bench: Bench) -> None:
     """A report within a second after `write_due()` wrote the step stays pending."""
     bench.offer(STEP, b"1", b"2")
     bench.now += INTERVAL_SECONDS
@@ -146,7 +146,7 @@ def test_event_of_the_whole_job_follows_all_its_progress(bench: Bench) -> None:
     assert list(bench.conflation.pending) == [OTHER_JOB]
 
 
-def test_all_is_written_at_the_end(bench: Bench) -> None:
+def test_write_all_writes_every_pending_record(bench: Bench) -> None:
     """`write_all()` writes the pending record of every step and job."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", b"last")
@@ -157,7 +157,7 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
-def test_closed_conflation_keeps_nothing(bench: Bench) -> None:
+def test_closed_conflation_keeps_no_record(bench: Bench) -> None:
     """After `close()` records are written without the pause of one second."""
     bench.offer(STEP, b"1", b"2")
     bench.conflation.close()
@@ -274,7 +274,7 @@ def test_timer_writes_the_newest_once() -> None:
 
 
 @pytest.mark.parametrize("frozen_at", [0.0, 1e12])
-def test_newest_is_written_in_its_time_after_a_frozen_clock(
+def test_newest_record_is_written_in_time_after_a_frozen_clock(
     monkeypatch: pytest.MonkeyPatch, frozen_at: float
 ) -> None:
     """After a patch of `time.monotonic` ends, the newest record is written on time."""
@@ -373,7 +373,7 @@ def test_newest_is_written_or_pending_and_never_twice(
         assert [one for one in bench.written if owners[one] == key][-1] == line
 
 
-def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
+def test_newest_record_of_each_thread_is_written(bench: Bench) -> None:
     """Reports of a thread are written in order, and the last report is not lost."""
 
     def report(name: int) -> None:

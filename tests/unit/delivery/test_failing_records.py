@@ -51,23 +51,23 @@ def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> 
 
 
 @pytest.mark.parametrize("fault", [unavailable(500), BROKEN, NOT_OURS])
-@pytest.mark.parametrize("place", [0, 1, 17, 29])
+@pytest.mark.parametrize("index", [0, 1, 17, 29])
 def test_failing_event_is_set_aside_and_the_others_arrive(
-    process: ReportingProcess, memory: MemoryBackend, fault: Fault, place: int
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault, index: int
 ) -> None:
     """An event that always fails is set aside, and its reason is logged once."""
     lines = event_lines(30)
     process.append(*lines)
-    poison(memory, [lines[place]], fault)
+    poison(memory, [lines[index]], fault)
     run_passes(process)
-    # At place 29 the failing event is the last one: this event follows it.
+    # At index 29 the failing event is the last one: this event follows it.
     lines.append(event_line())
     process.append(lines[-1])
 
     run_passes(process)
 
-    assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
-    assert set_aside_lines(process) == [lines[place]]
+    assert sorted(memory.events) == sorted(ids_of(lines[:index] + lines[index + 1 :]))
+    assert set_aside_lines(process) == [lines[index]]
     problems = [each for each in process.reported if each.kind == "not-taken"]
     assert len(problems) == 1
     assert str(fault.error.args[0]) in problems[0].message
@@ -91,7 +91,7 @@ def leave_events(folder: Path, memory: MemoryBackend, count: int) -> list[bytes]
     return lines
 
 
-def test_failing_events_spread_over_a_batch_keep_no_other_event(
+def test_failing_events_spread_over_a_batch_delay_no_other_event(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """If one event in twenty fails, the failing events are set aside; others arrive."""
@@ -250,7 +250,7 @@ def test_unavailable_backend_gets_one_request_a_pass(
     assert list(memory.events.values()) == lines
 
 
-def test_backend_that_takes_no_record_keeps_all_in_place(
+def test_backend_that_fails_for_every_event_sets_none_aside(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """If every batch gets 503, no event is set aside; all arrive after the outage."""
@@ -268,7 +268,7 @@ def test_backend_that_takes_no_record_keeps_all_in_place(
 
 
 @pytest.mark.parametrize("fault", [unavailable(was_sent=False), unavailable(429)])
-def test_request_without_effect_blames_no_record(
+def test_failed_connection_or_429_starts_no_search(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
     """A failed connection or a 429 starts no search: batches keep their two lines."""

@@ -67,7 +67,9 @@ class Gate:
 
     def wait(self) -> None:
         """Wait until a request is blocked."""
-        assert self.is_reached.wait(PATIENCE_SECONDS), "no request came"
+        assert self.is_reached.wait(PATIENCE_SECONDS), (
+            f"no request within {PATIENCE_SECONDS:g} s"
+        )
 
     def open(self) -> None:
         """Let all requests pass from now on."""
@@ -79,7 +81,7 @@ class Gate:
             self._is_open.wait(PATIENCE_SECONDS)
 
 
-def alive(loop: DeliveryLoop) -> bool:
+def is_alive(loop: DeliveryLoop) -> bool:
     """Return whether the thread of a delivery loop runs."""
     return loop._thread is not None and loop._thread.is_alive()
 
@@ -92,7 +94,7 @@ def running(loop: DeliveryLoop, process: ReportingProcess) -> Iterator[DeliveryL
         yield loop
     finally:
         loop.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
-    assert not alive(loop)
+    assert not is_alive(loop)
 
 
 def record(process: ReportingProcess, loop: DeliveryLoop, *lines: bytes) -> None:
@@ -110,7 +112,7 @@ def wait_in_thread(wait: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def ends(wait: Callable[[], object]) -> bool:
+def returns_soon(wait: Callable[[], object]) -> bool:
     """Return whether `wait()` returns within `PATIENCE_SECONDS`."""
     thread = wait_in_thread(wait)
     thread.join(PATIENCE_SECONDS)
@@ -238,11 +240,11 @@ def test_idle_loop_runs_no_passes(
     process.append(event_line())
     with running(loop, process):
         pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
-        naps = len(pauses.seconds)
+        pause_count = len(pauses.seconds)
         loop.wake()  # No record is pending.
-        pauses.wait_until(lambda: len(pauses.seconds) > naps)
+        pauses.wait_until(lambda: len(pauses.seconds) > pause_count)
 
-        assert pauses.seconds[naps:] == [LEFTOVER_SEARCH_SECONDS]
+        assert pauses.seconds[pause_count:] == [LEFTOVER_SEARCH_SECONDS]
         assert len(memory.batches) == 1
         assert memory.identify_count == 1
 
@@ -260,7 +262,7 @@ def test_loop_without_records_sends_no_request(
     assert loop.is_down is None
 
 
-def test_flush_sends_at_once_whatever_retry_after_says(
+def test_flush_ignores_retry_after(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """`flush()` sends before a `Retry-After` of one hour ends; a close does not."""
@@ -270,10 +272,10 @@ def test_flush_sends_at_once_whatever_retry_after_says(
     with running(loop, process):
         record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
-        naps = len(pauses.seconds)
+        pause_count = len(pauses.seconds)
 
         loop.flush(0.1, stops_if_down=True)
-        pauses.wait_for(AN_HOUR - 60, behind=naps)
+        pauses.wait_for(AN_HOUR - 60, behind=pause_count)
         assert len(memory.batches) == 1  # A close (`stops_if_down`) does not send.
 
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
@@ -413,7 +415,7 @@ def test_loop_survives_every_error_of_a_sender(
         line = event_line(job="new")
         record(process, loop, creation_line("new"), line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
-        assert alive(loop)
+        assert is_alive(loop)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -468,11 +470,11 @@ def test_close_does_not_wait_for_an_unavailable_backend(
         record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
 
-        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=True))
+        assert returns_soon(lambda: loop.flush(AN_HOUR, stops_if_down=True))
         assert process.outbox.undelivered_count == 1
 
 
-def test_failure_of_another_request_is_known_at_the_close(
+def test_failed_create_job_marks_the_loop_as_down(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A failed `create_job()` marks the loop as down and sets the last error."""
@@ -511,7 +513,7 @@ def test_wait_ends_for_deferred_records_when_the_pass_is_over(
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, event_line(job="late"))
 
-        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=True))
+        assert returns_soon(lambda: loop.flush(AN_HOUR, stops_if_down=True))
         loop.flush(0.1, stops_if_down=False)
         assert loop.passes.has_deferred_records()
         memory.jobs["late"] = {}
@@ -573,10 +575,10 @@ def test_close_does_not_wait_for_a_request_that_hangs(
 
         loop.stop(process.outbox.close(), wait_seconds=0.0)
 
-        assert alive(loop)
+        assert is_alive(loop)
     assert loop._thread is not None
     loop._thread.join(PATIENCE_SECONDS)
-    assert not alive(loop)
+    assert not is_alive(loop)
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert list(memory.events.values()) == lines
@@ -594,12 +596,12 @@ def test_retired_loop_ends_when_all_is_delivered(
         record(process, loop, *event_lines(1500))
         gate.wait()
         loop.retire(on_end=lambda: ended.append("ended"))
-        assert alive(loop)
+        assert is_alive(loop)
         assert ended == []
     assert loop._thread is not None
     loop._thread.join(PATIENCE_SECONDS)
 
-    assert not alive(loop)
+    assert not is_alive(loop)
     assert ended == ["ended"]
     assert len(memory.events) == 1500
     assert not list(folder.glob("*.outbox"))
@@ -622,7 +624,7 @@ def test_records_stay_for_the_next_process_where_no_thread_can_start(
         loop.start()
     line = event_line()
     record(process, loop, line)
-    assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=False))
+    assert returns_soon(lambda: loop.flush(AN_HOUR, stops_if_down=False))
     loop.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
     assert memory.events == {}
 
@@ -639,7 +641,7 @@ def test_offline_loop_sends_nothing_and_flush_does_not_wait(
     process.parts.sender = None
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, *event_lines(3))
-        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=False))
+        assert returns_soon(lambda: loop.flush(AN_HOUR, stops_if_down=False))
 
     assert memory.identify_count == 0
     folder = process.outbox.options.folder

@@ -34,7 +34,7 @@ from trackerapi.outbox.providers import FILE_NAME
 ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
 
 
-def killed(
+def record_and_kill(
     folder: Path,
     memory: MemoryBackend,
     *lines: bytes,
@@ -57,7 +57,7 @@ def test_next_process_delivers_leftovers_of_a_killed_one(
 ) -> None:
     """Leftover records are sent before own records; both files are archived."""
     theirs, ours = event_lines(3), event_lines(3)
-    killed(folder, memory, *theirs)
+    record_and_kill(folder, memory, *theirs)
     process.append(*ours)
 
     process.deliver()
@@ -68,46 +68,48 @@ def test_next_process_delivers_leftovers_of_a_killed_one(
     assert len(OutboxFolder(folder).paths(delivered=True)) == 2
 
 
-def test_search_is_over_when_all_leftovers_are_found(
+def test_search_is_complete_when_all_leftovers_are_claimed(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`is_search_complete` is False until all leftover files are claimed."""
-    killed(folder, memory, event_line())
+    record_and_kill(folder, memory, event_line())
     assert process.parts.folder is not None
-    adopt, was_over = process.parts.folder.claim, list[bool]()
+    claim, was_complete = process.parts.folder.claim, list[bool]()
 
     def watched(*which: Any) -> Iterator[OutboxFile]:
-        was_over.append(process.passes.is_search_complete)
-        yield from adopt(*which)
-        was_over.append(process.passes.is_search_complete)
+        was_complete.append(process.passes.is_search_complete)
+        yield from claim(*which)
+        was_complete.append(process.passes.is_search_complete)
 
     monkeypatch.setattr(process.parts.folder, "claim", watched)
     process.passes.claim_leftovers()
 
-    assert was_over == [False, False]
+    assert was_complete == [False, False]
     assert process.passes.is_search_complete
     assert len(process.passes.leftovers) == 1
     process.kill()
 
 
 @pytest.mark.parametrize("fault", [None, unavailable()])
-def test_search_is_not_over_before_the_provider_is_known(
+def test_search_is_incomplete_until_the_provider_is_known(
     folder: Path, memory: MemoryBackend, fault: Fault | None
 ) -> None:
     """Once the provider is known, a search for files of its other keys is due."""
-    killed(folder, memory, event_line(), binding=replace(BINDING, provider_id=1))
+    record_and_kill(
+        folder, memory, event_line(), binding=replace(BINDING, provider_id=1)
+    )
     process = ReportingProcess(folder, memory, binding=ROTATED)
-    was_over: list[bool] = []
-    memory.on_request = lambda _: was_over.append(process.passes.is_search_complete)
+    was_complete: list[bool] = []
+    memory.on_request = lambda _: was_complete.append(process.passes.is_search_complete)
     memory.fail_next("identify", fault)
     with nullcontext() if fault is None else pytest.raises(BackendUnavailable):
         process.passes.claim_leftovers()
         process.passes.deliver_batches()
 
-    assert was_over == [False]
+    assert was_complete == [False]
     # After a failed `identify()` the search counts as complete: a close must not
     # wait for an unavailable backend.
     assert process.passes.is_search_complete is (fault is not None)
@@ -152,7 +154,7 @@ def test_files_of_one_process_are_delivered_in_turn(
     deliverer.kill()
 
 
-def test_file_that_fills_up_meanwhile_is_delivered_to_its_end(
+def test_record_appended_before_archiving_is_delivered(
     process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record appended just before its file is archived is still delivered."""
@@ -226,7 +228,7 @@ def test_provider_is_written_into_every_file_before_its_first_batch(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """The provider id is written into each file header before the first batch."""
-    killed(folder, memory, event_line())
+    record_and_kill(folder, memory, event_line())
     process.append(event_line())
     memory.provider_id = 77
     memory.fail_next("send", unavailable())
@@ -264,7 +266,7 @@ def test_nothing_is_sent_before_the_provider_is_known(
     assert memory.identify_count == 3
 
 
-def test_key_that_now_belongs_to_another_provider_gets_nothing(
+def test_key_that_now_belongs_to_another_provider_sends_no_record(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """If the key now belongs to another provider, passes raise and send no record."""
@@ -314,14 +316,14 @@ def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
     process.kill()
 
 
-def test_other_provider_and_other_address_get_nothing(
+def test_files_of_other_providers_and_addresses_stay(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Files of another address, provider or unknown key stay in the folder."""
     elsewhere = Binding(base_url="http://other.test", key_id=BINDING.key_id)
     stranger = Binding(base_url=BINDING.base_url, key_id="stranger", provider_id=2)
     for binding in (elsewhere, stranger, ROTATED):
-        killed(folder, memory, event_line(), binding=binding)
+        record_and_kill(folder, memory, event_line(), binding=binding)
     before = names_in(folder)
     line = event_line()
     process.append(line)
@@ -352,10 +354,10 @@ def test_damage_beside_one_file_delays_no_other(
 ) -> None:
     """With a damaged `.ack` or `.held`, this file and all others are delivered."""
     line, other, own = event_lines(3)
-    killed(folder, memory, line)
+    record_and_kill(folder, memory, line)
     (path,) = folder.glob("*.outbox")
     path.with_suffix(suffix).write_bytes(content)
-    killed(folder, memory, other)
+    record_and_kill(folder, memory, other)
     process.append(own)
 
     process.deliver()
@@ -368,10 +370,10 @@ def test_leftover_with_an_unusable_journal_is_set_aside(
 ) -> None:
     """A file with an unreadable `.held` is skipped, and one warning names it."""
     line, other, own, late = event_lines(4)
-    killed(folder, memory, line)
+    record_and_kill(folder, memory, line)
     (path,) = folder.glob("*.outbox")
     path.with_suffix(".held").mkdir()
-    killed(folder, memory, other)
+    record_and_kill(folder, memory, other)
     process.append(own)
 
     process.deliver()
@@ -391,9 +393,9 @@ def test_leftover_that_fails_during_its_delivery_is_set_aside(
 ) -> None:
     """If a rejection cannot be written, only its own file stays undelivered."""
     bad, other, own = event_lines(3)
-    killed(folder, memory, bad)
+    record_and_kill(folder, memory, bad)
     (path,) = folder.glob("*.outbox")
-    killed(folder, memory, other)
+    record_and_kill(folder, memory, other)
     process.append(own)
     memory.rejected_events[event_id_of(bad)] = problem(422)
 
@@ -410,7 +412,7 @@ def test_leftover_that_fails_during_its_delivery_is_set_aside(
     assert path.exists()
 
 
-def test_foreign_files_delay_nothing(
+def test_foreign_files_do_not_delay_own_records(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Folders and empty, damaged or newer files do not delay own records."""
@@ -440,7 +442,7 @@ def _members() -> dict[str, object]:
     }
 
 
-def test_two_deliverers_of_one_file_do_no_harm(
+def test_two_processes_that_deliver_one_file_store_each_event_once(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without locks two processes send one file, and each event is stored once."""
@@ -471,7 +473,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
     reader.close()
 
 
-def test_newer_file_of_a_living_owner_overtakes_nothing(
+def test_records_added_to_a_claimed_file_precede_the_next_file(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without locks, records added to a claimed file precede the next file."""
@@ -518,7 +520,7 @@ def test_rejected_record_of_a_leftover_stays(
     """A leftover file with a rejected record stays in the folder with its journal."""
     refused, good = event_lines(2)
     memory.rejected_events[event_id_of(refused)] = problem(422, "no such kind")
-    killed(folder, memory, refused, good)
+    record_and_kill(folder, memory, refused, good)
 
     process.deliver()
     process.close()
@@ -534,7 +536,7 @@ def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
 ) -> None:
     """A deferred record of a killed process is delivered once its job exists."""
     line = event_line(job="late")
-    killed(folder, memory, line)
+    record_and_kill(folder, memory, line)
     other = ReportingProcess(folder, memory)
     other.run_pass()
     assert memory.events == {}
@@ -548,7 +550,7 @@ def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
     assert names_in(folder) == []
 
 
-def test_deferred_events_are_tried_less_often_each_time(
+def test_retries_of_deferred_events_become_rarer(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Retries become rarer: 30 passes send fewer than 10 batches."""
@@ -564,11 +566,11 @@ def test_deferred_events_are_tried_less_often_each_time(
     assert seconds >= 0
 
 
-def test_purge_spares_files_delivered_just_now(
+def test_purge_keeps_a_file_delivered_a_moment_before(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A later search does not purge a file that was delivered a moment before."""
-    killed(folder, memory, event_line())
+    record_and_kill(folder, memory, event_line())
 
     process.deliver()
     process.run_pass()

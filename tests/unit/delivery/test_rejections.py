@@ -25,9 +25,9 @@ from trackerapi.retry import (
     backoff_seconds,
 )
 
-WAITS, HELD, DELIVERED = "waits", "held", "delivered"
+UNDELIVERED, HELD, DELIVERED = "undelivered", "held", "delivered"
 
-ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
+RETRIED_ANSWERS: Final[dict[str, Callable[[], Fault]]] = {
     "no answer": unavailable,
     "not sent": lambda: unavailable(was_sent=False),
     "answer lost": lost_answer,
@@ -51,75 +51,75 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
 """Answers after which a record stays undelivered, by name."""
 
 
-def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
-    """Return the state of the record after one pass: `WAITS`, `HELD` or `DELIVERED`.
+def state_after_pass(process: ReportingProcess, memory: MemoryBackend) -> str:
+    """Return `UNDELIVERED`, `HELD` or `DELIVERED`: the state after one pass.
 
-    After `WAITS`, assert that further passes deliver the record.
+    If the record is undelivered, assert that further passes deliver the record.
     """
     try:
         process.run_pass()
     except BackendError:
         assert process.outbox.undelivered_count > 0
-        fate = WAITS
+        state = UNDELIVERED
     else:
         held = sum(file.held.counts()[0] for file in process.files())
         return HELD if held else DELIVERED
     process.deliver()
     assert not any(sum(file.held.counts()) for file in process.files())
-    return fate
+    return state
 
 
-@pytest.mark.parametrize("answer", ALWAYS_WAITS)
-def test_event_never_dies_of(
+@pytest.mark.parametrize("answer", RETRIED_ANSWERS)
+def test_event_stays_undelivered_after(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """No answer of `ALWAYS_WAITS` makes an event held: a later pass delivers it."""
+    """No answer of `RETRIED_ANSWERS` makes an event held: a later pass delivers it."""
     line = event_line()
     process.append(line)
-    memory.fail_next("send", ALWAYS_WAITS[answer]())
+    memory.fail_next("send", RETRIED_ANSWERS[answer]())
 
-    assert fate_of(process, memory) == WAITS
+    assert state_after_pass(process, memory) == UNDELIVERED
     assert list(memory.events.values()) == [line]
 
 
-@pytest.mark.parametrize("answer", ALWAYS_WAITS)
-def test_creation_never_dies_of(
+@pytest.mark.parametrize("answer", RETRIED_ANSWERS)
+def test_creation_stays_undelivered_after(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """No answer of `ALWAYS_WAITS` makes a creation held: a later pass sends it."""
+    """No answer of `RETRIED_ANSWERS` makes a creation held: a later pass sends it."""
     process.append(creation_line("new"))
-    memory.fail_next("create_job", ALWAYS_WAITS[answer]())
+    memory.fail_next("create_job", RETRIED_ANSWERS[answer]())
 
-    assert fate_of(process, memory) == WAITS
+    assert state_after_pass(process, memory) == UNDELIVERED
     assert "new" in memory.jobs
 
 
 @pytest.mark.parametrize("status", [404, 409])
-def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_content(
+def test_batch_rejected_not_for_its_content_stays_undelivered(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
     """A batch answered with 404 or 409 is sent again: its content is not the cause."""
     process.append(event_line())
     memory.fail_next("send", rejected(status))
 
-    assert fate_of(process, memory) == WAITS
+    assert state_after_pass(process, memory) == UNDELIVERED
     assert len(memory.events) == 1
 
 
 @pytest.mark.parametrize("status", [400, 413, 414, 422, 431])
-def test_batch_of_one_is_rejected_by(
+def test_only_line_of_a_batch_is_held_after(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
     """The only line of a batch answered with this status is held."""
     process.append(event_line())
     memory.fail_next("send", rejected(status))
 
-    assert fate_of(process, memory) == HELD
+    assert state_after_pass(process, memory) == HELD
     assert memory.events == {}
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
-def test_line_is_rejected_in_a_batch_answer_by(
+def test_line_is_held_after_a_rejection_in_the_batch_answer(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
     """A line that the batch answer rejects with this status is held."""
@@ -127,18 +127,18 @@ def test_line_is_rejected_in_a_batch_answer_by(
     process.append(line)
     memory.rejected_events[event_id_of(line)] = problem(status)
 
-    assert fate_of(process, memory) == HELD
+    assert state_after_pass(process, memory) == HELD
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 413, 414, 422, 431])
-def test_creation_is_rejected_by(
+def test_creation_is_held_after(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
     """A creation answered with this status and problem details is held."""
     process.append(creation_line("new"))
     memory.fail_next("create_job", rejected(status))
 
-    assert fate_of(process, memory) == HELD
+    assert state_after_pass(process, memory) == HELD
 
 
 @pytest.mark.parametrize(

@@ -233,8 +233,8 @@ def test_close_logs_records_that_are_lost(
         delivery.close()
         assert delivery.report().dropped == {"outbox unwritable": 3}
 
-    said = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
-    assert ["3 records were lost: " in entry.message for entry in said] == [True]
+    errors = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+    assert ["3 records were lost: " in entry.message for entry in errors] == [True]
     assert not any("stay in" in entry.message for entry in caplog.records)
 
 
@@ -287,7 +287,7 @@ def test_problem_is_reported_once_to_log_and_script(
     ]
 
 
-def test_exception_of_a_callback_goes_no_further(
+def test_exception_of_a_callback_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An exception of `on_problem` is logged and not raised."""

@@ -244,7 +244,7 @@ def test_skip_and_remarks_are_for_the_customer(run: TrackerJob, outbox: Path) ->
     assert events[2]["detail"] == "took the short way\nhost: node-7"
 
 
-def test_off_costs_nothing_and_changes_nothing(config: JobConfig) -> None:
+def test_off_runs_blocks_without_reports(config: JobConfig) -> None:
     """With `mode="off"` blocks and loops run their work without a report."""
     tracker = TrackerApi(mode="off")
     done = []

@@ -18,7 +18,7 @@ def numbers(count: int) -> Iterator[int]:
     yield from range(count)
 
 
-async def later(count: int) -> AsyncIterator[int]:
+async def async_numbers(count: int) -> AsyncIterator[int]:
     """Yield numbers asynchronously."""
     for number in range(count):
         await asyncio.sleep(0)
@@ -117,7 +117,7 @@ def test_loop_left_by_break_is_done_when_the_job_is(
     assert story(outbox) == ["start", "start load", "step load", "complete"]
 
 
-def test_million_items_cost_a_handful_of_events(run: TrackerJob, outbox: Path) -> None:
+def test_million_items_write_few_events(run: TrackerJob, outbox: Path) -> None:
     """A loop of a million items writes fewer than 60 updates, with the last count."""
     for _ in run.track(range(1_000_000), step="load"):
         pass
@@ -132,7 +132,7 @@ def test_async_iterator_is_counted(run: TrackerJob, outbox: Path) -> None:
 
     async def work() -> list[int]:
         with run.step("load") as step:
-            seen = [number async for number in step.track(later(3), total=5)]
+            seen = [number async for number in step.track(async_numbers(3), total=5)]
             return seen + [number async for number in step.track([7, 8])]
 
     assert asyncio.run(work()) == [0, 1, 2, 7, 8]

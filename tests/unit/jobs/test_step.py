@@ -59,7 +59,7 @@ def test_counts_arrive_with_the_end_of_the_step(run: TrackerJob, outbox: Path) -
     assert story(outbox) == ["start load", "step load"]
 
 
-def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
+def test_units_of_threads_add_up(run: TrackerJob, outbox: Path) -> None:
     """Four threads advance one step by 2,000 units, and all units are counted."""
 
     def work() -> None:
@@ -91,7 +91,9 @@ def test_fraction_is_reported_without_units(run: TrackerJob, outbox: Path) -> No
     assert "completed" not in last
 
 
-def test_texts_go_to_the_reader_they_are_for(run: TrackerJob, outbox: Path) -> None:
+def test_note_is_for_the_customer_and_detail_for_the_provider(
+    run: TrackerJob, outbox: Path
+) -> None:
     """A note is sent as `message` for the customer, a detail as `detail`."""
     with run.step("load") as step:
         step.note("Reading your images")

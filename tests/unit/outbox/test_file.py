@@ -43,7 +43,7 @@ VERSION_1_ACK = (
 ).encode()
 
 
-def claimed(path: Path) -> OutboxFile:
+def claim_file(path: Path) -> OutboxFile:
     """Claim a leftover file and return it."""
     file = OutboxFile.claim(path)
     assert file is not None
@@ -118,7 +118,7 @@ def test_torn_line_longer_than_one_read_is_left_out(folder: Path) -> None:
     with path.open("ab") as file:
         file.write(event_line(message="x" * 300_000)[:-1])
 
-    taken = claimed(path)
+    taken = claim_file(path)
     assert taken.undelivered_bytes == len(line)
     assert undelivered_records(taken) == [line]
 
@@ -143,7 +143,7 @@ def test_record_that_finds_no_room_leaves_nothing_behind(
     assert file.appended == 2
     assert file.peek(A_MIB).splitlines(keepends=True) == [first, last]
     file.close()
-    assert undelivered_records(claimed(file.path)) == [first, last]
+    assert undelivered_records(claim_file(file.path)) == [first, last]
 
 
 def test_record_beyond_a_file_size_limit_leaves_nothing_behind(
@@ -165,10 +165,10 @@ def test_record_beyond_a_file_size_limit_leaves_nothing_behind(
     file.append(last)
     file.close()
 
-    assert undelivered_records(claimed(file.path)) == [first, last]
+    assert undelivered_records(claim_file(file.path)) == [first, last]
 
 
-def test_half_a_record_that_cannot_be_cut_off_costs_no_other(
+def test_half_a_record_that_cannot_be_cut_off_damages_no_other(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If removing a half-written record fails, later records are still whole."""
@@ -190,7 +190,7 @@ def test_half_a_record_that_cannot_be_cut_off_costs_no_other(
 
     assert last in file.peek(A_MIB).splitlines(keepends=True)
     file.close()
-    assert last in undelivered_records(claimed(file.path))
+    assert last in undelivered_records(claim_file(file.path))
 
 
 def test_half_a_record_that_is_cut_off_late_leaves_no_blank_line(
@@ -224,7 +224,7 @@ def test_half_a_record_that_is_cut_off_late_leaves_no_blank_line(
     file.close()
 
 
-def test_append_interrupted_after_its_write_is_found_again(
+def test_append_interrupted_after_its_write_is_recovered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If Ctrl-C follows the write of a record, `recover()` counts the record once."""
@@ -322,7 +322,7 @@ def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> Non
     if has_ack:
         path.with_suffix(".ack").write_bytes(VERSION_1_ACK)
 
-    file = claimed(path)
+    file = claim_file(path)
 
     records = VERSION_1[VERSION_1_HEADER_BYTES:].splitlines(keepends=True)
     assert file.header.binding == BINDING
@@ -352,12 +352,12 @@ def test_file_of_a_living_owner_is_not_claimed(folder: Path) -> None:
 
     assert OutboxFile.claim(owned.path) is None
     owned.close()
-    claimed(owned.path).close()
+    claim_file(owned.path).close()
 
 
 def test_file_is_claimed_by_one_at_a_time(folder: Path) -> None:
     """Of two processes that find the same leftover file, only one claims it."""
-    first = claimed(leftover_of(folder, [event_line()]))
+    first = claim_file(leftover_of(folder, [event_line()]))
 
     assert OutboxFile.claim(first.path) is None
     first.close()
@@ -391,7 +391,7 @@ def test_file_system_without_locks_allows_claims(
 
     owned = OutboxFile.create(folder, BINDING)
     owned.append(line)
-    taken = claimed(owned.path)
+    taken = claim_file(owned.path)
 
     assert not owned.has_lock
     assert not taken.has_lock
@@ -403,12 +403,12 @@ def test_next_process_continues_at_the_settled_position(folder: Path) -> None:
     """After a claim, the position and the count of the last process are used."""
     first, second = event_lines(2)
     path = leftover_of(folder, [first, second])
-    file = claimed(path)
+    file = claim_file(path)
     file.settle(len(first), 1, delivered=1)
     assert file.undelivered_bytes == len(second)
     file.close()
 
-    again = claimed(path)
+    again = claim_file(path)
 
     assert not again.is_delivered
     assert again.delivered == 1
@@ -418,7 +418,7 @@ def test_next_process_continues_at_the_settled_position(folder: Path) -> None:
 def test_settled_and_undelivered_records_are_distinguished(folder: Path) -> None:
     """Each record of a small file is either settled or undelivered."""
     lines = event_lines(3)
-    file = claimed(leftover_of(folder, lines))
+    file = claim_file(leftover_of(folder, lines))
     file.settle(len(lines[0]), 1, delivered=1)
 
     assert list(file.settled_lines()) == lines[:1]
@@ -433,7 +433,7 @@ def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     """The position file keeps its size, and its JSON is valid after each settlement."""
     lines = event_lines(40)
     path = leftover_of(folder, lines)
-    file = claimed(path)
+    file = claim_file(path)
     sizes = set()
     for number, line in enumerate(lines, start=1):
         file.settle(len(line), 1, delivered=1)
@@ -481,7 +481,7 @@ def test_impossible_position_delivers_all_again(folder: Path, ack: bytes) -> Non
     path = leftover_of(folder, lines)
     path.with_suffix(".ack").write_bytes(ack)
 
-    file = claimed(path)
+    file = claim_file(path)
 
     assert file.position == file.start
     assert file.delivered == 0
@@ -495,7 +495,7 @@ def test_impossible_position_gives_no_counts(
     path = leftover_of(folder, event_lines(3))
     path.with_suffix(".ack").write_text('{"position": 7, "delivered": 3, "dropped": 1}')
 
-    file = claimed(path)
+    file = claim_file(path)
 
     assert (file.delivered, file.dropped) == (0, 0)
     file.close()
@@ -508,22 +508,22 @@ def test_cut_position_skips_no_record(
     """After a cut of `.ack` at any byte, no undelivered record is skipped."""
     lines = event_lines(3)
     path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
-    file = claimed(path)
+    file = claim_file(path)
     file.settle(len(lines[0]), 1, delivered=1)
     file.close()
     ack = path.with_suffix(".ack")
     ack.write_bytes(ack.read_bytes()[:cut])
 
-    assert undelivered_records(claimed(path)) in (lines, lines[1:])
+    assert undelivered_records(claim_file(path)) in (lines, lines[1:])
 
 
-def test_position_that_cannot_be_written_costs_no_record(
+def test_position_that_cannot_be_written_loses_no_record(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a position cannot be written, delivery repeats from the last written one."""
     lines = event_lines(3)
     path = leftover_of(folder, lines)
-    file = claimed(path)
+    file = claim_file(path)
     file.settle(len(lines[0]), 1, delivered=1)
 
     def refuse(fd: int, data: bytes, offset: int) -> int:
@@ -535,39 +535,39 @@ def test_position_that_cannot_be_written_costs_no_record(
 
     assert file.peek(A_MIB) == lines[2]
     file.close()
-    assert undelivered_records(claimed(path)) == lines[1:]
+    assert undelivered_records(claim_file(path)) == lines[1:]
 
 
-def test_position_without_a_file_costs_no_record(folder: Path) -> None:
+def test_position_without_a_file_loses_no_record(folder: Path) -> None:
     """If `.ack` cannot be opened, the next process delivers all records again."""
     line = event_line()
     path = leftover_of(folder, [line])
     path.with_suffix(".ack").mkdir()
-    file = claimed(path)
+    file = claim_file(path)
 
     file.settle(len(line), 1, delivered=1)
 
     assert file.is_delivered
     file.close()
-    assert undelivered_records(claimed(path)) == [line]
+    assert undelivered_records(claim_file(path)) == [line]
 
 
 @given(
     sizes=st.lists(st.integers(0, 400), min_size=1, max_size=12),
-    most_bytes=st.integers(1, 2000),
+    max_bytes=st.integers(1, 2000),
 )
 def test_reading_in_pieces_gives_each_line_once(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], most_bytes: int
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], max_bytes: int
 ) -> None:
     """`peek()` returns whole lines; only a single long line exceeds the size limit."""
     lines = [event_line(message="x" * size) for size in sizes]
     path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
-    file = claimed(path)
+    file = claim_file(path)
     found: list[bytes] = []
 
-    while chunk := file.peek(most_bytes):
+    while chunk := file.peek(max_bytes):
         piece = chunk.splitlines(keepends=True)
-        assert len(chunk) <= most_bytes or len(piece) == 1
+        assert len(chunk) <= max_bytes or len(piece) == 1
         found += piece
         file.settle(len(chunk), len(piece), delivered=len(piece))
 
@@ -581,7 +581,7 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
     """After `move_to()` the settled position is unchanged."""
     first, second = event_lines(2)
     path = leftover_of(folder, [first, second])
-    file = claimed(path)
+    file = claim_file(path)
     file.settle(len(first), 1, delivered=1)
 
     file.move_to(folder / "delivered")
@@ -589,13 +589,13 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
 
     assert not path.exists()
     assert not path.with_suffix(".ack").exists()
-    assert undelivered_records(claimed(folder / "delivered" / path.name)) == [second]
+    assert undelivered_records(claim_file(folder / "delivered" / path.name)) == [second]
 
 
 def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
     """`remove()` deletes the file, its position and its journal."""
     line = event_line()
-    file = claimed(leftover_of(folder, [line]))
+    file = claim_file(leftover_of(folder, [line]))
     file.settle(len(line), 1, delivered=1)
     file.held.path.write_bytes(b"")
 
@@ -606,7 +606,7 @@ def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
 
 def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None:
     """`peek()` of a closed file returns no bytes; a second `close()` does not raise."""
-    file = claimed(leftover_of(folder, [event_line()]))
+    file = claim_file(leftover_of(folder, [event_line()]))
 
     file.close()
     file.close()
@@ -618,7 +618,7 @@ def test_file_that_is_archived_while_it_is_read_raises_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`oldest_undelivered_at()` returns None if the file is closed during the read."""
-    file = claimed(leftover_of(folder, [event_line("info", message="x" * 100_000)]))
+    file = claim_file(leftover_of(folder, [event_line("info", message="x" * 100_000)]))
     read = os.pread
 
     def read_and_archive(fd: int, count: int, offset: int) -> bytes:
@@ -632,11 +632,11 @@ def test_file_that_is_archived_while_it_is_read_raises_nothing(
     assert file.oldest_undelivered_at() is None
 
 
-def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
+def test_creations_and_events_keep_their_order(folder: Path) -> None:
     """Creations and events are read back in the order of their appends."""
     lines = [creation_line(), event_line(), creation_line("other"), event_line()]
 
-    assert undelivered_records(claimed(leftover_of(folder, lines))) == lines
+    assert undelivered_records(claim_file(leftover_of(folder, lines))) == lines
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_record_is_on_disk_when_append_returns(
     assert not process.outbox.is_empty
 
 
-def test_one_record_costs_one_write(
+def test_each_record_is_one_write(
     process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each record is written by one call of `os.pwrite`."""

@@ -53,7 +53,7 @@ The backend has `KNOWN`, has not yet received the creation of `CREATED`, has los
 
 KINDS: Final = ("start", "step", "complete", "info", "info", "heartbeat", "progress")
 DROPPABLE: Final = {"info", "heartbeat", "progress"}
-MOST_PROCESSES: Final = 3
+MAX_PROCESSES: Final = 3
 
 FAULTS: Final[dict[str, Fault | None]] = {
     "none": None,
@@ -82,14 +82,14 @@ class Promise:
 
     Attributes:
         owner: Index of the process that recorded the event, from 0.
-        place: Number of the event among those of all processes, from 0.
+        number: Number of the event among those of all processes, from 0.
     """
 
     line: bytes
     job: str
     kind: str
     owner: int
-    place: int
+    number: int
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -113,9 +113,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.unsure: set[str] = set()
         self.refused: set[str] = set()
         self.processes: list[ReportingProcess] = []
-        self.everybody: list[ReportingProcess] = []
+        self.all_processes: list[ReportingProcess] = []
         self.old_acks: dict[str, list[bytes]] = {}
-        self.places = count()
+        self.numbers = count()
         self.is_sound = True
 
     # Actions of a script.
@@ -125,14 +125,14 @@ class OutboxMachine(RuleBasedStateMachine):
         """Start with one process."""
         self._start(PLENTY)
 
-    @precondition(lambda self: len(self.processes) < MOST_PROCESSES)
+    @precondition(lambda self: len(self.processes) < MAX_PROCESSES)
     @rule(limit_bytes=st.sampled_from([PLENTY, 8 * 400, 8 * 1000]))
     def start(self, limit_bytes: int) -> None:
         """Start another process; a small limit makes its files small, too."""
         self._start(limit_bytes)
 
     @rule(
-        which=st.integers(0, MOST_PROCESSES - 1),
+        which=st.integers(0, MAX_PROCESSES - 1),
         job=st.sampled_from(JOBS),
         kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
         is_refused=st.sampled_from([False, False, False, False, True]),
@@ -144,7 +144,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self._record(process, job, kind, is_refused=is_refused)
 
     @rule(
-        which=st.integers(0, MOST_PROCESSES - 1),
+        which=st.integers(0, MAX_PROCESSES - 1),
         job=st.sampled_from(JOBS),
         kind=st.sampled_from(KINDS),
     )
@@ -154,7 +154,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._record(process, job, kind)
         process.run_pass()
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1), room_bytes=st.integers(0, 150))
+    @rule(which=st.integers(0, MAX_PROCESSES - 1), room_bytes=st.integers(0, 150))
     def report_on_a_full_disk(self, which: int, room_bytes: int) -> None:
         """Record an event of which the disk has room for `room_bytes` bytes."""
         process = self._process(which)
@@ -163,19 +163,19 @@ class OutboxMachine(RuleBasedStateMachine):
         self.disk.room_bytes = None
         process.outbox._next_disk_attempt = 0.0  # The retry is due.
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1))
-    def make_room(self, which: int) -> None:
+    @rule(which=st.integers(0, MAX_PROCESSES - 1))
+    def thin(self, which: int) -> None:
         """Thin the outbox of a process if the outbox exceeds its limit."""
         process = self._process(which)
         thin_out(process.outbox, process.counters, process.problems)
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1))
-    def turn_over(self, which: int) -> None:
+    @rule(which=st.integers(0, MAX_PROCESSES - 1))
+    def end_current_file(self, which: int) -> None:
         """End the current file: the next record begins another file."""
         process = self._process(which)
         process.outbox.end_current_file()
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    @rule(which=st.integers(0, MAX_PROCESSES - 1))
     def leave(self, which: int) -> None:
         """Close a process as a normal exit does."""
         process = self._process(which)
@@ -185,7 +185,7 @@ class OutboxMachine(RuleBasedStateMachine):
     # Actions of the delivery, with faults of its requests.
 
     @rule(
-        which=st.integers(0, MOST_PROCESSES - 1),
+        which=st.integers(0, MAX_PROCESSES - 1),
         faults=st.lists(
             st.tuples(st.sampled_from(REQUESTS), st.sampled_from(sorted(FAULTS))),
             max_size=3,
@@ -202,7 +202,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 process.run_pass()
         self.backend.forget_faults()
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    @rule(which=st.integers(0, MAX_PROCESSES - 1))
     def deliver_without_locks(self, which: int) -> None:
         """Claim files of living processes too, as file systems without locks allow."""
         process = self._process(which)
@@ -212,7 +212,7 @@ class OutboxMachine(RuleBasedStateMachine):
             process.passes.claim_leftovers()
         process.passes.deliver_batches()
 
-    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    @rule(which=st.integers(0, MAX_PROCESSES - 1))
     def claim_leftovers(self, which: int) -> None:
         """Search for leftover files, and claim them without a delivery."""
         process = self._process(which)
@@ -222,7 +222,7 @@ class OutboxMachine(RuleBasedStateMachine):
     # Actions of the backend.
 
     @rule(max_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
-    def take_less(self, max_lines: int, is_html: bool) -> None:
+    def limit_batches(self, max_lines: int, is_html: bool) -> None:
         """Limit the number of lines that the backend accepts in a batch."""
         self.backend.max_lines = max_lines
         self.backend.too_large = TOO_LARGE["HTML 413" if is_html else "413"]
@@ -240,7 +240,7 @@ class OutboxMachine(RuleBasedStateMachine):
     # Ends of processes.
 
     @rule(
-        which=st.integers(0, MOST_PROCESSES - 1),
+        which=st.integers(0, MAX_PROCESSES - 1),
         cut=st.none() | st.integers(0, 1200),
         ack=st.sampled_from(
             ["as it is", "missing", "old", "crooked", *range(len(GARBAGE))]
@@ -268,16 +268,16 @@ class OutboxMachine(RuleBasedStateMachine):
         process = self._process(which)
         own = [file.path for file in process.outbox.files]
         paths = [file.path for file in process.files()]
-        self._give_up(process.outbox.backlog)
+        self._drop_promises(process.outbox.backlog)
         process.kill()
         self._end(process)
         # Another process may have read lines of these files: do not cut them off.
         read = {file.path for other in self.processes for file in other.files()}
         if own and own[-1].exists() and own[-1] not in read:
-            self._tear(own[-1], cut, residue)
+            self._cut_file(own[-1], cut, residue)
         for path in paths:
             if path.exists():
-                self._spoil(path, ack, is_held_torn=is_held_torn)
+                self._damage_positions(path, ack, is_held_torn=is_held_torn)
 
     @invariant()
     def nothing_is_lost_doubled_or_out_of_order(self) -> None:
@@ -313,7 +313,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def _start(self, limit_bytes: int) -> None:
         process = ReportingProcess(self.folder, self.backend, limit_bytes=limit_bytes)
         self.processes.append(process)
-        self.everybody.append(process)
+        self.all_processes.append(process)
 
     def _process(self, which: int) -> ReportingProcess:
         return self.processes[which % len(self.processes)]
@@ -326,7 +326,7 @@ class OutboxMachine(RuleBasedStateMachine):
         *,
         is_refused: bool = False,
     ) -> None:
-        owner = self.everybody.index(process)
+        owner = self.all_processes.index(process)
         if job not in (KNOWN, LATE) and not any(
             promise.owner == owner and promise.job == job
             for promise in self.promises.values()
@@ -340,31 +340,33 @@ class OutboxMachine(RuleBasedStateMachine):
             self.backend.rejected_events[event_id] = problem(422)
         dropped = process.counters.dropped.copy()
         process.append(line)
-        promise = Promise(line, job, kind, owner, next(self.places))
+        promise = Promise(line, job, kind, owner, next(self.numbers))
         self.promises[event_id] = promise
         if process.counters.dropped != dropped:  # Not stored: the outbox is full.
             del self.promises[event_id]
             self.unsure.add(event_id)
 
-    def _give_up(self, lines: Any) -> None:
+    def _drop_promises(self, lines: Any) -> None:
         """Move events that a crash has lost from `promises` to `unsure`."""
         for line in lines:
             event_id = json.loads(line).get("event_id")
             if self.promises.pop(event_id, None):
                 self.unsure.add(event_id)
 
-    def _tear(self, path: Path, cut: int | None, residue: int) -> None:
+    def _cut_file(self, path: Path, cut: int | None, residue: int) -> None:
         content = path.read_bytes()
         if cut:
             kept = content[: max(len(content) - cut, 0)]
             lost = whole_lines(content)[len(whole_lines(kept)) :]
-            self._give_up(lost)
+            self._drop_promises(lost)
             content = kept
         if content.endswith(b"\n"):
             content += event_line("step", job=KNOWN)[:residue]
         path.write_bytes(content)
 
-    def _spoil(self, path: Path, ack: str | int, *, is_held_torn: bool) -> None:
+    def _damage_positions(
+        self, path: Path, ack: str | int, *, is_held_torn: bool
+    ) -> None:
         ack_path, held_path = path.with_suffix(".ack"), path.with_suffix(".held")
         if ack == "missing":
             ack_path.unlink(missing_ok=True)
@@ -399,7 +401,7 @@ class OutboxMachine(RuleBasedStateMachine):
         }
         missing = [one for one in self.promises.values() if one.line not in there]
         dropped: dict[str, int] = {}
-        for process in self.everybody:
+        for process in self.all_processes:
             for reason, number in process.counters.dropped.items():
                 dropped[reason] = dropped.get(reason, 0) + number
         assert set(dropped) <= {"outbox full"}, dropped
@@ -420,8 +422,8 @@ class OutboxMachine(RuleBasedStateMachine):
             promise = self.promises.get(event_id)
             if promise is not None:
                 stream = promise.owner, promise.job
-                assert promise.place > last.get(stream, -1), promise
-                last[stream] = promise.place
+                assert promise.number > last.get(stream, -1), promise
+                last[stream] = promise.number
 
     def _assert_positions(self) -> None:
         for process in self.processes:
@@ -436,7 +438,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.backend.recover()
         self.backend.jobs[LATE] = {}
         for process in self.processes:
-            self._give_up(process.outbox.backlog)
+            self._drop_promises(process.outbox.backlog)
             process.kill()
         self.processes = []
         self._start(PLENTY)

@@ -44,7 +44,7 @@ class JobFiles:
         self._folder, self._outbox = folder, outbox
         self._opened: dict[int, Path] = {}
 
-    def take_over(self) -> None:
+    def replace_descriptors(self) -> None:
         """Replace each descriptor of the outbox by one of a file of the job."""
         for number in descriptors_in(self._outbox):
             path = self._folder / f"job-{number}"
@@ -91,7 +91,7 @@ def test_descriptors_reused_by_the_job_are_left_alone(
         process.deliver()  # Opens the file of the position, too.
     process.append(*lines[3:6])
 
-    job_files.take_over()
+    job_files.replace_descriptors()
     process.append(*lines[6:])
     process.passes.reopen_lost_files()
     process.deliver()
@@ -166,7 +166,7 @@ def test_descriptors_reused_between_records_and_delivery_are_not_read(
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines)
-    job_files.take_over()
+    job_files.replace_descriptors()
 
     with pytest.raises(OSError, match="closed, deleted, moved or cut"):
         process.run_pass()
@@ -191,7 +191,7 @@ def test_leftover_with_a_replaced_descriptor_is_opened_again(
     first = leftover.peek(1).count(b"\n")
     leftover.settle(len(lines[0]), first, delivered=1)
 
-    job_files.take_over()
+    job_files.replace_descriptors()
     process.passes.reopen_lost_files()
     process.deliver()
     process.close()
@@ -208,7 +208,7 @@ def test_process_that_ends_leaves_files_of_the_job_open(
     lines = event_lines(2)
     process.append(*lines)
 
-    job_files.take_over()
+    job_files.replace_descriptors()
     process.outbox.forget()
     process.close()
 
@@ -223,7 +223,7 @@ def test_file_that_another_process_has_claimed_is_left_to_it(
     process, other = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:2])
-    job_files.take_over()
+    job_files.replace_descriptors()
     other.deliver()
 
     process.append(*lines[2:])
@@ -267,12 +267,12 @@ def move_files(folder: Path) -> None:
         path.rename(aside / path.name)
 
 
-AWAY = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
+REMOVALS = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
 
 
-@pytest.mark.parametrize("take_away", AWAY)
+@pytest.mark.parametrize("remove", REMOVALS)
 def test_records_of_removed_files_are_on_disk_again(
-    folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
+    folder: Path, memory: MemoryBackend, remove: Callable[[Path], None]
 ) -> None:
     """After a close, all undelivered records are in the folder once and in order."""
     process = ReportingProcess(folder, memory, fsync=True)
@@ -281,7 +281,7 @@ def test_records_of_removed_files_are_on_disk_again(
     process.deliver()
     process.append(*lines[2:4])
 
-    take_away(folder)
+    remove(folder)
     process.append(*lines[4:])
     process.close()
 
@@ -294,16 +294,16 @@ def test_records_of_removed_files_are_on_disk_again(
     assert delivered(memory) == lines
 
 
-@pytest.mark.parametrize("take_away", AWAY)
+@pytest.mark.parametrize("remove", REMOVALS)
 def test_delivery_pass_rescues_removed_files(
-    folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
+    folder: Path, memory: MemoryBackend, remove: Callable[[Path], None]
 ) -> None:
     """`reopen_lost_files()` writes the records to the folder without a new record."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines)
 
-    take_away(folder)
+    remove(folder)
     process.passes.reopen_lost_files()
 
     assert view_of(folder).waiting == lines
@@ -357,7 +357,7 @@ def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
     lines = event_lines(4)
     process.append(*lines[:3])
 
-    job_files.take_over()
+    job_files.replace_descriptors()
     delete_folder(folder)
     process.append(lines[3])
     process.deliver()

@@ -38,7 +38,7 @@ def text_of(folder: Path) -> bytes:
     return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
 
 
-class Left:
+class Leftover:
     """A leftover file with records of two jobs in each state.
 
     Attributes:
@@ -76,45 +76,45 @@ def test_selected_records_of_a_job_are_gone_and_others_stay_in_order(
     folder: Path, states: tuple[str, ...], gone: list[int]
 ) -> None:
     """Removed records are in no file; records of other jobs keep their state."""
-    left = Left(folder)
+    leftover = Leftover(folder)
     selection = Selection(states=states, provider_job_id="mine")
 
-    assert remove_records(OutboxFolder(folder), left.path, selection) == len(gone)
+    assert remove_records(OutboxFolder(folder), leftover.path, selection) == len(gone)
 
     (path,) = folder.glob("*.outbox")
     settled, undelivered, journal = records_of(path)
-    assert set(left.other[:3]) <= set(settled)
-    assert left.other[3] in undelivered
-    assert set(left.other[1:3]) <= set(journal)
-    for number, line in enumerate(left.mine):
+    assert set(leftover.other[:3]) <= set(settled)
+    assert leftover.other[3] in undelivered
+    assert set(leftover.other[1:3]) <= set(journal)
+    for number, line in enumerate(leftover.mine):
         assert (event_id_of(line).encode() in text_of(folder)) is (number not in gone)
 
 
 def test_file_of_which_nothing_is_selected_is_not_rewritten(folder: Path) -> None:
     """If no record matches the selection, the file stays and can be claimed."""
-    left = Left(folder)
+    leftover = Leftover(folder)
     selection = Selection(states=(HELD, UNDELIVERED), provider_job_id="third")
 
-    assert remove_records(OutboxFolder(folder), left.path, selection) == 0
-    assert list(folder.glob("*.outbox")) == [left.path]
-    claimed = OutboxFile.claim(left.path)
+    assert remove_records(OutboxFolder(folder), leftover.path, selection) == 0
+    assert list(folder.glob("*.outbox")) == [leftover.path]
+    claimed = OutboxFile.claim(leftover.path)
     assert claimed is not None
     claimed.close()
 
 
 def test_file_of_a_running_process_loses_held_records_alone(folder: Path) -> None:
     """Only held records of a file that another process has claimed are removed."""
-    left = Left(folder)
-    owner = OutboxFile.claim(left.path)
+    leftover = Leftover(folder)
+    owner = OutboxFile.claim(leftover.path)
     assert owner is not None
     selection = Selection(states=(HELD, UNDELIVERED), provider_job_id="mine")
 
-    assert remove_records(OutboxFolder(folder), left.path, selection) is None
-    assert remove_held_records(left.path, selection) == 1
+    assert remove_records(OutboxFolder(folder), leftover.path, selection) is None
+    assert remove_held_records(leftover.path, selection) == 1
 
     owner.held.refresh()
-    assert left.mine[1] not in [entry.record for entry in owner.held.entries()]
-    assert owner.held.dropped_ids() == {event_id_of(left.mine[1])}
+    assert leftover.mine[1] not in [entry.record for entry in owner.held.entries()]
+    assert owner.held.dropped_ids() == {event_id_of(leftover.mine[1])}
     owner.close()
 
 
@@ -151,14 +151,14 @@ def test_archived_file_keeps_its_age_and_counts(folder: Path) -> None:
 
 def test_rebound_file_has_the_same_records_and_place_in_the_order(folder: Path) -> None:
     """`rebind()` changes address and key; records and time in the name stay."""
-    left = Left(folder)
-    before = records_of(left.path)
+    leftover = Leftover(folder)
+    before = records_of(leftover.path)
 
-    path = rebind(OutboxFolder(folder), left.path, ELSEWHERE)
+    path = rebind(OutboxFolder(folder), leftover.path, ELSEWHERE)
 
     assert path is not None
     assert list(folder.glob("*.outbox")) == [path]
-    assert path.name.partition("-")[0] == left.path.name.partition("-")[0]
+    assert path.name.partition("-")[0] == leftover.path.name.partition("-")[0]
     assert records_of(path) == before
     assert [file.header.binding for file in views([path])] == [ELSEWHERE]
 
@@ -167,7 +167,7 @@ def test_failed_rewriting_leaves_the_old_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If rewriting fails, the old file is unchanged, and no new file remains."""
-    left = Left(folder)
+    leftover = Leftover(folder)
     before = text_of(folder)
 
     def refuse(file: OutboxFile, line: bytes) -> None:
@@ -175,9 +175,9 @@ def test_failed_rewriting_leaves_the_old_file(
 
     monkeypatch.setattr(OutboxFile, "append", refuse)
     with pytest.raises(OSError, match="no room"):
-        rebind(OutboxFolder(folder), left.path, ELSEWHERE)
+        rebind(OutboxFolder(folder), leftover.path, ELSEWHERE)
 
     assert text_of(folder) == before
-    claimed = OutboxFile.claim(left.path)
+    claimed = OutboxFile.claim(leftover.path)
     assert claimed is not None
     claimed.close()

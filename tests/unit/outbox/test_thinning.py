@@ -108,7 +108,7 @@ def test_fsync_covers_the_thinned_file(
 
 
 @pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])
-def test_timeline_lines_may_go(small: ReportingProcess, kind: str) -> None:
+def test_timeline_lines_are_dropped(small: ReportingProcess, kind: str) -> None:
     """Timeline lines are dropped; events that change a state stay in order."""
     steps = [large("step") for _ in range(80)]
     small.append(*[large(kind) for _ in range(40)], *steps)
