@@ -100,5 +100,5 @@ def component_examples(contract: Contract) -> Iterator[tuple[str, str, Any]]:
                 schema = component_name(media["schema"])
                 for name, example in media.get("examples", {}).items():
                     title = f"{operation.operation_id}-{where}-{name}"
-                    assert schema, f"{title} is an example of nothing with a name"
+                    assert schema, f"{title} is an example without a named schema"
                     yield title, schema, example["value"]

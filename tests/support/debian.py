@@ -18,11 +18,11 @@ def need(program: str, package: str) -> str:
     if found is not None:
         return found
     if not os.environ.get("CI"):
-        pytest.skip(f"the program {program} is not here")
+        pytest.skip(f"the program {program} is not installed")
     if os.geteuid() != 0:
         pytest.fail(f"install the Debian package {package}")
     for command in (["update"], ["install", "--yes", package]):
         subprocess.run(["apt-get", "--quiet", *command], check=True)
     installed = shutil.which(program)
-    assert installed is not None, f"{package} has brought no {program}"
+    assert installed is not None, f"the package {package} does not contain {program}"
     return installed

@@ -251,7 +251,7 @@ class FaultProxy:
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         with self._changed:
             came = self._changed.wait_for(condition, PATIENCE_SECONDS)
-        assert came, f"{what} did not come in {PATIENCE_SECONDS:g} s"
+        assert came, f"{what} did not arrive within {PATIENCE_SECONDS:g} s"
 
     def _start(
         self, target: Callable[[socket.socket], None], of: socket.socket

@@ -172,7 +172,9 @@ class MemoryBackend:
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait for a request that makes `holds()` true; fail after a timeout."""
         with self._changed:
-            assert self._changed.wait_for(holds, PATIENCE_SECONDS), "it never came"
+            assert self._changed.wait_for(holds, PATIENCE_SECONDS), (
+                f"no request met the condition within {PATIENCE_SECONDS:g} s"
+            )
 
     def send(self, batch: bytes) -> BatchResult:
         """Store events; see `Sender`."""
@@ -227,7 +229,7 @@ class MemoryBackend:
             "a line has no end": not batch.endswith(b"\n"),
             "a batch has too many lines": len(lines) > MAX_LINES,
             "a batch has too many bytes": len(batch) > MAX_BYTES,
-            "a creation stands among events": any(
+            "a batch has a creation among its events": any(
                 line.startswith(CREATION_START) for line in lines
             ),
         }
@@ -272,7 +274,7 @@ class MemoryBackend:
     def _is_new(self, event_id: str, line: bytes) -> bool:
         known = self.events.setdefault(event_id, line)
         if known is not line and known != line:
-            self.violations.append("an event came again with other content")
+            self.violations.append("an event was sent again with other content")
         return known is line
 
     def _refusal(self, members: Mapping[str, Any]) -> dict[str, Any] | None:

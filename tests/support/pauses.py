@@ -36,7 +36,9 @@ class Pauses(SignalSafeEvent):
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait for a pause at whose start `holds()` is true; fail after a timeout."""
         with self._begun:
-            assert self._begun.wait_for(holds, PATIENCE_SECONDS), "it never came"
+            assert self._begun.wait_for(holds, PATIENCE_SECONDS), (
+                f"no pause met the condition within {PATIENCE_SECONDS:g} s"
+            )
 
     def wait_for(self, at_least_seconds: float, *, behind: int = 0) -> None:
         """Wait for a pause with a requested minimum duration.

@@ -254,7 +254,9 @@ class Lab:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with self.direct_tracker() as tracker:
             while judge(tracker, wanted).lost:
-                assert time.monotonic() < deadline, "not delivered"
+                assert time.monotonic() < deadline, (
+                    "some recorded events were not delivered in time"
+                )
                 _PAUSE.wait(0.05)  # Poll: the backend sends no notification.
 
     def direct_tracker(self) -> TrackerApi:

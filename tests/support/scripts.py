@@ -118,10 +118,10 @@ class Scripts:
             deliver(following)
         with TrackerApi(self.backend.api_key, self.backend.base_url) as asking:
             counts = Counter(event.event_id for event in stored(asking, self.job_id))
-        assert counts.total() == len(counts), "doubled"
+        assert counts.total() == len(counts), "an event was stored twice"
         assert len(self.returned) == len(set(self.returned)) > 0
         lost = set(self.returned) - counts.keys()
-        assert not lost, f"{len(lost)} of {len(self.returned)} lost"
+        assert not lost, f"{len(lost)} of {len(self.returned)} events were lost"
         assert len(counts) - len(self.returned) <= cut
 
     def _settings(self) -> dict[str, str]:

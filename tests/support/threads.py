@@ -18,11 +18,11 @@ def await_end(threads: Iterable[threading.Thread]) -> None:
     """Wait until all threads have ended."""
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
-        assert not thread.is_alive(), f"{thread.name} goes on"
+        assert not thread.is_alive(), f"{thread.name} still runs"
 
 
 def await_end_soon(threads: Iterable[threading.Thread]) -> None:
     """Wait until all threads have ended, for half a pause of a delivery loop each."""
     for thread in threads:
         thread.join(LEFTOVER_SEARCH_SECONDS / 2)
-        assert not thread.is_alive(), f"{thread.name} goes on"
+        assert not thread.is_alive(), f"{thread.name} still runs"

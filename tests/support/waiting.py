@@ -16,5 +16,7 @@ def await_true(is_so: Callable[[], bool], seconds: float) -> None:
     """Poll a condition until it is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < deadline, "did not come in time"
+        assert time.monotonic() < deadline, (
+            f"the condition was not true after {seconds:g} s"
+        )
         _PAUSE.wait(0.01)

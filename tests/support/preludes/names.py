@@ -55,7 +55,7 @@ class NameServer:
             came = self._changed.wait_for(
                 lambda: self._asked >= count, PATIENCE_SECONDS
             )
-        assert came, f"asked {self._asked} times, not {count}"
+        assert came, f"received {self._asked} queries, not {count}"
 
     def _serve(self) -> None:
         while True:
