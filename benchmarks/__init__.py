@@ -1,1 +1,1 @@
-"""Measurements of trackerapi beside its peers, one module a question."""
+"""Benchmarks of trackerapi and of its peers, which are other reporting libraries."""

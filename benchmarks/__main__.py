@@ -1,12 +1,12 @@
-"""Ask all questions, or some, and write the answers into benchmarks/README.md.
+"""Run all benchmarks, or some, and write their tables into benchmarks/README.md.
 
-    python -m benchmarks                    everything; about an hour
-    python -m benchmarks loss do_no_harm    these; the other tables stay
-    python -m benchmarks --quick            try it out; writes nothing
+    python -m benchmarks                    all benchmarks; about an hour
+    python -m benchmarks loss do_no_harm    two benchmarks; other tables stay
+    python -m benchmarks --quick            few events; writes no tables
 
-Other arguments, such as `--rounds 3`, go to each question.
+Other arguments, such as `--rounds 3`, are passed to each benchmark.
 
-Exit status: 0 if all targets are met, 1 if one is not, 2 wrong usage.
+Exit status: 0 all targets are met, 1 a target is missed, 2 wrong usage.
 """
 
 import argparse
@@ -39,7 +39,7 @@ QUESTIONS: Final = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Ask, write, and return the exit status."""
+    """Run the benchmarks and write their tables; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ask(question: str, arguments: Sequence[str]) -> tuple[int, str]:
-    """Run one question; return its exit status and its tables."""
+    """Run one benchmark; return its exit status and its tables."""
     answer = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{question}", *arguments],
         cwd=ROOT,
@@ -80,7 +80,7 @@ def ask(question: str, arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def write(question: str, answer: str) -> None:
-    """Put tables between the markers of their question; none for a failed run."""
+    """Write tables between the markers of their benchmark; none for a failed run."""
     if not answer:
         return
     python, now = platform.python_version(), datetime.now(UTC)

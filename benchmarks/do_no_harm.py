@@ -1,14 +1,16 @@
 """Effects of reporting on a job: output, exit status, time of the end.
 
-One job runs without reporting and with each library, as each is used by default, under
-each fault. "unchanged" means: the same bytes on stdout, the same exit status, its
-last line reached at most 4 s later (one slow answer may cost 3 s, the start 1 s) and
-its end at most 2.3 s later after that (`shutdown_timeout` + 0.3 s). Else the cell says
-what changed; of several rounds, the first that is not unchanged.
+Under each fault, one job runs without reporting, and then with each library in its
+default settings. "unchanged" means, compared with the job without reporting:
 
-Ours runs alone, the peers three at a time.
+- the same bytes on stdout, and the same exit status
+- at most 4 s more until the last line: 3 s for a slow answer, 1 s for the start
+- at most 2.3 s more from the last line to the end: `shutdown_timeout` + 0.3 s
 
-Exit status: 0 if ours is unchanged in every column, 1 if not.
+Any other cell lists the changes, with several rounds those of the first changed round.
+The job with trackerapi runs alone; jobs with peers run three at a time.
+
+Exit status: 0 if the job with trackerapi is unchanged in every column, 1 if not.
 """
 
 import os
@@ -44,7 +46,7 @@ LATER_SECONDS: Final = 4.0
 EXIT_SECONDS: Final = 2.3
 UNCHANGED: Final = "unchanged"
 DISK_BYTES: Final = 8192
-"""Size of the full disk: enough to begin an outbox, not for the job's 40 events."""
+"""Size of the small disk: an outbox can be created, but 40 events do not fit."""
 
 Act = Callable[[Sink, "subprocess.Popen[bytes]"], object]
 Wrap = Callable[[Sequence[str], Path], list[str]]
@@ -52,15 +54,17 @@ Wrap = Callable[[Sequence[str], Path], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Faults during a run.
+    """A fault during a run of the job.
 
     Attributes:
-        before: Done to the sink before the job starts.
-        meanwhile: Done 0.4 s after its work has begun.
-        url: Address to report to instead of the sink's.
-        variables: Of the environment of the job.
-        outbox: Outbox inside the job's folder; the peers have none.
-        wrap: Returns the command that runs the job's command.
+        before: Called with the sink before the job starts.
+        meanwhile: Called with the sink and the process 0.4 s after the work of the job
+            has begun; None for no call.
+        url: Address to report to; None for the address of the sink.
+        variables: Additional environment variables of the job.
+        outbox: Outbox, relative to the job's folder, for a fault of the outbox, which
+            is not measured for peers; None for a usual outbox.
+        wrap: Function that returns the command that runs the job's command.
     """
 
     before: Callable[[Sink], object] = lambda _sink: None
@@ -76,10 +80,10 @@ class Ending:
     """Result of one run of the job.
 
     Attributes:
-        status: Negative for a signal; None if it had to be killed.
-        output: Output of the job.
-        work_seconds: From its start to its last line; None without that.
-        exit_seconds: From its last line, or a signal, to its end.
+        status: Exit status, negative for a signal; None after a kill at 30 s.
+        output: Bytes on stdout.
+        work_seconds: Time from the start to the last line; None without a last line.
+        exit_seconds: Time from the last line, or else from the fault, to the end.
     """
 
     status: int | None
@@ -89,9 +93,9 @@ class Ending:
 
 
 def on_a_small_disk(command: Sequence[str], folder: Path) -> list[str]:
-    """Run `command` where the outbox is on a disk of its own that fills up.
+    """Return a command that runs `command` with the outbox on a small disk.
 
-    The disk is seen by that command alone and ends with it.
+    The disk is a mount that only `command` sees, and that ends with it.
     """
     (folder / "disk").mkdir()
     mount = f'mount -t tmpfs -o size={DISK_BYTES} none "$0" && exec "$@"'
@@ -118,7 +122,7 @@ FAULTS: Final = {
 
 
 def main() -> int:
-    """Run the job under each fault, print the league table, judge ours."""
+    """Run the job under each fault and print the table; return the exit status."""
     peers = [peer for peer in PEERS if not peer.name.endswith("-big")]
     options = read_options(__doc__, rounds=ROUNDS, peers=peers)
     cells: dict[str, list[str]] = {name: [] for name in options.libraries}
@@ -147,7 +151,7 @@ def _judge(fault: Fault, plain: Ending, rounds: int, library: str) -> str:
 
 
 def run_job(library: str, fault: Fault) -> Ending:
-    """Run the job once."""
+    """Run the job once under a fault, with a library."""
     with Sink(is_pinned=False) as sink, temporary_folder() as folder:
         numbers = "".join(f"{n * n}\n" for n in range(job.NUMBERS))
         (folder / "input.txt").write_text(numbers)
@@ -224,7 +228,7 @@ def changes(ending: Ending, plain: Ending) -> str:
 
 
 def first_change(verdicts: Sequence[str]) -> str:
-    """Return the changes in any of several rounds."""
+    """Return the changes of the first changed round."""
     return next((each for each in verdicts if each != UNCHANGED), UNCHANGED)
 
 

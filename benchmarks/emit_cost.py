@@ -1,11 +1,15 @@
-"""Cost of one reporting call for the caller, beside the calls of the peers.
+"""Duration of one reporting call, compared with the calls of the peers.
 
-`burst`: back to back; `paced`: 3 ms apart, as a job does; `away`: paced, each answer
-takes 200 ms; `down`: paced, connections are refused. Ours is on the disk when the call
-returns, the peers' is in memory or, where the call waits for the answer, delivered.
-Measurements with a target run in pairs, one right after the other.
+- `burst`: calls back to back
+- `paced`: calls 3 ms apart, as in a job
+- `away`: calls 3 ms apart, and each answer of the backend takes 200 ms
+- `down`: calls 3 ms apart, and the backend refuses connections
 
-Exit status: 0 within the targets, 1 not.
+When the call returns, trackerapi has written the event to the disk. A peer has the
+event in memory; a peer that waits for the answer has delivered the event. Measurements
+with a target run in pairs, one right after the other.
+
+Exit status: 0 all targets are met, 1 a target is missed.
 """
 
 from collections.abc import Mapping
@@ -30,8 +34,8 @@ from benchmarks.rig.tables import Target, conclude, microseconds, print_table
 
 ROUNDS: Final = 5
 PAIRS: Final = 31
-"""Pairs of neighbours in a comparison: what follows a pause of 3 ms depends on how the
-machine feels, which changes within seconds."""
+"""Number of pairs in a comparison: the duration of a call after a pause of 3 ms depends
+on the state of the machine, which changes within seconds."""
 LIMIT_SECONDS: Final = 12.0
 
 
@@ -40,8 +44,8 @@ class Condition:
     """Circumstances of the calls.
 
     Attributes:
-        events: Calls.
-        blocking_events: Calls of a library that waits for each answer.
+        events: Number of calls.
+        blocking_events: Number of calls of a library that waits for each answer.
         gap: Seconds between calls.
     """
 
@@ -63,7 +67,11 @@ class Duel:
     """Two measurements that are compared, ours first.
 
     Attributes:
-        other_condition: That of the other one.
+        what: Name of the comparison in the table.
+        bound: Maximum ratio of the durations.
+        condition: Condition of the calls of trackerapi.
+        other: Library of the other measurement.
+        other_condition: Condition of the calls of the other measurement.
     """
 
     what: str
@@ -149,7 +157,7 @@ def _targets(options: Options) -> list[Target]:
 def _ratio(
     duel: Duel, names: Mapping[str, type[Adapter]], options: Options
 ) -> float | None:
-    """Return the median of the ratios of neighbours, each pair in another order."""
+    """Return the median of the ratios of all pairs; the order in a pair alternates."""
     note(f"emit_cost: {duel.what}")
     sides = ((OURS, duel.condition), (duel.other, duel.other_condition))
     told: dict[tuple[str, str], list[float | None]] = {side: [] for side in sides}

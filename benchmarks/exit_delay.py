@@ -1,11 +1,14 @@
 """Time from the last line of a script to its end, and the events that arrived by then.
 
-Nobody calls flush or close. `down`: connections are refused; `never answers`: they are
-accepted and that is all; `healthy`: 1,000 events were reported just before.
+The script calls neither flush nor close.
 
-Ours runs alone, the peers three at a time.
+- `down`: the backend refuses connections
+- `never answers`: the backend accepts connections and requests, but sends no answer
+- `healthy`: the backend answers; the script reports 1,000 events instead of 100
 
-Exit status: 0 within the targets, 1 not.
+The script with trackerapi runs alone; scripts with peers run three at a time.
+
+Exit status: 0 all targets are met, 1 a target is missed.
 """
 
 import time
@@ -46,8 +49,9 @@ class Leaving:
     """One end of a script.
 
     Attributes:
-        seconds: From its last line to the end of its process; None if it was killed.
-        lost: Events that had not arrived.
+        seconds: Time from the last line to the end of the process; None if the process
+            was killed.
+        lost: Number of events that had not arrived at the end.
     """
 
     seconds: float | None
@@ -94,7 +98,7 @@ def _leave(library: str, fault: str, options: Options) -> Leaving:
         )
         arrived = sink.counts().unique
         if library == "wandb-offline":
-            time.sleep(1.0)  # its helper has the last word
+            time.sleep(1.0)  # The helper process of wandb writes last.
             arrived = found_in_files(folder)
     left_at = outcome.told.get("left_at")
     seconds = None
@@ -104,7 +108,10 @@ def _leave(library: str, fault: str, options: Options) -> Leaving:
 
 
 def found_in_files(folder: Path) -> int:
-    """Return how many events wandb has written; few straddle blocks and are missed."""
+    """Return the number of events in wandb's files.
+
+    A few events are missed: their markers are split between two blocks of a file.
+    """
     found: set[bytes] = set()
     for path in folder.rglob("*.wandb"):
         found.update(MARKERS.findall(path.read_bytes()))

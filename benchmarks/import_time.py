@@ -1,9 +1,10 @@
-"""Cost of `from trackerapi import TrackerApi` beside `import httpx` and the peers.
+"""Time of `from trackerapi import TrackerApi`, of `import httpx` and of the peers.
 
-Each import runs in a fresh interpreter, in turns, so that a drifting machine slows
-all alike; the time of a bare interpreter of the same environment is taken off.
+Each import runs in a new interpreter. The imports take turns, so that a change in the
+speed of the machine affects all imports. The time of a bare interpreter of the same
+environment is subtracted.
 
-Exit status: 0 within the target, 1 above it.
+Exit status: 0 the target is met, 1 the target is missed.
 """
 
 import subprocess
@@ -26,7 +27,7 @@ HTTPX: Final = "httpx"
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A statement in an environment."""
+    """An import statement, and the interpreter that runs the statement."""
 
     statement: str
     python: Path

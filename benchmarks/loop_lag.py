@@ -1,12 +1,12 @@
 """Delay of an event loop by the reports of a job.
 
-A task ticks each millisecond, and tells how late it was at worst; beside it a job is
-created, reports 400 times from blocks, loops and a deep traceback, and is closed. The
-process has real-time priority where that is allowed, so that what else the machine does
-is not measured. `a thread that computes` uses no tracking: that alone costs a loop the
-5 ms after which Python takes the interpreter from a thread.
+A task wakes up each millisecond, and records its longest delay. In the same loop, a job
+is created, reports 400 times from blocks, loops and a deep traceback, and is closed.
+The process has real-time priority if the system allows it, so that other processes do
+not delay the loop. The row `a thread that computes` uses no tracking: a computing
+thread alone delays a loop by 5 ms, after which Python switches to another thread.
 
-Exit status: 0 within the target, 1 above it.
+Exit status: 0 the target is met, 1 the target is missed.
 """
 
 import asyncio
@@ -111,8 +111,8 @@ def _measure(what: str, server: str) -> float:
 
 
 async def _worst_lag_ms(what: str, url: str) -> float:
-    """Run one workload beside the ticks; return how late the latest tick was."""
-    with suppress(AttributeError, OSError):  # not on this system, or not allowed
+    """Run one workload beside the ticks; return the longest delay of a tick."""
+    with suppress(AttributeError, OSError):  # Unknown to this system, or not allowed.
         priority = os.sched_param(REAL_TIME_PRIORITY)
         os.sched_setscheduler(0, os.SCHED_FIFO, priority)
     worst = 0.0
@@ -128,7 +128,7 @@ async def _worst_lag_ms(what: str, url: str) -> float:
     await asyncio.sleep(0.1)
     worst = 0.0
     await WORKLOADS[what](url)
-    await asyncio.sleep(0.5)  # background work counts too
+    await asyncio.sleep(0.5)  # Background work is measured too.
     ticks.cancel()
     return 1000 * worst
 

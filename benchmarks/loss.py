@@ -1,14 +1,14 @@
 """Lost and doubled events when the backend or the script fails.
 
-1,000 events are reported over 2 to 12 seconds (at once before `kill -9`; in the `fork`
-column 100 by a parent and 100 by its child), then the library has time to deliver. A
-repeated delivery does no harm where the event has an id by which the backend knows it,
-as ours has.
-After `kill -9`, another process with the same library starts in the same folder.
+1,000 events are reported over 2 to 12 seconds; before `kill -9`, without pauses. In the
+`fork` column, a parent and its child report 100 events each. Then the library has time
+to deliver. After `kill -9`, another process with the same library starts in the same
+folder. A repeated delivery is harmless if the event has an id by which the backend
+detects duplicates, as the events of trackerapi have.
 
-Several libraries are measured at once, since they mostly wait.
+Five libraries are measured at the same time, because they mostly wait.
 
-Exit status: 0 if ours loses nothing, 1 if it does.
+Exit status: 0 if trackerapi loses no event, 1 if it does.
 """
 
 import threading
@@ -45,12 +45,12 @@ KEEPS_FILES: Final = "wandb-offline"
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Counts of the events of one case.
+    """Lost and repeated events of one case.
 
     Attributes:
-        lost: Events that never arrived; parts where several processes reported.
-        repeats: Further deliveries of those that did.
-        remark: Other events of the case.
+        lost: Number of events that never arrived, for each reporting process.
+        repeats: Number of repeated deliveries.
+        remark: Remark for the table, such as `child hung`; empty for none.
     """
 
     lost: tuple[int, ...]
@@ -63,8 +63,8 @@ class Outage:
     """A backend that fails while events are reported.
 
     Attributes:
-        faults: How the sink misbehaves; see `Sink.set()`.
-        down_seconds: Time during which it refuses connections.
+        faults: Arguments of `Sink.set()`; None for no faults.
+        down_seconds: Time during which the sink refuses connections; 0 for none.
         gap: Seconds between events.
         wait: Seconds for delivery after the last event.
     """
@@ -97,7 +97,7 @@ class Outage:
 
 
 def killed(library: str, options: Options, *, is_down: bool) -> Loss:
-    """Kill the process after the last call; start another one in its place."""
+    """Kill the process after the last call; start another process in its folder."""
     events = options.events(EVENTS)
     with Sink(is_pinned=False) as sink, temporary_folder() as folder:
         if is_down:
@@ -113,7 +113,7 @@ def killed(library: str, options: Options, *, is_down: bool) -> Loss:
 
 
 def forked(library: str, options: Options) -> Loss:
-    """Report in a process and in its child."""
+    """Report in a process and in its forked child."""
     events = options.events(FORK_EVENTS)
     with Sink(is_pinned=False) as sink, temporary_folder() as folder:
         outcome = _use(library, "fork", sink, folder, events=events, wait=6.0)
@@ -139,7 +139,7 @@ CASES: Final[dict[str, Case]] = {
 
 
 def main() -> int:
-    """Measure, print a table, tell whether ours has lost something."""
+    """Measure and print the tables; return the exit status."""
     options = read_options(__doc__, rounds=ROUNDS)
     losses: dict[tuple[str, str], list[Loss]] = {}
     for turn in range(options.rounds):

@@ -1,9 +1,10 @@
 """Memory for 1,000,000 undelivered events while the backend is down.
 
-Growth of the resident set since the first events, three seconds after the last one,
-and at its highest. The peers hold as many as their queue admits and drop the others.
+The growth of the resident set since the first events is measured three seconds after
+the last event, and at its maximum. A peer keeps as many events as its queue admits, and
+drops all further events.
 
-Exit status: 0 within the target, 1 not.
+Exit status: 0 the target is met, 1 the target is missed.
 """
 
 from collections.abc import Mapping

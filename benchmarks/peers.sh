@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make the environments of the peers, each pinned: benchmarks/peers.sh [FOLDER]
-# PYTHON names the interpreter; PEERS or FOLDER where they go (benchmarks/.peers).
+# Create an environment with pinned versions for each peer: benchmarks/peers.sh [FOLDER]
+# PYTHON names the interpreter. FOLDER, or else PEERS, names the folder of the
+# environments; the default is benchmarks/.peers.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/caller.sh"
 folder="${1:-${PEERS:-$root/benchmarks/.peers}}"

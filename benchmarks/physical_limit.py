@@ -1,7 +1,8 @@
-"""Cost of the parts of a durable call on this machine, beside the cost of our call.
+"""Duration of the parts of a durable call on this machine, and of `send_event()`.
 
-Each part is one call in a burst. No library can be on the disk for less than `json +
-one write`; what `fsync` and SQLite would add shows why an appended line was chosen.
+Each part is measured in a burst of calls. `json + one write` is the minimum for a
+library that writes each event to the disk. The durations of `fsync` and SQLite show why
+trackerapi appends a line instead.
 
 Exit status: 0.
 """
@@ -45,7 +46,7 @@ EVENT: Final = {
     "event_metadata": {"id": marker(9, 0), **META},
 }
 Part = tuple[str, Callable[[], object], int]
-"""What it is, the call, how often to make it."""
+"""Name of the part, the call, and the number of calls."""
 
 
 def main() -> int:
@@ -147,7 +148,7 @@ def _databases(folder: Path) -> Iterator[Part]:
 
 
 def _requests(url: str) -> Iterator[Part]:
-    """Yield requests over a bare, kept socket: the least that HTTP can cost."""
+    """Yield requests over one open socket, without a library: the minimum of HTTP."""
     host, _, port = url.removeprefix("http://").partition(":")
     line = json.dumps(EVENT).encode() + b"\n"
     with socket.create_connection((host, int(port))) as connection:

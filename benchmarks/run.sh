@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure everything and write the tables of benchmarks/README.md; --help says more.
+# Run all benchmarks and write the tables of benchmarks/README.md; see --help.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/caller.sh"
 bash "$root/scripts/setup.sh"

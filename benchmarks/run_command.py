@@ -1,9 +1,10 @@
-"""Time that `trackerapi run` adds to a command, beside the start of an interpreter.
+"""Time that `trackerapi run` adds to a command, and time of a bare interpreter.
 
-The command is `true`, which does nothing, so that all of the time is what is added.
-Each way takes its turn in each round, so that a drifting machine slows all alike.
+The command is `true`, which does nothing: all measured time is added time. The commands
+take turns in each round, so that a change in the speed of the machine affects all
+commands.
 
-Exit status: 0 within the target, 1 above it.
+Exit status: 0 the target is met, 1 the target is missed.
 """
 
 import subprocess
@@ -33,7 +34,7 @@ RUN: Final = "`trackerapi run -- true`"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A command line and its settings."""
+    """A measured command line, and its environment variables."""
 
     command: Sequence[str]
     settings: Mapping[str, str]
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 def _ways(folder: Path) -> dict[str, Way]:
-    """Return the measured commands."""
+    """Return the measured commands, by their names in the table."""
     script = Path(sys.executable).with_name("trackerapi")
     run = [str(script), "run"]
     step = [*run, "--step", "load", "--", "true"]
@@ -85,7 +86,7 @@ def _ways(folder: Path) -> dict[str, Way]:
 def _measure(
     ways: Mapping[str, Way], options: Options, folder: Path
 ) -> dict[str, list[float]]:
-    """Return the seconds of each way in each round."""
+    """Return the seconds of each command in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     # The first round fills the caches of the file system.
     for turn in range(options.rounds + 1):
@@ -99,7 +100,7 @@ def _measure(
 
 def _time_of(way: Way, folder: Path) -> float:
     variables = environment(folder, way.settings)
-    variables.pop("PYTHONPATH", None)  # each of them is installed
+    variables.pop("PYTHONPATH", None)  # Use the installed package.
     begin = time.perf_counter()
     subprocess.run(
         way.command,

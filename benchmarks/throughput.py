@@ -1,10 +1,10 @@
-"""Time and CPU for 20,000 events until the backend acknowledges the last one.
+"""Time and CPU for 20,000 events until the backend acknowledges the last event.
 
-Events are reported as fast as the caller can; a library that waits for each answer
-reports 2,000. Ours keeps its default limits, and is also measured against the
-project's own backend, which has committed to SQLite what it acknowledges.
+Events are reported without pauses; a library that waits for each answer reports 2,000
+events. trackerapi has its default limits. trackerapi is also measured with the
+project's own backend, which commits events to SQLite before it acknowledges them.
 
-Exit status: 0 within the targets, 1 not.
+Exit status: 0 all targets are met, 1 a target is missed.
 """
 
 import os
@@ -46,10 +46,10 @@ class Delivery:
     """Result of one round.
 
     Attributes:
-        emitted: Events that were reported.
-        arrived: Events that were acknowledged.
-        seconds: From the first call to the last acknowledgement.
-        cpu_seconds: Of the reporting process, all of its threads.
+        emitted: Number of reported events.
+        arrived: Number of acknowledged events.
+        seconds: Time from the first call to the last acknowledgement.
+        cpu_seconds: CPU time of all threads of the reporting process.
         requests: Number of requests; None without a count.
     """
 
@@ -66,7 +66,7 @@ class Delivery:
 
     @property
     def cpu_each(self) -> float | None:
-        """Microseconds of CPU for each event that arrived."""
+        """Microseconds of CPU for each event that arrived; None if no event arrived."""
         return self.cpu_seconds / self.arrived * 1e6 if self.arrived else None
 
 
@@ -132,9 +132,9 @@ def _to_own_backend(options: Options) -> Delivery | None:
 
 @contextmanager
 def _backend(folder: Path) -> Iterator[DemoBackend]:
-    """Run our backend on the core that the sink would have."""
+    """Run our backend on the core that other measurements use for the sink."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sink_cpu()})  # inherited by child processes
+    os.sched_setaffinity(0, {sink_cpu()})  # Child processes inherit the core.
     try:
         with started_backend(folder) as backend:
             os.sched_setaffinity(0, cores)

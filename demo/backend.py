@@ -1,4 +1,4 @@
-"""The backend of the demo: a named one, a running one, or one that the demo starts."""
+"""Backend of the demo: set by the environment, already running, or started here."""
 
 import json
 import signal
@@ -34,13 +34,13 @@ class DemoBackend:
 
 @contextmanager
 def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBackend]:
-    """Offer the backend of the environment, a running one, or one of its own.
+    """Yield the backend of the environment, else a running backend, else a new backend.
 
-    A backend that was started here ends with the block, its data with it.
+    A new backend ends with the `with` block, and its data is deleted.
 
     Raises:
-        SettingsError: If the environment names an address without a key or the
-            reverse, or a backend cannot be started.
+        SettingsError: If the environment names only the address or only the key, or a
+            backend cannot be started.
     """
     if any(environment.get(n, "").strip() for n in (BASE_URL, API_KEY, API_KEY_FILE)):
         yield _named(environment)
@@ -63,9 +63,9 @@ def started_backend(folder: Path) -> Iterator[DemoBackend]:
     """Run `trackerapi-backend dev` in `folder` on a free port.
 
     Raises:
-        SettingsError: If it is not installed or does not start.
+        SettingsError: If the backend is not installed, or does not start within 30 s.
     """
-    # As an exception, SIGTERM lets this process end the server that it started.
+    # SIGTERM becomes an exception, so that the `finally` block ends the server.
     before = signal.signal(signal.SIGTERM, _end_in_order)
     command = [sys.executable, "-m", "trackerapi_backend", "dev", "--port", "0"]
     server = subprocess.Popen(
@@ -119,9 +119,9 @@ def _named(environment: Mapping[str, str]) -> DemoBackend:
 
 
 def _running() -> DemoBackend | None:
-    """Return the `dev` backend of this user, if it answers."""
+    """Return the running `dev` backend of this user; None if no backend answers."""
     try:
-        # Comes with the backend: without that there is none to look for.
+        # `platformdirs` is installed with the backend: without it, no backend runs.
         import platformdirs
 
         description = platformdirs.user_data_path("trackerapi-backend") / "dev.json"

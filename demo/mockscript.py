@@ -1,8 +1,8 @@
-"""A job script that works on nothing and reports every step of it.
+"""A job script that simulates its work and reports every step.
 
-Run it with `python -m demo.mockscript`. It reports to the backend that the
-environment names, else to a running `trackerapi-backend dev`, else to one that it
-starts for its own duration.
+Run it with `python -m demo.mockscript`. The script reports to the backend that the
+environment names, else to a running `trackerapi-backend dev`, else to a new backend,
+which ends with the script.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LONGEST_PACE_SECONDS = 3600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; return 0 once it has succeeded, else 1."""
+    """Run the job; return 0 if the job succeeded, else 1."""
     options = build_parser().parse_args(argv)
     try:
         with find_or_start_backend(os.environ) as backend:
@@ -68,8 +68,8 @@ def _seconds(text: str) -> float:
 
 
 def run(backend: DemoBackend, options: argparse.Namespace) -> int:
-    """Report the job to `backend`; return 0 once it has succeeded, else 1."""
-    dice = random.Random(options.seed)  # noqa: S311 - draws pictures of a job
+    """Report the job to `backend`; return 0 if the job succeeded, else 1."""
+    dice = random.Random(options.seed)  # noqa: S311 - only varies the pace
     manager = JobConfigManager(configurations_file=CONFIGURATIONS)
     config = manager.get_job_config(options.job)
     provider_job_id = options.id or f"demo-{uuid.uuid4()}"
@@ -82,7 +82,7 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
         )
         print(f"{config.name} {provider_job_id}")
         print(f"The customer's page: {job.share_link()}", flush=True)
-        # Undelivered reports of an earlier run first. The demo waits for delivery,
+        # Deliver the reports of an earlier run first. The demo waits for delivery,
         # because it reads its reports back; other jobs need not wait.
         tracker.flush()
         before = job.fetch()
@@ -103,7 +103,7 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
 def work_on_step(
     job: TrackerJob, config: JobConfig, number: int, pace: float, dice: random.Random
 ) -> None:
-    """Pretend to work on one step, and say how far it is on the way."""
+    """Simulate the work of one step, and report its progress."""
     step = config.step_configurations[number]
     job.send_event(kind="start", name=step.tag)
     for update in range(1, UPDATES_A_STEP):

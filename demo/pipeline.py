@@ -1,9 +1,10 @@
-"""An imaging study in three places: a gateway, workers elsewhere, a report at the end.
+"""An imaging study whose steps run in a gateway process and two worker processes.
 
-Run it with `python -m demo.pipeline`. The gateway reads and cleans the images, two
-workers that know nothing but a token find the organs, one of them is killed on its
-way and started again, and the gateway writes the report. Kill the gateway as well,
-and run it again with the same `--id` and `--folder`: it goes on where it was.
+Run it with `python -m demo.pipeline`. The gateway receives and checks the images. Two
+workers, which have only the backend's address and a job token, find the organs. Then
+the gateway writes the report. With `--crash`, a worker is killed, and all workers are
+started again. To see a crash of the gateway, kill it and run it again with the same
+`--id` and `--folder`: the gateway continues with the first unfinished step.
 """
 
 import argparse
@@ -35,10 +36,10 @@ class Study:
     """One study and its files.
 
     Args:
-        job: Handle of its job.
-        folder: Where its files lie.
+        job: Handle of the study's job.
+        folder: Folder of the study's files.
         base_url: Address of the backend, for the workers.
-        is_crashing: Whether the first of the workers is to be killed on its way.
+        is_crashing: Whether the first worker is killed in the middle of its work.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Study:
                 scan.unlink()
 
     def convert(self, step: TrackerStep) -> None:
-        """Convert the images, over a network that has bad moments."""
+        """Convert the images; the first two attempts fail with a ConnectionError."""
         scans = scans_of(self.folder)
         for attempt in step.attempts(5, on=(ConnectionError,), wait_seconds=0.01):
             with attempt:
@@ -70,7 +71,7 @@ class Study:
         step.metadata["Images"] = len(scans)
 
     def segment(self, step: TrackerStep) -> None:
-        """Have the organs found elsewhere, by workers that may crash."""
+        """Find the organs in worker processes; start them again after a crash."""
         step.total = len(scans_of(self.folder))
         token = self.job.token()
         for attempt in step.attempts(
@@ -88,7 +89,7 @@ class Study:
                         raise subprocess.CalledProcessError(status, "worker")
 
     def compare(self, step: TrackerStep) -> None:
-        """Compare with an earlier study, of which there is none."""
+        """Skip the comparison: the demo has no earlier study."""
         step.skip("There is no earlier study.")
 
     def report(self, step: TrackerStep) -> None:
@@ -98,7 +99,7 @@ class Study:
         step.note(f"{len(found)} images were measured.")
 
     def pass_by(self, _step: TrackerStep) -> None:
-        """Do nothing, as the steps of this demo that stand for others do."""
+        """Do nothing: the work of each step without a method of its name."""
 
     def _start(
         self, share: int, token: str, *, is_crashing: bool
@@ -118,7 +119,7 @@ class Study:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; return 0 once it has succeeded, else 1."""
+    """Run the study; return 0 if the study succeeded, else 1."""
     options = build_parser().parse_args(argv)
     try:
         with find_or_start_backend(os.environ) as backend:
@@ -145,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(backend: DemoBackend, options: argparse.Namespace) -> int:
-    """Run the study; return 0 once it has succeeded, else 1."""
+    """Run the study; return 0 if the study succeeded, else 1."""
     JobConfigManager(configurations_file=CONFIGURATIONS)
     study_id = options.id or f"study-{uuid.uuid4()}"
     folder: Path = options.folder or Path(tempfile.mkdtemp(prefix="study-"))
@@ -156,7 +157,7 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
             print(f"The customer's page: {job.share_link()}", flush=True)
             study = Study(job, folder, tracker.base_url, is_crashing=options.crash)
             for step in job.steps.values():
-                # A step of an earlier run is done, and so not ready.
+                # A step that an earlier run finished is not ready.
                 if not step.is_ready:
                     continue
                 work: Callable[[TrackerStep], None]

@@ -1,7 +1,7 @@
-"""A worker of `demo.pipeline`: it knows the backend's address and a token.
+"""Worker of `demo.pipeline`, with only the backend's address and a job token.
 
-It finds organs in its share of the scans, leaves one result a scan, and passes over
-those that have one: what a worker before it has done is not done again.
+The worker finds the organs in its share of the scans, and writes one result file for
+each scan. It skips scans with a result file: an earlier run has finished them.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from trackerapi import TrackerApi
 SCANS = 24
 WORKERS = 2
 PACE = 0.01
-"""Seconds that a scan takes."""
+"""Duration of the work on one scan, in seconds."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Work on one share; return 0 once it is done."""
+    """Work on one share of the scans; return 0 at its end."""
     parser = argparse.ArgumentParser(description="Find organs in a share of scans.")
     parser.add_argument("share", type=int)
     parser.add_argument("folder", type=Path)
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     scans = scans_of(options.folder)[options.share :: WORKERS]
     finished = {path.stem for path in results_of(options.folder)}
     with TrackerApi() as tracker:
-        # The same name after a restart: no unit counts twice.
+        # A restart uses the same part name, so that no unit is counted twice.
         job = tracker.attach(part=f"worker-{options.share}")
         step = job.step("segment")
         for scan in step.track(scans, key=lambda scan: scan.stem, resume=finished):
@@ -42,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def scans_of(folder: Path) -> list[Path]:
-    """Return the scans of a study, in order."""
+    """Return the files of the scans of a study, in the order of their numbers."""
     return sorted(folder.glob("scan-*.dat"))
 
 
 def results_of(folder: Path) -> list[Path]:
-    """Return the organs found so far, in order."""
+    """Return the result files so far, in the order of the scans."""
     return sorted(folder.glob("scan-*.txt"))
 
 

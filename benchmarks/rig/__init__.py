@@ -1,1 +1,1 @@
-"""Shared parts of the measurements: a sink that can fail, adapters, workers, tables."""
+"""Shared parts of the benchmarks: sink (a backend), adapters, workers and tables."""

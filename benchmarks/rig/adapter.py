@@ -1,7 +1,7 @@
-"""Interface of a library that the rig measures.
+"""Interface of a measured library.
 
-Each event carries the same 100 bytes of metadata and a marker, by which the sink
-counts it whatever the format of the wire.
+Each event carries the same 100 bytes of metadata and a marker. The sink, which is the
+backend of the measurements, counts events by their markers in any format.
 """
 
 import json
@@ -19,24 +19,24 @@ META: Final = {
 META_JSON: Final = json.dumps(META)
 MARKERS: Final = re.compile(rb"EVT[0-9a-f]{12}")
 PROJECT: Final = "project"
-"""Environment of the project itself, instead of one of the peers'."""
+"""Value of `Adapter.environment` for the project's own environment."""
 
 
 def marker(run: int, index: int) -> str:
-    """Return the text by which the sink knows event `index` of `run`."""
+    """Return the text by which the sink identifies event `index` of `run`."""
     return f"EVT{run & 0xFFFF:04x}{index:08x}"
 
 
 class Adapter(ABC):
     """One library with its default settings, reporting to the backend at `url`.
 
-    A name that ends with `-big` marks settings that only raise the bound of the
-    queue, so that 20,000 events fit.
+    An adapter with a name that ends with `-big` raises only the size of the queue, so
+    that 20,000 events fit.
 
     Attributes:
         name: Row in the tables.
-        environment: Folder of the virtual environment it runs in.
-        imports: The statement that a script needs to use it.
+        environment: Name of the folder of the library's virtual environment.
+        imports: Import statement of a script that uses the library.
         blocks: Whether `emit()` returns after the backend's answer.
     """
 
@@ -52,8 +52,8 @@ class Adapter(ABC):
     def emit(self, marker: str) -> None:
         """Report one event that carries `marker`."""
 
-    def flush(self, seconds: float) -> None:  # noqa: B027 - not all can
-        """Wait until all is delivered, at most `seconds` where that can be said."""
+    def flush(self, seconds: float) -> None:  # noqa: B027 - optional
+        """Wait until all events are delivered; at most `seconds` if the library can."""
 
-    def close(self) -> None:  # noqa: B027 - not all can
+    def close(self) -> None:  # noqa: B027 - optional
         """End the library's work in this process."""

@@ -1,8 +1,9 @@
 """A small example job: reads, computes, prints, and exits with 7.
 
-Usage: python -m benchmarks.rig.job LIBRARY URL, in a folder with `input.txt`. The
-first line it prints says that its work begins. `ended` gets the time of its last line
-on the monotonic clock. With `BENCH_JOB_FAILS`, the job has a mistake.
+Usage: python -m benchmarks.rig.job LIBRARY URL, with a file `input.txt` in the folder
+`BENCH_DIR`. The first line on stdout says that the work begins. At the end of its work,
+the job writes the monotonic time into the file `ended`. With `BENCH_JOB_FAILS`, the job
+then raises a LookupError.
 """
 
 import os
@@ -20,7 +21,7 @@ PAUSE_SECONDS: Final = 0.025
 
 
 def main() -> int:
-    """Do the work."""
+    """Run the job; return 7."""
     library, url = sys.argv[1:3]
     folder = Path(os.environ["BENCH_DIR"])
     adapter = ADAPTERS[library](url)
@@ -31,7 +32,7 @@ def main() -> int:
         time.sleep(PAUSE_SECONDS)
         adapter.emit(marker(1, index))
         found.append(f"{index}: {total}")
-    # At once: a signal on the way leaves the same output every time.
+    # Print at the end: a signal during the work then always leaves the same output.
     print(*found, sep="\n")
     (folder / "ended").write_text(repr(time.monotonic()))
     if os.environ.get("BENCH_JOB_FAILS"):

@@ -12,17 +12,17 @@ PEERS_FOLDER: Final = Path(os.environ.get("PEERS") or ROOT / "benchmarks/.peers"
 
 
 def interpreter(adapter: type[Adapter]) -> Path:
-    """Return the Python in which a library is installed."""
+    """Return the interpreter in whose environment the library is installed."""
     if adapter.environment == PROJECT:
         return Path(sys.executable)
     return PEERS_FOLDER.absolute() / adapter.environment / "bin" / "python"
 
 
 def worker_cpu() -> int:
-    """Return the core that a measured process has to itself."""
+    """Return the core to which a measured process is pinned."""
     return min(os.sched_getaffinity(0))
 
 
 def sink_cpu() -> int:
-    """Return the core of the answering process; the same core if there is only one."""
+    """Return the core of the sink; on a machine with one core, that of the worker."""
     return max(os.sched_getaffinity(0))

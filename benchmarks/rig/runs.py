@@ -1,4 +1,4 @@
-"""Running workers: which libraries, in which turns, for how long."""
+"""Runs of worker processes, and the command line of the benchmarks."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ from benchmarks.rig.adapters import ADAPTERS, OURS, PEERS
 from benchmarks.rig.places import ROOT, interpreter
 
 QUIET: Final = {
-    # Nothing but loopback: no peer is to look for its maker's servers.
+    # Loopback only: a peer must not connect to the servers of its vendor.
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "WANDB_ERROR_REPORTING": "false",
@@ -38,8 +38,8 @@ class Options:
 
     Attributes:
         libraries: Libraries to measure, ours first.
-        rounds: Turns; tables hold medians over them.
-        is_quick: Try the measurement out with few events; the figures mean nothing.
+        rounds: Number of rounds; tables show medians over the rounds.
+        is_quick: Whether to report few events, as a trial; the figures mean nothing.
     """
 
     libraries: tuple[str, ...]
@@ -47,12 +47,12 @@ class Options:
     is_quick: bool
 
     def events(self, count: int) -> int:
-        """Return how many events stand for `count`."""
+        """Return the number of events to report: `count`, or fewer with `is_quick`."""
         return max(_LEAST_EVENTS, count // _QUICK_DIVISOR) if self.is_quick else count
 
     @property
     def adapters(self) -> list[type[Adapter]]:
-        """Libraries with an installed environment."""
+        """Adapters of the libraries."""
         return [ADAPTERS[name] for name in self.libraries]
 
 
@@ -63,7 +63,7 @@ def read_options(
     peers: Sequence[type[Adapter]] = PEERS,
     argv: Sequence[str] | None = None,
 ) -> Options:
-    """Read the command line; leave out missing libraries with a message."""
+    """Read the command line; leave out libraries that are not installed."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -85,16 +85,16 @@ def read_options(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One use of one library.
+    """One run of a worker process with one library.
 
     Attributes:
-        library: Name of its adapter.
-        scenario: Task of the worker.
-        url: The backend.
-        folder: Where it may write.
-        limit: Seconds after which it is killed.
-        arguments: Of the scenario; `cpu` pins the worker.
-        environment: Variables beside the usual.
+        library: Name of the adapter.
+        scenario: Name of the scenario; see `worker.SCENARIOS`.
+        url: Address of the backend.
+        folder: Working directory of the worker.
+        limit: Seconds after which the worker is killed.
+        arguments: Arguments of the scenario; `cpu` pins the worker to a core.
+        environment: Additional environment variables.
     """
 
     library: str
@@ -112,8 +112,8 @@ class Outcome:
 
     Attributes:
         told: Output of the worker; empty if the worker ended early.
-        ended_at: On the monotonic clock.
-        is_timed_out: Whether it had to be killed.
+        ended_at: Monotonic time of the end, in seconds.
+        is_timed_out: Whether the worker was killed at its time limit.
     """
 
     told: Mapping[str, Any]
@@ -146,7 +146,7 @@ def run(task: Task) -> Outcome:
 
 
 def ends_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
-    """Wait for a process that leads a session; kill all of that when it is late."""
+    """Return whether a process ends in time; otherwise, kill its process group."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -158,7 +158,7 @@ def ends_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a measured process."""
+    """Return the environment variables of a measured process."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -178,12 +178,12 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def at_once(workers: int) -> ThreadPoolExecutor:
-    """Return a pool for measurements that mostly wait."""
+    """Return a thread pool for measurements at the same time, which mostly wait."""
     return ThreadPoolExecutor(workers)
 
 
 def median_of(values: "Sequence[float | None]") -> float | None:
-    """Return the median of those that are there."""
+    """Return the median of the values that are not None; None without such values."""
     there = [value for value in values if value is not None]
     return statistics.median(there) if there else None
 
@@ -191,12 +191,12 @@ def median_of(values: "Sequence[float | None]") -> float | None:
 def ratio_of(
     ours: "Sequence[float | None]", theirs: "Sequence[float | None]"
 ) -> float | None:
-    """Return the median of the ratios within each round."""
+    """Return the median over the rounds of the ratio of `ours` to `theirs`."""
     return median_of(
         [a / b for a, b in zip(ours, theirs, strict=False) if a is not None and b]
     )
 
 
 def note(text: str) -> None:
-    """Tell the person at the terminal, not the table."""
+    """Print a message on stderr: stdout has only tables."""
     print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
-"""A backend on loopback that counts and can fail: the handle that drives it.
+"""Handle of the sink: a backend on loopback that counts events and can fail.
 
 with Sink() as sink:
     sink.set(latency=0.2)           # delay every answer
-    sink.set(status=503, until=5)   # answer 503 for 5 s, then as it should
+    sink.set(status=503, until=5)   # answer 503 for 5 s, then normally
     sink.down(); sink.up()          # refuse connections, listen again
     sink.counts().unique
 """
@@ -22,11 +22,11 @@ class SinkCounts:
     """Counts of arrived events at a sink.
 
     Attributes:
-        requests: Requests of any kind, also those that were refused.
-        body_bytes: Bytes of their bodies, as they came.
-        last_at: When the last event came, on the monotonic clock; None without one.
-        unique: Events, each counted once.
-        repeats: Further deliveries of them.
+        requests: Number of all requests, including requests with a failure as answer.
+        body_bytes: Size of all bodies before unpacking, in bytes.
+        last_at: Monotonic time of the last event, in seconds; None without an event.
+        unique: Number of different events.
+        repeats: Number of repeated deliveries of these events.
     """
 
     requests: int
@@ -40,7 +40,7 @@ class Sink:
     """One sink in a process of its own, pinned to a core unless `is_pinned` is False.
 
     Attributes:
-        url: Where it listens; the same after `down()` and `up()`.
+        url: Address of the sink; the same after `down()` and `up()`.
     """
 
     def __init__(self, *, is_pinned: bool = True) -> None:
@@ -69,19 +69,20 @@ class Sink:
             self._process.stdout.close()
 
     def set(self, **faults: Any) -> None:
-        """Misbehave in this way only; see `sink_server.Faults`.
+        """Replace the faults of the sink; see `sink_server.Faults`.
 
         Args:
-            **faults: Its attributes, and `until`: seconds after which all is well.
+            **faults: Attributes of `Faults`, and `until`: seconds after which all
+                faults end.
         """
         self._do("set", **faults)
 
     def down(self) -> None:
-        """Refuse connections and cut those that are open."""
+        """Refuse new connections, and cut open connections."""
         self._do("down")
 
     def up(self) -> None:
-        """Listen again."""
+        """Listen again on the same port."""
         self._do("up")
 
     def counts(self) -> SinkCounts:
@@ -89,7 +90,7 @@ class Sink:
         return SinkCounts(**self._do("counts"))
 
     def events(self) -> dict[str, int]:
-        """Return how often each marker has arrived."""
+        """Return the number of arrivals of each marker."""
         return self._do("events")
 
     def _do(self, command: str, **members: Any) -> dict[str, Any]:

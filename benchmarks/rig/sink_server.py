@@ -1,11 +1,13 @@
 """The process of the sink: counts arriving events and fails on demand.
 
-It looks for markers in the target and in the unpacked body of each request, so that
-any format that carries text as it is can be counted. Requests of our contract are
-answered by it, all others with an empty object. Nothing is parsed as JSON.
+The server finds the markers of events in the target and in the unpacked body of each
+request, so that it counts events in any text format. It answers requests of our
+contract with valid answers, and other requests with an empty object. Nothing is parsed
+as JSON.
 
-Usage: python -m benchmarks.rig.sink_server [CPU]; prints its port and the port over
-which `benchmarks.rig.sink.Sink` drives it, and ends with that connection.
+Usage: python -m benchmarks.rig.sink_server [CPU]. The server prints its port, and the
+port over which `benchmarks.rig.sink.Sink` sends commands. It ends when the connection
+to the second port ends.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ _LONGEST_COMMAND_BYTES = 1 << 24
 
 
 def http(status: bytes, body: bytes, more: bytes = b"") -> bytes:
-    """Return an HTTP answer with JSON in it."""
+    """Return an HTTP answer with a JSON body."""
     head = (
         b"HTTP/1.1 %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
     )
@@ -64,12 +66,15 @@ class Faults:
 
     Attributes:
         latency: Seconds before each answer.
-        status: Status of each answer; what comes with another than 200 is not counted.
-        retry_after: Seconds that such an answer asks for.
-        drop_every: Each such request is counted, then its connection is cut.
-        hang: Accept, and never answer.
-        drip: Send each answer a byte at a time.
-        odd: Answer with one of `ODD_ANSWERS`, counting nothing.
+        status: Status of each answer; events are counted only with status 200.
+        retry_after: `Retry-After` of answers with another status than 200, in seconds;
+            None for no header.
+        drop_every: Interval of requests that are counted and get no answer: their
+            connection is cut. 0 for no such requests.
+        hang: Whether requests are read and get no answer.
+        drip: Whether each answer is sent one byte at a time.
+        odd: Key of the answer in `ODD_ANSWERS`, with which no event is counted; empty
+            for usual answers.
     """
 
     latency: float = 0.0
@@ -81,7 +86,7 @@ class Faults:
     odd: str = ""
 
     def answer(self) -> bytes | None:
-        """Return the answer to all requests; None when each has its own."""
+        """Return the answer to all requests; None if answers depend on the requests."""
         if self.odd:
             return ODD_ANSWERS[self.odd]
         if self.status == 200:
@@ -92,7 +97,7 @@ class Faults:
 
 @dataclass
 class Counts:
-    """Arrived events."""
+    """Counts of requests and arrived events."""
 
     requests: int = 0
     body_bytes: int = 0
@@ -100,7 +105,7 @@ class Counts:
     events: Counter[bytes] = field(default_factory=Counter)
 
     def as_members(self) -> dict[str, Any]:
-        """Return the counts for the driver; times are of the monotonic clock."""
+        """Return the counts as members of JSON; times are monotonic."""
         return {
             "requests": self.requests,
             "body_bytes": self.body_bytes,
@@ -111,7 +116,7 @@ class Counts:
 
 
 class SinkServer:
-    """Shared state of the connections."""
+    """State of the sink, shared by its connections."""
 
     def __init__(self) -> None:
         self.faults, self.counts = Faults(), Counts()
@@ -120,7 +125,7 @@ class SinkServer:
         self._port = 0
 
     async def up(self) -> int:
-        """Listen, always on the same port, and return it."""
+        """Listen, always on the same port; return the port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: Connection(self), "127.0.0.1", self._port, backlog=512
@@ -129,20 +134,20 @@ class SinkServer:
         return self._port
 
     async def down(self) -> None:
-        """Refuse connections and cut those that are open."""
+        """Refuse new connections, and cut open connections."""
         if self._server:
             self._server.close()
         for connection in list(self.connections):
             connection.abort()
 
     def set(self, until: float | None = None, **faults: Any) -> None:
-        """Misbehave in this way only, for `until` seconds."""
+        """Replace the faults; after `until` seconds, end all faults."""
         self.faults = Faults(**faults)
         if until:
             asyncio.get_running_loop().call_later(until, self.set)
 
     async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Carry out one command of the driver and return the counts."""
+        """Execute one command of `Sink`; return the counts."""
         match command.pop("do"):
             case "set":
                 self.set(**command)
@@ -189,7 +194,7 @@ class Connection(asyncio.Protocol):
         else:
             found = _LENGTH.search(head)
             stop = end + 4 + (int(found[1]) if found else 0)
-            # Copied only once it is whole: large bodies come in many pieces.
+            # Copy only a complete body: a large body arrives in many pieces.
             whole = stop <= len(self._buffer)
             body = bytes(self._buffer[end + 4 : stop]) if whole else b""
         if stop > len(self._buffer):
@@ -251,12 +256,12 @@ def _unpacked(head: bytes, body: bytes) -> bytes:
         return body
     try:
         return zlib.decompress(body, 47)
-    except zlib.error:  # a label without the packing, as one peer sends it
+    except zlib.error:  # One peer labels plain bodies as packed.
         return body
 
 
 def _unchunked(buffer: bytearray, start: int) -> tuple[bytes, int]:
-    """Return a chunked body and its end, which is beyond `buffer` if it is cut."""
+    """Return a chunked body and its end, which is beyond `buffer` if incomplete."""
     body, beyond = bytearray(), len(buffer) + 1
     while (line_end := buffer.find(b"\r\n", start)) >= 0:
         size = int(bytes(buffer[start:line_end]).split(b";")[0], 16)
@@ -270,7 +275,7 @@ def _unchunked(buffer: bytearray, start: int) -> tuple[bytes, int]:
 
 
 async def serve(cpu: int | None) -> None:
-    """Serve until the driver's connection ends."""
+    """Serve until `Sink` ends its connection."""
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
     server, ended = SinkServer(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Tables in Markdown, and promises beside measurements."""
+"""Tables in Markdown, and comparison of measurements with targets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ NOTHING = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A promise and its measurement.
+    """A target and its measurement.
 
     Attributes:
-        what: The promise in words.
-        bound: Bound of the promise.
-        measured: None if it could not be measured, which breaks the promise.
-        unit: Follows the figures.
-        is_least: Whether `bound` is the least instead of the most.
+        what: The target in words.
+        bound: Maximum of the measured value; its minimum if `is_least` is True.
+        measured: Measured value; None after a failed measurement, which misses the
+            target.
+        unit: Unit of `bound` and `measured`.
+        is_least: Whether `bound` is a minimum instead of a maximum.
     """
 
     what: str
@@ -26,7 +27,7 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether the promise holds."""
+        """Whether the target is met."""
         if self.measured is None:
             return False
         if self.is_least:
@@ -35,7 +36,7 @@ class Target:
 
 
 def conclude(targets: Sequence[Target]) -> int:
-    """Print promises and measurements; return the exit status."""
+    """Print targets and measurements; return the exit status."""
     rows = [
         (
             target.what,
@@ -59,7 +60,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def figure(value: float | None, unit: str = "") -> str:
-    """Return a figure with three digits that count."""
+    """Return a value as text, with about three significant digits."""
     if value is None:
         return NOTHING
     whole = value == round(value) or abs(value) >= 100
@@ -68,7 +69,7 @@ def figure(value: float | None, unit: str = "") -> str:
 
 
 def microseconds(nanoseconds: float | None) -> str:
-    """Return a time that was measured in nanoseconds."""
+    """Return a time in nanoseconds as text: in µs without a unit, or in ms if long."""
     if nanoseconds is None:
         return NOTHING
     if nanoseconds >= 1e7:

@@ -1,8 +1,8 @@
-"""The process that uses one library and prints the cost.
+"""Worker process: reports with one library, and prints the measurements.
 
 Usage: python -m benchmarks.rig.worker LIBRARY SCENARIO URL OPTIONS, with OPTIONS as a
-JSON object of the scenario's arguments; prints one JSON object. `BENCH_DIR` names a
-folder that is its own.
+JSON object of the scenario's arguments; prints one JSON object. `BENCH_DIR` names the
+folder of the worker.
 """
 
 import gc
@@ -23,15 +23,15 @@ from benchmarks.rig.adapter import Adapter, marker
 from benchmarks.rig.adapters import ADAPTERS
 
 WARM_UP, CALLS, THROUGHPUT, LEAVE, OUTAGE, KILLED, PARENT, CHILD, MEMORY = range(1, 10)
-"""Runs; each has markers of its own."""
+"""Numbers of the runs, as part of the markers of their events."""
 
 
 class Emission:
-    """Events that were reported one after the other.
+    """Measurements of successive calls of `Adapter.emit()`.
 
     Attributes:
-        nanoseconds: Duration of each call.
-        errors: Calls that raised.
+        nanoseconds: Duration of each call, in nanoseconds.
+        errors: Number of calls that raised.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Emission:
         self.errors = 0
 
     def as_members(self) -> dict[str, Any]:
-        """Return count, quantiles in nanoseconds and errors."""
+        """Return the counts of calls and errors, and quantiles in nanoseconds."""
         ordered = sorted(self.nanoseconds)
         size = len(ordered)
         return {
@@ -53,7 +53,7 @@ class Emission:
 def emit(
     adapter: Adapter, run: int, events: int, *, gap: float = 0.0, limit: float = 60.0
 ) -> Emission:
-    """Report `events` events, `gap` seconds apart, until `limit` seconds have gone."""
+    """Report `events` events, `gap` seconds apart; stop after `limit` seconds."""
     emission = Emission()
     end = time.monotonic() + limit
     for index in range(events):
@@ -80,7 +80,7 @@ def _timed(call: Callable[[str], None], argument: str) -> tuple[int, bool]:
 def calls(
     adapter: Adapter, events: int, gap: float, limit: float, warm_up: int = 5
 ) -> None:
-    """Print the cost of each call for the caller."""
+    """Report events, and print the quantiles of the duration of a call."""
     emit(adapter, WARM_UP, warm_up, gap=gap, limit=limit)
     gc.collect()
     tell(**emit(adapter, CALLS, events, gap=gap, limit=limit).as_members())
@@ -106,13 +106,13 @@ def throughput(adapter: Adapter, events: int, limit: float) -> None:
 
 
 def leave(adapter: Adapter, events: int) -> None:
-    """Report and fall off the end of the program, without a word."""
+    """Report, and let the program end without flush or close."""
     emission = emit(adapter, LEAVE, events, limit=5.0)
     tell(left_at=time.monotonic(), **emission.as_members())
 
 
 def outage(adapter: Adapter, events: int, gap: float, wait: float) -> None:
-    """Report while the backend misbehaves, then wait for the delivery."""
+    """Report while the backend fails, then wait for the delivery."""
     emission = emit(adapter, OUTAGE, events, gap=gap)
     _flush(adapter, wait)
     _within(adapter.close, 5.0)
@@ -121,19 +121,19 @@ def outage(adapter: Adapter, events: int, gap: float, wait: float) -> None:
 
 
 def kill(adapter: Adapter, events: int) -> None:
-    """Report and die at once."""
+    """Report, and end by SIGKILL after the last call."""
     emit(adapter, KILLED, events, limit=20.0)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def recover(adapter: Adapter, wait: float) -> None:
-    """Be a later process in the same folder that reports nothing itself."""
+    """Report nothing; deliver the events of an earlier process in the same folder."""
     time.sleep(wait)
     _leave_orderly(adapter)
 
 
 def fork(adapter: Adapter, events: int, wait: float) -> None:
-    """Report in a parent and in its child, which ends as a pool's worker does."""
+    """Report in a parent and in its child; the child ends by `os._exit()`."""
     emit(adapter, PARENT, events)
     child = os.fork()
     if child == 0:
@@ -149,7 +149,7 @@ def fork(adapter: Adapter, events: int, wait: float) -> None:
 
 
 def memory(adapter: Adapter, events: int, limit: float) -> None:
-    """Report events that cannot be delivered, and print the memory that they take."""
+    """Report events that cannot be delivered, and print the growth of the memory."""
     emit(adapter, WARM_UP, 5)
     before = _memory_bytes("VmRSS")
     emitted, end = 0, time.monotonic() + limit
@@ -159,7 +159,7 @@ def memory(adapter: Adapter, events: int, limit: float) -> None:
         with suppress(Exception):
             adapter.emit(marker(MEMORY, index))
         emitted += 1
-    # A moment for the thread that would deliver.
+    # Wait: the delivery thread may still allocate memory.
     time.sleep(3.0)
     tell(
         emitted=emitted,
@@ -176,7 +176,7 @@ SCENARIOS: dict[str, Callable[..., None]] = {
 
 
 def tell(**members: Any) -> None:
-    """Print the results."""
+    """Print measurements as a JSON object."""
     print(json.dumps(members), flush=True)
 
 
@@ -191,7 +191,7 @@ def _leave_orderly(adapter: Adapter) -> None:
 
 
 def _within(call: Callable[[], None], seconds: float) -> None:
-    """Call, and go on after `seconds` whether or not it has returned."""
+    """Run `call` in a thread; return after `seconds` even if `call` still runs."""
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -207,14 +207,14 @@ def _ended_within(child: int, seconds: float) -> bool:
 
 
 def _memory_bytes(line: str) -> int:
-    """Return the value of a line of this process's status in the kernel."""
+    """Return the value of a line of `/proc/self/status`, in bytes."""
     status = Path("/proc/self/status").read_text().splitlines()
     found = next(each for each in status if each.startswith(line))
     return int(found.split()[1]) * 1024
 
 
 def main() -> None:
-    """Make the library ready and run the scenario."""
+    """Create the adapter of the library, and run the scenario."""
     library, scenario, url, options = sys.argv[1:5]
     arguments = json.loads(options)
     logging.disable(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""All that can be measured, by name."""
+"""Adapters of all measured libraries, by name."""
 
 from typing import Final
 

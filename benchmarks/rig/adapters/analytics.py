@@ -1,4 +1,4 @@
-"""Error monitoring and product analytics: a queue and a thread in the process."""
+"""Adapters of error monitoring and product analytics, which queue in the process."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from benchmarks.rig.adapter import META, Adapter
 
 
 class SentryMessage(Adapter):
-    """A message with the metadata in a context of its own scope."""
+    """A message of Sentry, with the metadata in a context of a new scope."""
 
     name, environment, imports = "sentry-message", "sentry", "import sentry_sdk"
     options: ClassVar[Mapping[str, Any]] = {}
@@ -24,18 +24,18 @@ class SentryMessage(Adapter):
             self._sdk.capture_message("progress")
 
     def flush(self, seconds: float) -> None:
-        """Wait for the queue."""
+        """Wait until the queue is empty."""
         self._sdk.flush(timeout=seconds)
 
 
 class SentryMessageBig(SentryMessage):
-    """With room for all events."""
+    """The same adapter, with a queue for all events."""
 
     name, options = "sentry-message-big", {"transport_queue_size": 100_000}
 
 
 class SentryCheckin(SentryMessage):
-    """A check-in of a monitored job; it takes no metadata, so the event is smaller."""
+    """A check-in of a monitored job; it has no metadata, so the event is smaller."""
 
     name = "sentry-checkin"
 
@@ -47,7 +47,7 @@ class SentryCheckin(SentryMessage):
 
 
 class SentryLog(SentryMessage):
-    """Structured logs: the batched path of the same library."""
+    """Structured logs of Sentry, which are sent in batches."""
 
     name, options = "sentry-log", {"enable_logs": True}
 
@@ -57,7 +57,7 @@ class SentryLog(SentryMessage):
 
 
 class Posthog(Adapter):
-    """A captured event with properties."""
+    """A captured event of PostHog with properties."""
 
     name, environment, imports = "posthog", "posthog", "import posthog"
     options: ClassVar[Mapping[str, Any]] = {}
@@ -72,7 +72,7 @@ class Posthog(Adapter):
         self._client.capture("progress", distinct_id="job", properties=properties)
 
     def flush(self, seconds: float) -> None:
-        """Wait for the queue."""
+        """Wait until the queue is empty."""
         self._client.flush(timeout_seconds=seconds)
 
     def close(self) -> None:
@@ -81,13 +81,13 @@ class Posthog(Adapter):
 
 
 class PosthogBig(Posthog):
-    """With room for all events."""
+    """The same adapter, with a queue for all events."""
 
     name, options = "posthog-big", {"max_queue_size": 100_000}
 
 
 class Segment(Adapter):
-    """A tracked event with properties."""
+    """A tracked event of Segment with properties."""
 
     name, environment, imports = "segment", "segment", "import segment.analytics"
     options: ClassVar[Mapping[str, Any]] = {}
@@ -100,8 +100,8 @@ class Segment(Adapter):
         """Track the event."""
         self._client.track("job", "progress", {"id": marker, **META})
 
-    def flush(self, seconds: float) -> None:  # noqa: ARG002 - takes no limit
-        """Wait for the queue."""
+    def flush(self, seconds: float) -> None:  # noqa: ARG002 - no time limit
+        """Wait until the queue is empty."""
         self._client.flush()
 
     def close(self) -> None:
@@ -110,6 +110,6 @@ class Segment(Adapter):
 
 
 class SegmentBig(Segment):
-    """With room for all events."""
+    """The same adapter, with a queue for all events."""
 
     name, options = "segment-big", {"max_queue_size": 100_000}

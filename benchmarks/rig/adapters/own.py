@@ -1,4 +1,4 @@
-"""Our library, the least that could do its work, and nothing at all."""
+"""Adapters of trackerapi, of a minimal spool, and of a job without reporting."""
 
 import json
 import os
@@ -14,7 +14,7 @@ API_KEY = "trk_bench_secretsecret_check0"
 
 
 class Ours(Adapter):
-    """trackerapi; the environment can name another key, customer and outbox."""
+    """trackerapi; environment variables can set another key, customer and outbox."""
 
     name, environment = "trackerapi", PROJECT
     imports = "from trackerapi import TrackerApi"
@@ -33,20 +33,20 @@ class Ours(Adapter):
         )
 
     def emit(self, marker: str) -> None:
-        """Report the event; it is on the disk when this returns."""
+        """Report the event, which is on the disk when the call returns."""
         self._job.send_event(kind="info", name="step", metadata={"id": marker, **META})
 
     def flush(self, seconds: float) -> None:
-        """Wait for the delivery of all."""
+        """Wait for the delivery of all events."""
         self._tracker.flush(seconds)
 
     def close(self) -> None:
-        """Wait for a moment and close the connections."""
+        """Wait briefly for delivery, and close the connections."""
         self._tracker.close()
 
 
 class Spool(Adapter):
-    """The floor: json, one appending `write`, a bare socket; no library, no safety."""
+    """A minimal spool: JSON, one appending `write` and a bare socket; no retries."""
 
     name, environment = "(floor: bare spool)", PROJECT
 
@@ -60,14 +60,14 @@ class Spool(Adapter):
         threading.Thread(target=self._deliver, daemon=True).start()
 
     def emit(self, marker: str) -> None:
-        """Write the event to the disk and leave it to the thread."""
+        """Write the event to the disk, and queue it for the delivery thread."""
         members = {"id": marker, "kind": "info", "ts": time.time(), "metadata": META}
         line = self._encode(members).encode() + b"\n"
         os.write(self._file, line)
         self._waiting.append(line)
 
     def flush(self, seconds: float) -> None:
-        """Wait for the delivery of all."""
+        """Wait for the delivery of all events."""
         end = time.monotonic() + seconds
         while self._waiting and time.monotonic() < end:
             time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""One request for each event, made by the caller's own thread."""
+"""Adapters that send one request for each event, in the thread of the caller."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ from benchmarks.rig.adapter import META, Adapter
 
 
 class RequestsPost(Adapter):
-    """The original library's way: `requests.post` for each event, no session."""
+    """`requests.post` for each event without a session, as in the original library."""
 
     name, imports, blocks = "requests.post", "import requests", True
 
@@ -16,7 +16,7 @@ class RequestsPost(Adapter):
         self._post: Any = self._posting()
 
     def emit(self, marker: str) -> None:
-        """Send the event and raise for a status that says no."""
+        """Send the event; raise for the status of a failure."""
         event = {"id": marker, "kind": "progress", "name": "step", "metadata": META}
         self._post(self._url, json=event, timeout=10).raise_for_status()
 
@@ -25,7 +25,7 @@ class RequestsPost(Adapter):
 
 
 class RequestsSession(RequestsPost):
-    """The same over a kept connection."""
+    """`requests.Session.post` for each event, over one connection."""
 
     name = "requests.Session"
 
@@ -34,7 +34,7 @@ class RequestsSession(RequestsPost):
 
 
 class HttpxClient(RequestsPost):
-    """The same with httpx."""
+    """`httpx.Client.post` for each event, over one connection."""
 
     name, imports = "httpx.Client", "import httpx"
 

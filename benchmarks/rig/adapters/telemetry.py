@@ -1,4 +1,4 @@
-"""OpenTelemetry over OTLP and HTTP."""
+"""Adapters of OpenTelemetry, with OTLP over HTTP."""
 
 import time
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class OtelLog(Adapter):
         self._logger.emit(record)
 
     def flush(self, seconds: float) -> None:
-        """Wait for the queue."""
+        """Wait until the queue is empty."""
         self._provider.force_flush(int(seconds * 1000))
 
     def close(self) -> None:
@@ -55,13 +55,13 @@ class OtelLog(Adapter):
 
 
 class OtelLogBig(OtelLog):
-    """With room for all events."""
+    """The same adapter, with a queue for all events."""
 
     name, options = "otel-log-big", {"max_queue_size": 100_000}
 
 
 class OtelSpan(Adapter):
-    """A span with attributes, ended at once."""
+    """A span with attributes, which ends immediately."""
 
     name, environment = "otel-span", "otel"
     imports = (
@@ -86,7 +86,7 @@ class OtelSpan(Adapter):
         self._tracer.start_span("progress", attributes={"id": marker, **META}).end()
 
     def flush(self, seconds: float) -> None:
-        """Wait for the queue."""
+        """Wait until the queue is empty."""
         self._provider.force_flush(int(seconds * 1000))
 
     def close(self) -> None:

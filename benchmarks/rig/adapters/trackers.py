@@ -8,7 +8,7 @@ from benchmarks.rig.adapter import META, META_JSON, Adapter
 
 
 class Cronitor(Adapter):
-    """A ping; its host is a constant, so the adapter redirects it."""
+    """A ping of Cronitor; the adapter replaces the library's constant address."""
 
     name, environment, imports = "cronitor", "cronitor", "import cronitor"
     blocks = True
@@ -20,12 +20,12 @@ class Cronitor(Adapter):
         self._monitor._ping_api_url = lambda: url + "/p/key/job"  # noqa: SLF001
 
     def emit(self, marker: str) -> None:
-        """Ping."""
+        """Send the ping."""
         self._monitor.ping(state="run", series=marker, message=META_JSON)
 
 
 class OpenLineageHttp(Adapter):
-    """A run event with a facet."""
+    """A run event of OpenLineage with a facet."""
 
     name, environment, blocks = "openlineage-http", "openlineage", True
     imports = (
@@ -66,12 +66,12 @@ class OpenLineageHttp(Adapter):
 
 
 class OpenLineageAsync(OpenLineageHttp):
-    """The same through its queue."""
+    """The same event, through the queue of the library."""
 
     name, blocks = "openlineage-async", False
 
     def flush(self, seconds: float) -> None:
-        """Wait for the queue."""
+        """Wait until the queue is empty."""
         self._client.transport.wait_for_completion(timeout=seconds)
 
     def _transport(self, url: str) -> Any:
@@ -80,7 +80,7 @@ class OpenLineageAsync(OpenLineageHttp):
 
 
 class MlflowSync(Adapter):
-    """A metric; it takes no metadata, so its key is the marker."""
+    """A metric of MLflow; a metric has no metadata, so its key is the marker."""
 
     name, environment, blocks = "mlflow-sync", "mlflow", True
     imports = "import mlflow; from mlflow import MlflowClient"
@@ -94,21 +94,21 @@ class MlflowSync(Adapter):
 
 
 class MlflowAsync(MlflowSync):
-    """The same through its queue."""
+    """The same metric, through the queue of the library."""
 
     name, blocks = "mlflow-async", False
 
-    def flush(self, seconds: float) -> None:  # noqa: ARG002 - takes no limit
-        """Wait for the queue."""
+    def flush(self, seconds: float) -> None:  # noqa: ARG002 - no time limit
+        """Wait until the queue is empty."""
         self._client._tracking_client.store.flush_async_logging()  # noqa: SLF001
 
 
 class WandbOffline(Adapter):
-    """Offline: a process of its own writes a file, nothing goes over HTTP."""
+    """wandb offline: its helper process writes a file, and sends nothing over HTTP."""
 
     name, environment, imports = "wandb-offline", "wandb", "import wandb"
 
-    def __init__(self, url: str) -> None:  # noqa: ARG002 - it never gets there
+    def __init__(self, url: str) -> None:  # noqa: ARG002 - sends nothing
         os.environ.update(WANDB_SILENT="true", WANDB_MODE="offline")
         wandb = import_module("wandb")
         self._run = wandb.init(project="p", dir=os.environ["BENCH_DIR"])
