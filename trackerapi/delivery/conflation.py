@@ -87,7 +87,7 @@ class Conflation:
                     self._write_key(key)
 
     def write_due(self) -> float | None:
-        """Write due records; return the seconds until the next one, None without one.
+        """Write due records; return the seconds until the next due record, or None.
 
         A record is due `INTERVAL_SECONDS` after the last written record of its key.
         """

@@ -168,7 +168,7 @@ class DeferredRecords:
         for before in events:
             after = by_id.get(before.record_id, before)
             if after.is_deferred and after.is_failing != before.is_failing:
-                changed.append(after)  # deferred for another reason
+                changed.append(after)  # the reason of the deferral has changed
             elif after is before or after.is_failing:
                 continue
             elif not after.is_deferred or before.is_overdue:

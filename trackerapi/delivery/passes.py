@@ -122,7 +122,7 @@ class DeliveryPasses:
         return any(file.held.deferred_jobs() for file in self.files())
 
     def has_due_records(self) -> bool:
-        """Return whether records are due, or the request for the key's provider."""
+        """Return whether records or the request for the key's provider are due."""
         return (
             self._has_unclear_files
             or any(not file.is_delivered for file in self.files())
@@ -188,7 +188,7 @@ class DeliveryPasses:
             folder.purge()
 
     def deliver_batches(self) -> None:
-        """Deliver a batch of the leftover files, and a batch of the own files.
+        """Deliver a batch of leftover files, and a batch of files of this process.
 
         Blocks until the backend has answered the requests.
 
@@ -294,7 +294,7 @@ class DeliveryPasses:
             # owner appended to this file precede the records of its newer files.
             file.find_end()
         # The journal is noted before the file is released: `report()` in another thread
-        # must find the held records in one of the two.
+        # must find the held records during the release too.
         self._journals[file.held.path] = file.held
         file.held.refresh()
 

@@ -103,7 +103,7 @@ class OutboxFile:
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
-        """Claim a leftover file: open and lock it, to deliver its undelivered records.
+        """Open and lock a leftover file, to deliver its undelivered records.
 
         Return None if the owner is running, if another process has claimed the file,
         or if the file has no header of a known version.
@@ -186,7 +186,7 @@ class OutboxFile:
         return self._file
 
     def reopen(self) -> bool:
-        """Open and lock the file again after the job closed it; return the success.
+        """Open and lock the file again after the job closed it; return whether locked.
 
         Raises:
             OSError: If the file cannot be opened.
@@ -202,7 +202,7 @@ class OutboxFile:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether all records are settled; held and deferred records are settled."""
+        """Whether all records are settled: delivered, held, deferred or dropped."""
         return self.position >= self.end
 
     @property
@@ -351,7 +351,7 @@ class OutboxFile:
         return sum(chunk.count(b"\n") for chunk in chunks)
 
     def oldest_undelivered_at(self) -> datetime | None:
-        """Return the time of the oldest undelivered event; None if none can be read."""
+        """Return the time of the oldest undelivered event; None without an event."""
         with suppress(OSError):
             return first_time(split_lines(self.peek(_FIRST_BYTES)))
         return None

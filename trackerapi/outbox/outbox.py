@@ -188,7 +188,7 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all records are settled; held and deferred records are settled."""
+        """Whether all records are settled: delivered, held, deferred or dropped."""
         in_memory = len(self.backlog) + len(self._taken)
         return not in_memory and all(file.is_delivered for file in list(self.files))
 

@@ -45,7 +45,7 @@ class Providers:
         self._seen: tuple[int, int, int] | None = None
 
     def find(self, binding: Binding) -> int | None:
-        """Return the confirmed provider of a key at an address; None without one."""
+        """Return the confirmed provider of a key at an address, or None."""
         if binding.key_id is None:
             return None
         self._refresh()

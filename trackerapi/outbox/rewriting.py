@@ -91,8 +91,8 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
     """Claim a leftover file and bind its records to another address and key.
 
     Returns:
-        The new file with the same records; None if the old file is gone, has no
-        records, or is used by another process.
+        Path of the new file with the same records; None if the old file is gone, has
+        no records, or is used by another process.
 
     Raises:
         OSError: If the new file cannot be written; the old file is then unchanged.
@@ -106,7 +106,7 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
 
 @contextmanager
 def _claimed(path: Path) -> Generator[OutboxFile | None]:
-    """Claim a file and read its journal; close the file at the end of the context."""
+    """Claim a file and read its journal; close the file after the `with` block."""
     file = None
     with suppress(FileNotFoundError):  # another process has archived the file
         file = OutboxFile.claim(path)
