@@ -260,7 +260,7 @@ class DeliveryLoop:
         self._wake.clear()
 
     def _run_pass(self) -> float | None:
-        """Run one pass; return the seconds until the next one, None to sleep."""
+        """Run one pass; return the seconds until the next pass, None to sleep."""
         self._seen_mark = self._parts.outbox.mark
         try:
             self.passes.reopen_lost_files()

@@ -117,8 +117,8 @@ class RecordRequests:
             search = FailingRecordSearch(lines, self.deliver_lines, max_lines)
             return search.run(takes_others)
         finally:
-            # Restored: a request may time out because of a failing record, not because
-            # of a slow network.
+            # `max_lines` is restored: the search may have halved it at failing records,
+            # although the network is not slow.
             self.max_lines = max(max_lines, self.max_lines)
 
     def is_answered(self, line: bytes) -> bool:

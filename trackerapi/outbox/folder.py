@@ -243,7 +243,8 @@ class OutboxFolder:
         """Return the newest creation of a job in all files; None without a creation.
 
         Args:
-            binding: Address and key of the caller; other files are not read.
+            binding: Address and key of the caller; only files that this key may
+                deliver are read.
             provider_job_id: The provider's id of the job.
         """
         for file in self._opened(binding, newest_first=True):
@@ -258,7 +259,8 @@ class OutboxFolder:
         """Return the events of a job in all files, sorted by time.
 
         Args:
-            binding: Address and key of the caller; other files are not read.
+            binding: Address and key of the caller; only files that this key may
+                deliver are read.
             provider_job_id: The provider's id of the job.
         """
         found: dict[str, dict[str, Any]] = {}
@@ -282,7 +284,8 @@ class OutboxFolder:
         listing and opening. A file may then be yielded twice.
 
         Args:
-            binding: Address and key of the caller; other files are not read.
+            binding: Address and key of the caller; only files that this key may
+                deliver are read.
             newest_first: Whether to begin with the newest file instead of the oldest.
         """
         for _ in range(_MAX_LISTINGS):

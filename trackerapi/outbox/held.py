@@ -1,9 +1,9 @@
 """Journal of held and deferred records, in a file beside the outbox file.
 
 A record is *held* if the backend rejected the record: it stays in the journal until
-somebody fixes the cause. A record is *deferred* if delivery sends it again later. The
-backend does not know its job yet, or fails at this record while it accepts other
-records. The journal file is made when the first record is held or deferred.
+somebody fixes the cause. A record is *deferred*, to be sent again later, if the backend
+does not know its job yet, or fails at this record while it accepts other records. The
+journal file is made when the first record is held or deferred.
 
 Each change is one line, appended with one write: several processes may change the
 journal of one file without a lock.
@@ -179,7 +179,7 @@ class HeldJournal:
                 self._read_bytes += len(line)
 
     def add(self, entries: Collection[JournalEntry]) -> None:
-        """Add entries; an entry replaces an earlier one of the same record.
+        """Add entries; an entry replaces an earlier entry of the same record.
 
         Raises:
             OSError: If the journal cannot be written; then no entry is added.
@@ -285,10 +285,7 @@ class HeldJournal:
         return {found.provider_job_id for found in self._deferred()}
 
     def unknown_jobs(self) -> set[str]:
-        """Return the ids of unknown jobs: the backend did not know them at a request.
-
-        Records of these jobs are deferred.
-        """
+        """Return the ids of jobs that the backend did not know at the last request."""
         return {
             found.provider_job_id for found in self._deferred() if not found.is_failing
         }
