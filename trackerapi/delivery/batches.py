@@ -36,7 +36,7 @@ from trackerapi.outbox.records import (
 )
 from trackerapi.problems import Problems
 
-_OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
+_OVERSIZED: Final = {"status": 413, "detail": "the record is larger than 1 MiB"}
 
 
 class _Split(NamedTuple):

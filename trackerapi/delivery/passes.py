@@ -342,8 +342,7 @@ class DeliveryPasses:
         is_other_key = self._key_id != outbox.binding.key_id
         if is_other_key and known not in {None, provider_id}:
             raise AuthenticationError(
-                "the key now belongs to another provider than the one that these "
-                "records are for"
+                "the new key belongs to another provider than the undelivered records"
             )
         if known != provider_id:
             outbox.binding = replace(outbox.binding, provider_id=provider_id)

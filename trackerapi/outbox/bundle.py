@@ -242,7 +242,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def _no_bundle(path: Path) -> UsageError:
-    return UsageError(f"{path} is no bundle of trackerapi")
+    return UsageError(f"{path} is not a trackerapi bundle")
 
 
 def _cut_off(path: Path) -> UsageError:

@@ -54,7 +54,7 @@ class Binding:
         provider_id = members.get("provider_id")
         is_sound = isinstance(url, str) and isinstance(key_id, str | None)
         if not is_sound or not isinstance(provider_id, int | None):
-            raise ValueError("no binding of records")
+            raise ValueError("base_url, key_id or provider_id is invalid")
         return cls(
             base_url=canonical_address(str(url)),
             key_id=key_id,

@@ -76,8 +76,8 @@ class Providers:
             again = ask()
             if again not in {known, provider_id}:
                 raise BackendUnavailable(
-                    "the backend names another provider for this key each time; "
-                    "check the address and proxies between"
+                    "the backend names a different provider for this key each time; "
+                    "check the address, and the proxies on the way to the backend"
                 )
             provider_id = again
         self.remember(binding, provider_id)

@@ -114,7 +114,7 @@ def test_file_that_is_no_bundle_is_refused(
     done = office.run("outbox", "import", str(bundle))
 
     assert done.status == USAGE
-    assert done.err == f"trackerapi: {bundle} is no bundle of trackerapi\n"
+    assert done.err == f"trackerapi: {bundle} is not a trackerapi bundle\n"
 
 
 def test_export_never_overwrites_a_file(desk: Desk, bundle: Path) -> None:

@@ -63,7 +63,7 @@ def test_show_refuses_an_ambiguous_beginning(desk: Desk) -> None:
     done = desk.run("outbox", "show", desk.paths[0].stem[:6])
 
     assert done.status == USAGE
-    assert "means 2 outbox files" in done.err
+    assert "matches 2 outbox files" in done.err
 
 
 def test_show_of_a_delivered_file_shows_its_records_on_request(desk: Desk) -> None:
