@@ -200,8 +200,8 @@ class BatchDelivery:
         """
         answer_count = self._requests.answer_count
 
-        def takes_others() -> bool:
-            if self._failures.took_others(file, answer_count):
+        def can_deliver_others() -> bool:
+            if self._failures.has_accepted_others(file, answer_count):
                 return True
             # Later records of the file are sent now as samples, and again in their
             # turn: the backend detects the duplicates by their event ids.
@@ -209,7 +209,7 @@ class BatchDelivery:
             return any(map(self._requests.is_answered, samples))
 
         try:
-            return self._requests.deliver_all_but_failing(lines, takes_others)
+            return self._requests.deliver_all_but_failing(lines, can_deliver_others)
         except BackendUnavailable as error:
             if not may_concern_records(error):
                 raise

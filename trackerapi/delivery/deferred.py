@@ -139,12 +139,12 @@ class DeferredRecords:
                 raise
         self._check_backend()
 
-        def takes_others() -> bool:
+        def can_deliver_others() -> bool:
             if self._requests.answer_count != self._answer_count_before:
                 return True
             return any(map(self._requests.is_answered, sample_lines(lines)))
 
-        return self._requests.deliver_all_but_failing(lines, takes_others)
+        return self._requests.deliver_all_but_failing(lines, can_deliver_others)
 
     def _update_journal(
         self,

@@ -31,7 +31,7 @@ from trackerapi.retry import UNPROCESSED_STATUSES
 FAILURES_TO_SEARCH: Final = 3
 """Number of failures of a batch in a row after which the batch is searched."""
 
-_FAILURES_TO_DOUBT: Final = 3
+_FAILURES_TO_CHECK: Final = 3
 """Number of failures in a row after which a search checks that the backend accepts any
 record. The first three requests of a search are the batch and its two halves."""
 
@@ -150,9 +150,9 @@ class BatchFailures:
         failures = self._state_of(file).failures
         is_due = failures > 0 and failures % FAILURES_TO_SEARCH == 0
         is_next = failures == 1 and file.path in self._files_with_failing
-        return is_due or is_next or self.took_others(file, answer_count)
+        return is_due or is_next or self.has_accepted_others(file, answer_count)
 
-    def took_others(self, file: OutboxFile, answer_count: int) -> bool:
+    def has_accepted_others(self, file: OutboxFile, answer_count: int) -> bool:
         """Return whether the backend has accepted other records since a vain search."""
         return self._state_of(file).answer_count not in {None, answer_count}
 
@@ -198,12 +198,12 @@ class FailingRecordSearch:
         self._result = SearchResult([], [])
         self._failures, self._is_up = 0, False
 
-    def run(self, takes_others: Callable[[], bool]) -> SearchResult:
+    def run(self, can_deliver_others: Callable[[], bool]) -> SearchResult:
         """Send all records; divide each failing request into halves.
 
         Args:
-            takes_others: Returns whether the backend accepts any record; called only
-                while no request of the search has succeeded.
+            can_deliver_others: Returns whether the backend accepts any record; called
+                only while no request of the search has succeeded.
 
         Raises:
             BackendUnavailable: If the backend accepts no record, or was not reached.
@@ -221,8 +221,8 @@ class FailingRecordSearch:
                     self._divide(lines, error)
                     continue
                 is_last = len(lines) == 1 and not self._parts
-                if self._failures >= _FAILURES_TO_DOUBT or is_last:
-                    if not takes_others():
+                if self._failures >= _FAILURES_TO_CHECK or is_last:
+                    if not can_deliver_others():
                         raise
                     self._failures, self._is_up = 0, True
                 # A single record is sent once more: its first failure may have been an
@@ -240,7 +240,7 @@ class FailingRecordSearch:
             return
         # After many failures, each remaining part may have one failing record, or all
         # remaining records may fail: samples decide.
-        if self._delivers_sample():
+        if self._deliver_sample():
             self._failures = 0
         else:
             remaining = list(chain.from_iterable(self._parts))
@@ -251,7 +251,7 @@ class FailingRecordSearch:
         middle = len(lines) // 2
         self._parts += filter(None, [list(lines[:middle]), list(lines[middle:])])
 
-    def _delivers_sample(self) -> bool:
+    def _deliver_sample(self) -> bool:
         """Send samples of the remaining records singly; return True after a success."""
         for line in sample_lines(list(chain.from_iterable(self._parts))):
             try:

@@ -319,11 +319,11 @@ class DeliveryPasses:
                 self._parts.counters,
             )
         if not self._is_provider_confirmed:
-            self._bind(self._confirmed_provider(self._sender))
+            self._bind(self._confirm_provider(self._sender))
             self._is_provider_confirmed = True
         return self._batches
 
-    def _confirmed_provider(self, sender: Sender) -> int:
+    def _confirm_provider(self, sender: Sender) -> int:
         """Ask the backend for the provider of the present key; return its id."""
         folder = self._parts.folder
         if folder is None:

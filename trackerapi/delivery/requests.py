@@ -100,13 +100,13 @@ class RecordRequests:
         return rejected
 
     def deliver_all_but_failing(
-        self, lines: Sequence[bytes], takes_others: Callable[[], bool]
+        self, lines: Sequence[bytes], can_deliver_others: Callable[[], bool]
     ) -> SearchResult:
         """Deliver records, and search for the failing records among them.
 
         Args:
             lines: Records, each with its line end.
-            takes_others: Returns whether the backend accepts any record; see
+            can_deliver_others: Returns whether the backend accepts any record; see
                 `FailingRecordSearch.run()`.
 
         Raises:
@@ -115,7 +115,7 @@ class RecordRequests:
         max_lines = self.max_lines
         try:
             search = FailingRecordSearch(lines, self.deliver_lines, max_lines)
-            return search.run(takes_others)
+            return search.run(can_deliver_others)
         finally:
             # `max_lines` is restored: the search may have halved it at failing records,
             # although the network is not slow.

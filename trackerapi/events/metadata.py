@@ -26,11 +26,11 @@ MAX_INTEGER: Final = 2**53 - 1
 CHANGED_KEY: Final = "trackerapi_changed"
 """Key under which the record names all converted, cut or omitted keys."""
 
-_LONGEST_CUT_TEXT: Final = 200
+_MAX_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
 _MAX_VALUES: Final = 4096  # more than 8 KiB can have; stops at cycles of containers
 _MARKS_BYTES: Final = 1000
-_LOOKS: Final = 3
+_MAX_READS: Final = 3
 """Maximum number of reads of one value: another thread may change it during a read."""
 
 # Limited depth: nested containers that each contain the next one twice have a repr of
@@ -169,25 +169,25 @@ class _Shaping:
 
     def value(self, value: Any, level: int) -> Any:
         try:
-            return self._shaped(value, level)
+            return self._shape(value, level)
         except Exception:  # noqa: BLE001 - a foreign class may raise anything
-            return self._changed(_text_of(value))
+            return self._mark_changed(_text_of(value))
 
-    def _shaped(self, value: Any, level: int) -> Any:
+    def _shape(self, value: Any, level: int) -> Any:
         self.value_count += 1
         match value:
             case _ if self.value_count > _MAX_VALUES:
-                return self._changed(None)
+                return self._mark_changed(None)
             case None | True | False:
                 return value
             case str():
                 whole_text = str.__str__(value)
                 text = fitted(whole_text, MAX_BYTES)
-                return text if text == whole_text else self._changed(text)
+                return text if text == whole_text else self._mark_changed(text)
             case Integral():
                 whole = int(value)
                 small = -MAX_INTEGER <= whole <= MAX_INTEGER
-                return whole if small else self._changed(_text_of(value))
+                return whole if small else self._mark_changed(_text_of(value))
             case Real():
                 return self._real(value)
             case Mapping() if level <= MAX_LEVELS:
@@ -195,9 +195,9 @@ class _Shaping:
             case list() | tuple() if level <= MAX_LEVELS:
                 given = list(value[: _MAX_ITEMS + 1])
                 items = [self.value(item, level + 1) for item in given[:_MAX_ITEMS]]
-                return items if len(items) == len(given) else self._changed(items)
+                return items if len(items) == len(given) else self._mark_changed(items)
             case _:
-                return self._changed(_text_of(value))
+                return self._mark_changed(_text_of(value))
 
     def _mapping(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
         pairs = _pairs_of(value, _MAX_ITEMS + 1)
@@ -220,7 +220,7 @@ class _Shaping:
         self.mark()
         return None
 
-    def _changed(self, value: Any) -> Any:
+    def _mark_changed(self, value: Any) -> Any:
         self.mark()
         return value
 
@@ -232,10 +232,10 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
     size = 0
     is_too_large = _json_bytes(values) > room
     for name, value in values.items():
-        if is_too_large and _json_bytes(value) > _LONGEST_CUT_TEXT:
+        if is_too_large and _json_bytes(value) > _MAX_CUT_TEXT:
             changed[name] = None
             text = value if isinstance(value, str) else json.dumps(value)
-            value = fitted(text, _LONGEST_CUT_TEXT)  # noqa: PLW2901
+            value = fitted(text, _MAX_CUT_TEXT)  # noqa: PLW2901
         member_bytes = _json_bytes({name: value})
         if size + member_bytes <= room and len(kept) < MAX_KEYS - 1:
             kept[name] = value
@@ -264,24 +264,26 @@ def _key_text(key: object) -> str:
 
 
 def _text_of(value: object) -> str:
-    for _ in range(_LOOKS):
+    for _ in range(_MAX_READS):
         try:
             is_container = isinstance(value, list | tuple | Mapping)
             as_text = _BRIEF.repr if is_container else str
-            return fitted(as_text(value), _LONGEST_CUT_TEXT)
+            return fitted(as_text(value), _MAX_CUT_TEXT)
         except Exception:  # noqa: BLE001, S112 - a foreign __str__ may raise anything
             continue
     return f"<{type(value).__name__}>"
 
 
-def _pairs_of(metadata: Mapping[Any, Any], most: int) -> list[tuple[Any, Any]] | None:
-    """Return up to `most` keys and values; None if the mapping cannot be read."""
-    for _ in range(_LOOKS):
+def _pairs_of(
+    metadata: Mapping[Any, Any], max_pairs: int
+) -> list[tuple[Any, Any]] | None:
+    """Return up to `max_pairs` keys and values; None if the mapping cannot be read."""
+    for _ in range(_MAX_READS):
         try:
             # `dict.copy()` is atomic: other threads cannot change the dict during the
             # copy, as they could during an iteration.
             given = metadata.copy() if type(metadata) is dict else metadata
-            return [(key, value) for key, value in islice(given.items(), most)]
+            return [(key, value) for key, value in islice(given.items(), max_pairs)]
         except Exception:  # noqa: BLE001, S112 - a foreign class may raise anything
             continue
     return None

@@ -161,7 +161,7 @@ class Bundle:
     _path: Path = field(repr=False, kw_only=True)
 
     @classmethod
-    def opened(cls, path: Path, file: BinaryIO) -> Self:
+    def read(cls, path: Path, file: BinaryIO) -> Self:
         """Return the bundle in a file, after a check of all its lines.
 
         Raises:

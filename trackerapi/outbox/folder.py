@@ -20,7 +20,12 @@ from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import Binding, Header, header_of, read_header
 from trackerapi.outbox.names import DELIVERED_FOLDER, RECORDS_SUFFIX, position_path
 from trackerapi.outbox.providers import Providers
-from trackerapi.outbox.records import Creation, in_order, parse_creation, parse_record
+from trackerapi.outbox.records import (
+    Creation,
+    parse_creation,
+    parse_record,
+    sort_events,
+)
 from trackerapi.process.clock import wall_nanoseconds
 from trackerapi.process.forks import no_forks
 
@@ -132,7 +137,7 @@ class OutboxFolder:
             if not self.admits(binding, header.binding):
                 continue
             try:
-                file = _claimed(path, on_claimed)
+                file = _claim_file(path, on_claimed)
             except OSError:
                 continue  # this user may not open the file
             if file is not None:
@@ -247,7 +252,7 @@ class OutboxFolder:
                 deliver are read.
             provider_job_id: The provider's id of the job.
         """
-        for file in self._opened(binding, newest_first=True):
+        for file in self._open_files(binding, newest_first=True):
             with suppress(OSError):
                 creations = filter(None, map(parse_creation, file))
                 found = [c for c in creations if c.provider_job_id == provider_job_id]
@@ -265,7 +270,7 @@ class OutboxFolder:
         """
         found: dict[str, dict[str, Any]] = {}
         quoted = json.dumps(provider_job_id).encode("ascii")
-        for file in self._opened(binding):
+        for file in self._open_files(binding):
             with suppress(OSError):
                 # Most lines belong to other jobs: the search for the id saves parsing
                 # each line.
@@ -273,9 +278,9 @@ class OutboxFolder:
                     event = parse_record(line)
                     if event.get("provider_job_id") == provider_job_id:
                         found[str(event.get("event_id"))] = event
-        return in_order(found.values())
+        return sort_events(found.values())
 
-    def _opened(
+    def _open_files(
         self, binding: Binding, *, newest_first: bool = False
     ) -> Iterator[BinaryIO]:
         """Yield each file that the key may deliver, positioned after its header.
@@ -306,7 +311,7 @@ class OutboxFolder:
                 return
 
 
-def _claimed(
+def _claim_file(
     path: Path, on_claimed: Callable[[OutboxFile], object]
 ) -> OutboxFile | None:
     """Claim a file and call `on_claimed` before another thread can fork."""

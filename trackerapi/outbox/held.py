@@ -175,7 +175,7 @@ class HeldJournal:
             for line in file:
                 if not line.endswith(b"\n"):  # torn, or another process is writing
                     return
-                self._take(line)
+                self._apply_line(line)
                 self._read_bytes += len(line)
 
     def add(self, entries: Collection[JournalEntry]) -> None:
@@ -332,7 +332,7 @@ class HeldJournal:
     def _deferred(self) -> list[_Location]:
         return [each for each in list(self._locations.values()) if each.is_deferred]
 
-    def _take(self, line: bytes) -> None:
+    def _apply_line(self, line: bytes) -> None:
         members = parse_record(line)
         for record_id in _removed_ids(members):
             self._locations.pop(record_id, None)

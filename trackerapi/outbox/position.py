@@ -86,13 +86,13 @@ class PositionFile:
         if self._is_closed:
             return
         try:
-            fd = self._opened().checked(is_kept=True)
+            fd = self._open().checked(is_kept=True)
         except LostFileError:
             # The job has closed the descriptor, or deleted the file: open or make the
             # file again.
             self.close()
             self._is_closed = False
-            fd = self._opened().checked()
+            fd = self._open().checked()
         # One write replaces the old line by a new line of equal length: after a crash,
         # the file has either the old line or the new line.
         os.pwrite(fd, settled.as_line(), 0)
@@ -104,7 +104,7 @@ class PositionFile:
             self._file.close()
         self._file = None
 
-    def _opened(self) -> Descriptor:
+    def _open(self) -> Descriptor:
         if self._file is None:
             flags = os.O_CREAT | os.O_WRONLY
             self._file = Descriptor(open_file(self.path, flags))

@@ -135,7 +135,7 @@ def first_time(lines: Iterable[bytes]) -> datetime | None:
     return next(filter(None, (time_of(parse_record(line)) for line in lines)), None)
 
 
-def in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_events(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the events sorted by time, then by id."""
     return sorted(
         events,

@@ -54,7 +54,7 @@ class Rescue:
             OSError: If the new file cannot be written; the old file is then unchanged.
         """
         undelivered, is_cut = file.undelivered_count, file.is_cut
-        fresh = self._rescued(file, binding, writer, is_cut=is_cut)
+        fresh = self._replace(file, binding, writer, is_cut=is_cut)
         if is_cut and fresh is not None:
             # A lower bound: some of the remaining records may be delivered already.
             lost = undelivered - fresh.appended
@@ -71,7 +71,7 @@ class Rescue:
             file.close()
         return fresh
 
-    def _rescued(
+    def _replace(
         self, file: OutboxFile, binding: Binding, writer: str, *, is_cut: bool
     ) -> OutboxFile | None:
         if not file.is_ours:

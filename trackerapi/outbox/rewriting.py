@@ -63,7 +63,7 @@ def remove_records(
     Raises:
         OSError: If the new file cannot be written; the old file is then unchanged.
     """
-    with _claimed(path) as file:
+    with _claim_file(path) as file:
         if file is None:
             return None
         count = selection.count(file)
@@ -97,7 +97,7 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
     Raises:
         OSError: If the new file cannot be written; the old file is then unchanged.
     """
-    with _claimed(path) as file:
+    with _claim_file(path) as file:
         if file is None:
             return None
         # A new file: a longer address may not fit into the header of the old file.
@@ -105,7 +105,7 @@ def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
 
 
 @contextmanager
-def _claimed(path: Path) -> Generator[OutboxFile | None]:
+def _claim_file(path: Path) -> Generator[OutboxFile | None]:
     """Claim a file and read its journal; close the file after the `with` block."""
     file = None
     with suppress(FileNotFoundError):  # another process has archived the file

@@ -35,8 +35,8 @@ class ProcessResource(Protocol):
 
 
 _OPEN: Final["weakref.WeakSet[ProcessResource]"] = weakref.WeakSet()
-_KEPT: Final[set[ProcessResource]] = set()
-_hooked: Final[set[str]] = set()
+_KEPT_ALIVE: Final[set[ProcessResource]] = set()
+_installed_hooks: Final[set[str]] = set()
 # Reentrant: a signal handler, a hook or a finalizer may fork while its own thread holds
 # the lock, and would wait for itself for ever.
 _fork_guard = threading.RLock()
@@ -60,8 +60,8 @@ def register(resource: ProcessResource) -> None:
     Keeps a weak reference to `resource`.
     """
     _OPEN.add(resource)
-    if "exit" not in _hooked:
-        _hooked.add("exit")
+    if "exit" not in _installed_hooks:
+        _installed_hooks.add("exit")
         atexit.register(_close_all)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
@@ -77,22 +77,22 @@ def keep_alive(resource: ProcessResource) -> None:
 
     The thread of the resource calls `stop_keeping_alive()` at its end.
     """
-    _KEPT.add(resource)
+    _KEPT_ALIVE.add(resource)
 
 
 def stop_keeping_alive(resource: ProcessResource) -> None:
     """Drop the reference of `keep_alive()`."""
-    _KEPT.discard(resource)
+    _KEPT_ALIVE.discard(resource)
 
 
 def _hook_worker() -> None:
     """Close all resources at the end of a multiprocessing worker: it skips `atexit`."""
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or "worker" in _hooked:
+    if util is None or process is None or "worker" in _installed_hooks:
         return
     if process.parent_process() is not None:
-        _hooked.add("worker")
+        _installed_hooks.add("worker")
         util.Finalize(None, _close_all, exitpriority=0)
 
 
@@ -166,7 +166,7 @@ def _after_fork_in_child() -> None:
     _fork_guard = threading.RLock()
     # After this hook, multiprocessing clears its finalizers in the child: the exit hook
     # of workers has to be installed again.
-    _hooked.discard("worker")
+    _installed_hooks.discard("worker")
     for resource in list(_OPEN):
         resource.forget()
-    _KEPT.clear()
+    _KEPT_ALIVE.clear()

@@ -81,7 +81,7 @@ class _Watch:
         self.jobs.append(job)
         loop = _loop()
         if loop is not None:
-            loop.call_soon(self._follow)
+            loop.call_soon(self._install_again)
 
     def end(self, job: "StoppableJob") -> None:
         """Remove a job at the end of its block; the last job removes the handler."""
@@ -139,7 +139,7 @@ class _Watch:
         # other for ever.
         self._handler = functools.partial(self.handle, before)
         self._before = before
-        if not _put(self._handler):
+        if not _set_handler(self._handler):
             self._handler = None
             return
         if not self._is_hooked and hasattr(os, "register_at_fork"):
@@ -150,7 +150,7 @@ class _Watch:
                 after_in_child=self._in_child,
             )
 
-    def _follow(self) -> None:
+    def _install_again(self) -> None:
         """Install the handler again if the block has added a handler to its event loop.
 
         `loop.add_signal_handler()` replaces this handler by an empty handler. The
@@ -164,7 +164,7 @@ class _Watch:
         """Restore the previous handler; return False if Python refuses."""
         if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
             return False
-        return not _is_set_in_c(self._handler) and _put(self._before)
+        return not _is_set_in_c(self._handler) and _set_handler(self._before)
 
     def _before_fork(self) -> None:
         # The parent has no handler during the fork: Python drops a signal that reaches
@@ -177,7 +177,7 @@ class _Watch:
     def _after_fork(self) -> None:
         if self._is_forking:
             self._is_forking = False
-            _put(self._handler)
+            _set_handler(self._handler)
 
     def _in_child(self) -> None:
         # The parent alone reports the stop of its jobs.
@@ -192,7 +192,7 @@ def _loop() -> "asyncio.AbstractEventLoop | None":
     return running() if running else None
 
 
-def _put(handler: _Handler) -> bool:
+def _set_handler(handler: _Handler) -> bool:
     """Install `handler` for SIGTERM; return False where Python refuses.
 
     Python refuses in threads, in sub-interpreters and in some embedding programs.

@@ -29,7 +29,7 @@ class Worker:
     def __init__(self) -> None:
         # SimpleQueue is reentrant: a signal handler may call `post()` within `post()`.
         self._work: SimpleQueue[Work] = SimpleQueue()
-        self._turn = threading.Lock()
+        self._run_lock = threading.Lock()
         self._is_running = False
         self._thread: threading.Thread | None = None
 
@@ -78,7 +78,7 @@ class Worker:
     def _run(self) -> None:
         # The lock makes a new thread wait for the old thread, which may still run while
         # it ends: two threads at once would change the order of the work.
-        with self._turn:
+        with self._run_lock:
             self._is_running, self._thread = True, threading.current_thread()
             while self._do_next(IDLE_SECONDS):
                 pass

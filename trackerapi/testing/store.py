@@ -16,10 +16,10 @@ from trackerapi.events.event import Event
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
     Creation,
-    in_order,
     job_of,
     parse_creation,
     parse_record,
+    sort_events,
 )
 from trackerapi.outbox.survey import views
 
@@ -153,7 +153,9 @@ def time_of(event: Event) -> datetime:
 
 def _events_in(lines: list[bytes]) -> list[dict[str, Any]]:
     """Return the members of events in lines, in the order in which they happened."""
-    return in_order(event for event in map(parse_record, lines) if "event_id" in event)
+    return sort_events(
+        event for event in map(parse_record, lines) if "event_id" in event
+    )
 
 
 def _event(members: Mapping[str, Any]) -> Event:

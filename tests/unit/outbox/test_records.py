@@ -10,10 +10,10 @@ from trackerapi.outbox.records import (
     first_batch,
     first_time,
     identity,
-    in_order,
     is_creation,
     parse_creation,
     parse_record,
+    sort_events,
     split_lines,
 )
 
@@ -92,4 +92,4 @@ def test_events_are_ordered_by_time_then_id() -> None:
     damaged = event_line(event_id="c", occurred_at="yesterday")
     events = map(parse_record, [late, early, same, damaged])
 
-    assert [event["event_id"] for event in in_order(events)] == ["c", "b", "0", "a"]
+    assert [event["event_id"] for event in sort_events(events)] == ["c", "b", "0", "a"]

@@ -94,7 +94,7 @@ def _import(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     with file:
-        bundle = Bundle.opened(path, file)
+        bundle = Bundle.read(path, file)
         imported = _import_into(bundle, folder, _binding(bundle, settings))
     known = bundle.undelivered + bundle.held - imported.undelivered - imported.held
     if options.json:
