@@ -14,8 +14,8 @@ settings.register_profile(
 )
 settings.load_profile("no-hurry")
 
-# `nohup` and a shell's `&` ignore these signals. Child processes of tests would
-# inherit this, and would not end by a signal.
+# Under `nohup` or a shell's `&`, these signals are ignored. Child processes of tests
+# would inherit that, and a signal would not end them.
 for _number, _usual in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),

@@ -64,7 +64,8 @@ def classes_of_module(path: Path, package: Path) -> Iterator[Class]:
         # `Base[int]` has the base `Base`.
         bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
         resolved = tuple(known.get(base, base) for base in bases)
-        # After its bases: a class may have the name of its imported base.
+        # Set after the bases are resolved: a class may have the name of an imported
+        # base.
         known[node.name] = f"{module}.{node.name}"
         yield Class(known[node.name], lines, resolved)
 
@@ -81,7 +82,7 @@ def classes_of(package: Path) -> dict[str, Class]:
 
 
 def with_own_bases(name: str, classes: dict[str, Class]) -> dict[str, int]:
-    """Return the own bases of a class, with the number of levels above the class.
+    """Return each own base of a class with its number of levels above the class.
 
     Own bases are those in `classes`. The class itself is included, with level 0.
     """

@@ -346,7 +346,7 @@ def test_deployed_contract_of_the_same_content_is_no_difference(
     deployed: tuple[str, dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`--spec` reads a contract from a backend, and compares JSON with YAML."""
+    """The JSON contract of a backend equals the YAML file with the same content."""
     address, _ = deployed
     assert run(tree, "--spec", address) == 0
     assert capsys.readouterr().out == "The contracts say the same.\n"

@@ -96,7 +96,7 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
 
 
 def test_pip_uses_only_the_package_sources_of_the_caller(tmp_path: Path) -> None:
-    """Index and network settings of the caller are kept, all other pip settings not."""
+    """Index and network settings of the caller are kept; other settings are dropped."""
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://global.example/simple\ntimeout = 7\n"

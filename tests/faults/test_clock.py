@@ -31,7 +31,7 @@ def test_events_of_an_outage_arrive_while_the_clock_jumps(
 def test_events_of_a_rerun_on_a_slow_clock_count_after_events_of_the_killed_run(
     lab: Lab,
 ) -> None:
-    """Events of a rerun sort after those of the killed run, although its clock lags."""
+    """Events of a rerun with a slow clock sort after all events of the killed run."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")

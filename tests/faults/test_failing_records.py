@@ -202,7 +202,7 @@ def test_outbox_retry_sends_a_held_record_past_a_file_of_failing_records(
     command_outbox: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`outbox retry` delivers a held record although an older file only fails."""
+    """`outbox retry` delivers a held record behind a file in which all records fail."""
     known, unwanted = new_id(), new_id()
     direct.create_job(known, backend.customer_id, "import")
     where = (backend.api_key, poisoned.url)

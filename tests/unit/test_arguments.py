@@ -99,7 +99,7 @@ def test_check_name_names_the_argument(value: str) -> None:
 @given(st.text(min_size=1), st.integers(1, 50))
 @example("\ud800\0", 1)
 def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> None:
-    """`fitted()` makes a valid message of at most `longest` characters of any text."""
+    """`fitted()` returns a valid message of at most `longest` characters."""
     event = {"provider_job_id": "p", "kind": "info", "message": fitted(text, longest)}
 
     assert EVENT.is_valid(event)

@@ -72,7 +72,7 @@ def test_every_public_error_is_exported() -> None:
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, TrackerError)
     }
-    defined.remove("UsageError")  # Only commands raise it, and print it.
+    defined.remove("UsageError")  # Only commands raise and print UsageError.
 
     exported = {name for name in trackerapi.__all__ if name in vars(errors)}
 
@@ -139,7 +139,7 @@ ANY_TEXT = st.text(max_size=900)
 
 @given(st.lists(ANY_TEXT, min_size=4, max_size=4))
 def test_error_text_is_one_short_printable_line(texts: list[str]) -> None:
-    """An error with any texts prints one line of at most MAX_TEXT_LENGTH characters."""
+    """Any text in an error yields one line of at most MAX_TEXT_LENGTH characters."""
     first, second, third, fourth = texts
     exchange = Exchange(method="GET", url=second, request_id=third)
     made = [

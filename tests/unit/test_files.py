@@ -1,4 +1,4 @@
-"""Pipes, devices and files that are given where the library reads a file."""
+"""Pipes and devices given instead of a file that the library reads."""
 
 import os
 from collections.abc import Iterator

@@ -37,7 +37,7 @@ def test_kind_is_reported_somewhere(constant: str) -> None:
 
 
 def test_no_two_kinds_share_a_name() -> None:
-    """The name of a kind identifies the kind."""
+    """All kinds have different names."""
     names = [kind.name for kind in KINDS.values()]
 
     assert sorted(set(names)) == sorted(names)

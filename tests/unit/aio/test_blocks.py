@@ -240,7 +240,7 @@ def test_assigned_total_is_written_without_a_later_report(
 
 
 def test_invalid_argument_raises_at_the_call(recorder: AsyncTrackerApi) -> None:
-    """An argument of a wrong type or range raises at the call and is named."""
+    """An invalid argument raises at the call; the error names the argument."""
 
     async def main() -> None:
         job = recorder.job("one")
@@ -334,7 +334,7 @@ def test_step_of_a_loop_left_by_break_ends_with_its_job(
 def test_task_inherits_current_job_and_step(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
-    """A task starts with job and step of its creator; its own blocks change only it."""
+    """A task inherits job and step; blocks that begin later change no other task."""
 
     async def found() -> tuple[str, str]:
         await asyncio.sleep(0)

@@ -158,7 +158,7 @@ async def run_pipeline(
 
 
 class SilentBackend:
-    """Backend that withholds its answers, and checks that the loop runs meanwhile.
+    """Backend that delays its answers, and checks that the loop runs during the delay.
 
     Attributes:
         stage: Current phase of the script; assigned by the script.
@@ -261,8 +261,8 @@ def test_read_call_without_an_answer_ends_at_its_timeout(outbox: Path) -> None:
                 await asyncio.wait_for(tracker.verify_api_key(), 0.1)
             return ended.is_set()
 
-        # Release the server at last: a read call that ignores its timeout would
-        # block this test for ever.
+        # Release the server after PATIENCE_SECONDS: a read call that ignores its
+        # timeout would block this test for ever.
         watchdog = threading.Timer(PATIENCE_SECONDS, ended.set)
         watchdog.start()
         try:

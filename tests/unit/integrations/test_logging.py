@@ -43,7 +43,7 @@ def listen(logger: logging.Logger) -> Iterator[Listen]:
 def test_record_is_a_line_for_the_provider(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """The text is stored as detail; within the block of a step with the step's tag."""
+    """The text is the detail of the line; inside a step, the line has its tag."""
     listen(TrackerHandler())
     with run as job:
         logger.info("begins with %s", "scan-1")
@@ -182,7 +182,7 @@ def test_records_of_the_library_are_not_reported(outbox: Path) -> None:
 def test_records_above_the_rate_are_counted(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """Records above MAX_A_SECOND are left out, and a line has their number."""
+    """Records above MAX_A_SECOND per second are left out; a line has their number."""
     handler = listen(TrackerHandler())
     with run:
         for number in range(1000):

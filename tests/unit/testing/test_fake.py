@@ -230,7 +230,7 @@ def test_read_calls_are_answered_from_memory(
 
 
 def test_call_without_an_answer_raises_not_implemented(tracker: FakeTracker) -> None:
-    """A call without an answer in memory raises NotImplementedError and is named."""
+    """`admin.create_api_key()` and `client` raise NotImplementedError."""
     made = TrackerApi()
 
     with pytest.raises(NotImplementedError, match="no answer to create_api_key"):

@@ -134,7 +134,7 @@ def test_many_changes_between_two_calls_are_one_line(recorder: TrackerApi) -> No
 def test_many_jobs_are_limited_to_a_readable_number_of_lines(
     recorder: TrackerApi,
 ) -> None:
-    """1000 jobs that end at once print few lines; the last line counts the others."""
+    """For 1000 ended jobs, few lines are printed; the last line counts omitted jobs."""
     jobs = [recorder.run_job(f"job-{n}", 142, "undescribed") for n in range(1000)]
     log = Log(*jobs)
     for job in jobs:

@@ -6,7 +6,7 @@ from trackerapi.view.rate import WINDOW_SECONDS, RateMeter, seconds_left
 
 
 def rate_of(*seen: tuple[float, float]) -> float | None:
-    """Return the rate after pairs of a time in seconds and the work done until then."""
+    """Return the rate after samples of (seconds, units done since the begin)."""
     meter = RateMeter()
     for at, worked in seen:
         meter.add(at, worked)

@@ -56,7 +56,7 @@ def tracker_for(url: str) -> TrackerApi:
 
 
 def client_for(url: str, attempt: float, deadline: float) -> BackendClient:
-    """Return a client with these time limits, in seconds."""
+    """Return a client with the limit of an attempt and the deadline, in seconds."""
     return BackendClient(
         base_url=url,
         token=KEY,
@@ -119,7 +119,7 @@ def test_change_is_not_repeated_when_it_may_have_been_made(
 def test_change_is_repeated_when_it_was_not_made(
     make: Callable[[TrackerApi], object], status: int
 ) -> None:
-    """A POST that got 425 or 429 is repeated with the same body."""
+    """A POST answered with 425 or 429 is repeated with the same body."""
     script = answer_in_turn(unavailable(status, **RETRY_NOW), http(201, CUSTOMER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
@@ -152,7 +152,7 @@ def test_retry_after_beyond_the_deadline_ends_the_attempts() -> None:
 
 
 def test_attempts_end_at_the_deadline() -> None:
-    """Attempts with a backend that stays down end in an error at the deadline."""
+    """While the backend is unavailable, attempts are repeated until the deadline."""
     with answering(unavailable()) as server:
         # 5 s: a busy machine may need seconds to begin a second attempt.
         client = client_for(server.url, attempt=20.0, deadline=5.0)
@@ -305,7 +305,7 @@ def test_closed_tracker_can_be_used_again() -> None:
 
 
 def test_request_during_a_close_of_its_client_is_answered() -> None:
-    """A request gets its answer although another thread closes the client."""
+    """A request receives its answer although another thread closes the client."""
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes:

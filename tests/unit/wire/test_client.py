@@ -55,7 +55,7 @@ def ask_in_a_loop(client: BackendClient) -> object:
 
 
 def client_for(url: str, seconds: float = 20.0, deadline: float = 0.0) -> BackendClient:
-    """Return a client with these time limits, in seconds."""
+    """Return a client with the limit of an attempt and the deadline, in seconds."""
     return BackendClient(
         base_url=url,
         token=KEY,
@@ -308,10 +308,10 @@ def test_error_of_one_thread_does_not_interrupt_another_request() -> None:
 
 
 def test_connection_of_an_interrupted_request_is_open_until_its_thread_ends() -> None:
-    """The socket of an interrupted request is closed at the end of its thread.
+    """The socket of an interrupted request stays open until its thread ends.
 
-    Closed earlier, the number of its descriptor could become a file of the job, and
-    the thread would read from this file.
+    An earlier close would free the descriptor number. The job could open a file with
+    this number, and the thread would read from the file.
     """
     opened = threading.Event()
     main_thread = threading.main_thread().ident

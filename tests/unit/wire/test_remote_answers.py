@@ -135,7 +135,7 @@ OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
 def test_batch_answer_about_other_events_is_invalid(
     refusals: Refusals, tmp_path: Path
 ) -> None:
-    """An answer that rejects lines of another batch is invalid; delivery repeats it."""
+    """If an answer rejects lines of another batch, all events are sent again."""
 
     def mixed_up(request: Request) -> bytes:
         if key_of(request) != "POST /events/batch":

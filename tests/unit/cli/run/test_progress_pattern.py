@@ -55,7 +55,7 @@ from trackerapi.cli.run.progress_pattern import (
 def test_line_has_the_progress_of_its_groups(
     regex: str, line: str, expected: Measure | None
 ) -> None:
-    """One group is a percentage, two are completed and total; a name decides first."""
+    """Named groups are read by name; one unnamed group is a percentage, two units."""
     assert ProgressPattern(regex).measure(line) == expected
 
 
