@@ -147,8 +147,8 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
         number = getattr(error, "errno", None) or 0
         reason = _REASONS.get(number, "not an address of this machine")
         raise SettingsError(
-            f"cannot listen on {host[:200]}:{port} ({reason}): choose another with"
-            " --host and --port; port 0 takes a free one"
+            f"cannot listen on {host[:200]}:{port} ({reason}): choose another address"
+            " with --host and --port; port 0 selects a free port"
         ) from None
     with listener:
         # asyncio sets TCP_NODELAY only on sockets with an explicit protocol. Without

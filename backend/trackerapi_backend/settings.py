@@ -178,7 +178,7 @@ def _database(text: str | None, setting: str) -> Path:
         raise SettingsError(f"no database: set {setting} to a file, or give --database")
     if "://" in text and not text.startswith(_SQLITE):
         raise SettingsError(
-            f"{setting} names an engine that this release does not have:"
+            f"{setting} names a database engine that this release does not support:"
             f" use {_SQLITE}<file>"
         )
     return absolute_path(text.removeprefix(_SQLITE), setting)
@@ -225,12 +225,12 @@ def read_pepper(path: Path) -> bytes:
     except OSError as error:
         raise SettingsError(
             f"the pepper file {path} cannot be used ({error.strerror}): name another"
-            f" with {PREFIX}PEPPER_FILE"
+            f" file with {PREFIX}PEPPER_FILE"
         ) from None
     if len(pepper) < _MIN_PEPPER_BYTES:
         raise SettingsError(
-            f"the pepper file {path} holds less than {_MIN_PEPPER_BYTES} bytes:"
-            " put its backup back, or delete it together with all keys"
+            f"the pepper file {path} has less than {_MIN_PEPPER_BYTES} bytes:"
+            " restore its backup, or delete it, which makes all keys invalid"
         )
     return pepper
 

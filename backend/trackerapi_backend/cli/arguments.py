@@ -60,7 +60,8 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
         "--provider",
         type=_provider_name,
         metavar="NAME",
-        help="name of the provider; `create` makes a new one; default: the oldest",
+        help="name of the provider, which `create` adds if it does not exist;"
+        " default: the oldest provider",
     )
 
 

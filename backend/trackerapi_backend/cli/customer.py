@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Add the parser of `customer` and its actions."""
-    parser = commands.add_parser("customer", help="make and list customers")
+    parser = commands.add_parser("customer", help="create and list customers")
     actions = add_group(parser, "ACTION")
-    create = actions.add_parser("create", help="make a customer and print its id")
+    create = actions.add_parser("create", help="create a customer and print its id")
     add_provider_options(create)
-    create.add_argument("--id", type=_customer_id, help="default: the next free one")
+    create.add_argument("--id", type=_customer_id, help="default: the next free id")
     create.add_argument("--reference", help="id of the customer at the provider")
     create.add_argument("--name", help="name of the customer")
     create.set_defaults(run=create_customer)
@@ -54,7 +54,7 @@ def create_customer(options: Namespace, print_line: PrintLine) -> None:
         if "reference" in given and stored_customers.find_customer_by_reference(
             db, provider_id, given["reference"]
         ):
-            raise SettingsError("another customer has this --reference")
+            raise SettingsError("another customer has this --reference: choose another")
         print_line(str(providers.create_customer(db, provider_id, options.id, **given)))
 
 

@@ -69,6 +69,6 @@ def _find_known_provider(db: Connection, name: str | None) -> int:
     known = find_provider(db, name)
     if known is None:
         raise SettingsError(
-            "no such provider: `key create` and `customer create` make one"
+            "the provider does not exist: `key create` and `customer create` add it"
         )
     return known

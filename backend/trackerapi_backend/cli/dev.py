@@ -58,16 +58,16 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "dev",
         help="run a backend of your own, without any set-up",
-        description="Run a backend on this machine. A database, a key and customers"
-        " (142 among them) are made on the first run and kept. While the backend"
-        " runs, DIR/dev.json has its address and its key for scripts.",
+        description="Run a backend on this machine. The first run creates a database,"
+        " a key and customers (142 among them), and later runs use them again. While"
+        " the backend runs, DIR/dev.json has its address and its key for scripts.",
     )
     parser.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
     parser.add_argument(
         "--port",
         type=port_number,
         default=DEFAULT_PORT,
-        help="default: %(default)s; 0 takes a free one",
+        help="default: %(default)s; 0 selects a free port",
     )
     parser.add_argument(
         "--data-dir",
@@ -153,7 +153,7 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"{folder.path} cannot be made ({error.strerror}): choose a folder with"
+            f"{folder.path} cannot be created ({error.strerror}): choose a folder with"
             " --data-dir"
         ) from None
     settings = Settings(

@@ -30,10 +30,10 @@ DEFAULT_SCOPES = ("ingest", "read")
 
 def add_parser(commands: Commands) -> None:
     """Add the parser of `key` and its actions."""
-    parser = commands.add_parser("key", help="make, list and expire API keys")
+    parser = commands.add_parser("key", help="create, list and expire API keys")
     actions = add_group(parser, "ACTION")
     create = actions.add_parser(
-        "create", help="make a key and print it; it is not shown again"
+        "create", help="create a key and print it; no later command shows the key"
     )
     add_provider_options(create)
     create.add_argument("--label", required=True, help="purpose of the key")
@@ -47,13 +47,13 @@ def add_parser(commands: Commands) -> None:
         "--expires-at",
         type=_instant,
         metavar="TIME",
-        help="end of the key, such as 2030-01-01T00:00:00Z; default: never",
+        help="expiry of the key, such as 2030-01-01T00:00:00Z; default: never",
     )
     create.set_defaults(run=create_key)
     listing = actions.add_parser("list", help="list the keys, without their secrets")
     add_provider_options(listing)
     listing.set_defaults(run=list_keys)
-    expire = actions.add_parser("expire", help="end a key at once")
+    expire = actions.add_parser("expire", help="expire a key now")
     add_provider_options(expire)
     expire.add_argument(
         "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
@@ -125,6 +125,6 @@ def expire_key(options: Namespace, print_line: PrintLine) -> None:
         )
     if row is None:
         raise SettingsError(
-            "no such key of this provider: `trackerapi-backend key list` shows them"
+            "the provider has no such key: `trackerapi-backend key list` lists its keys"
         )
     print_line(f"{row.key_id} expired at {format_instant(row.expires_at)}")

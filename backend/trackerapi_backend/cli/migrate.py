@@ -19,9 +19,9 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of `migrate`."""
     parser = commands.add_parser(
         "migrate",
-        help="bring a database's schema up to date",
-        description="Bring a database's schema up to date, or make the database."
-        " An existing database is copied beside itself first.",
+        help="upgrade the schema of a database",
+        description="Upgrade the schema of a database to this release, or create the"
+        " database. An existing database is first copied into the same folder.",
     )
     add_database_options(parser)
     parser.set_defaults(run=run)

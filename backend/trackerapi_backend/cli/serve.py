@@ -22,7 +22,7 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of `serve`."""
     parser = commands.add_parser(
         "serve",
-        help="run a backend for others",
+        help="run a backend for other machines and users",
         description="Serve a database whose schema is up to date (see `migrate`).",
     )
     add_database_options(parser)
@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--public-base-url",
         metavar="URL",
-        help="address of the server in share links; default: that of each request",
+        help="address of the server in share links; default: address of the request",
     )
     parser.set_defaults(run=run)
 

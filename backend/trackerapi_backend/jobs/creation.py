@@ -76,8 +76,8 @@ def create_job(
         job_id = stored_jobs.create_job(db, values, now=now)
     except stored_jobs.ClockError:
         raise unavailable(
-            f"No job can be created: the clock of the backend says"
-            f" {format_instant(now)}. Set it right.",
+            f"No job can be created: the clock of the backend is too far ahead"
+            f" ({format_instant(now)}). Correct the clock.",
             retry_after_seconds=60,
         ) from None
     job = stored_jobs.find_job(db, provider_id, job_id)

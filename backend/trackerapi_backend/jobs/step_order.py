@@ -48,7 +48,7 @@ def _check_tags(steps: Sequence[models.StepConfigurationInput], pointer: str) ->
         for position, tag in enumerate(step.get("after", ())):
             location = f"{pointer}/{index}/after/{position}"
             if tag not in tags:
-                raise invalid(location, "is the tag of no step")
+                raise invalid(location, "is not the tag of a step")
             if tag == step["tag"]:
                 raise invalid(location, "is the step itself")
 

@@ -94,9 +94,9 @@ def read_key(headers: Headers) -> str:
         if scheme.lower() == "bearer":
             keys.add(credentials.strip())
     if len(keys) > 1:
-        raise Problem("ambiguous-key", "The request carries two different keys.")
+        raise Problem("ambiguous-key", "The request has two different keys.")
     if not keys:
-        raise _unauthorized("The request carries no key: send it as X-API-Key.")
+        raise _unauthorized("The request has no API key: send a key as X-API-Key.")
     return keys.pop()
 
 

@@ -59,7 +59,9 @@ async def read_body(request: Request, media_type: str) -> bytes:
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
-        raise Problem("unsupported-media-type", f"This operation takes {media_type}.")
+        raise Problem(
+            "unsupported-media-type", f"This operation accepts only {media_type}."
+        )
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(

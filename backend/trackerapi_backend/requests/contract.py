@@ -68,7 +68,7 @@ def check(schema: Schema, value: object, *, max_errors: int = MAX_ERRORS) -> Non
     except UnicodeEncodeError:
         raise Problem(
             "invalid-request",
-            "A text holds half of a surrogate pair, which UTF-8 cannot have.",
+            "A text has half of a surrogate pair, which UTF-8 cannot represent.",
         ) from None
     first, more = errors[0], len(errors) - 1
     at_least = "at least " if len(errors) > max_errors else ""

@@ -88,7 +88,7 @@ def _reason(kind: str, facts: dict[str, Any]) -> str:
         case "type":
             return "is not " + " or ".join(_ARTICLES[name] for name in facts["types"])
         case "enum":
-            return "is none of " + ", ".join(map(str, facts["options"]))
+            return "is not one of " + ", ".join(map(str, facts["options"]))
         case "format":
             return _FORMATS.get(facts["format"], f"is not a {facts['format']}")
         case "pattern":

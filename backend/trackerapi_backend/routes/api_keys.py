@@ -70,7 +70,7 @@ async def expire_api_key(call: Call) -> Response:
     """Set the expiry of a key to the time of the request."""
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
-        raise Problem("conflict", "A key cannot end itself; use another one.")
+        raise Problem("conflict", "A key cannot expire itself: use another key.")
     row = await call.write(
         lambda db: stored_keys.expire_key(db, call.provider_id, key_id, now=call.now)
     )

@@ -124,7 +124,7 @@ class SqliteStore:
         copy = self._named.with_name(f"{self._named.name}.before-{HEAD}")
         if os.path.lexists(copy):
             raise StoreError(
-                f"{copy} is in the way, the copy of an earlier `migrate`: move it"
+                f"{copy} exists, the copy of an earlier `migrate`: move it"
                 " elsewhere, then run `trackerapi-backend migrate` again"
             )
         fresh = copy.with_name(f"{copy.name}.new")
@@ -139,8 +139,8 @@ class SqliteStore:
             fresh.replace(copy)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
-                f"{fresh} cannot be written ({error}): the database is changed only"
-                " once there is a copy of it"
+                f"{fresh} cannot be written ({error}): the database is not changed"
+                " without a copy"
             ) from None
 
     def read(self, query: Callable[[Connection], T]) -> T:

@@ -61,7 +61,7 @@ class DatabaseFile:
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", error)
             raise StoreError(
-                f"{path} cannot be written ({reason}): name a file that can be, with"
+                f"{path} cannot be written ({reason}): name a writable file with"
                 " --database, TRACKERAPI_BACKEND_DATABASE or --data-dir"
             ) from None
         _in_use.add(self._identity)
@@ -130,7 +130,7 @@ def _open(path: Path) -> tuple[int, _Identity]:
     if stat.S_ISREG(status.st_mode):
         return descriptor, (status.st_dev, status.st_ino)
     os.close(descriptor)
-    raise StoreError(f"{path} is not a regular file: name another one")
+    raise StoreError(f"{path} is not a regular file: name another file")
 
 
 def _lock(descriptor: int, path: Path) -> int:
@@ -162,8 +162,8 @@ def _lock(descriptor: int, path: Path) -> int:
 
 def _in_use_error(path: Path) -> StoreError:
     return StoreError(
-        f"{path} is in use by another trackerapi-backend: stop that one first, or"
-        " choose another folder or database"
+        f"{path} is in use by another trackerapi-backend: stop the other process"
+        " first, or choose another folder or database"
     )
 
 

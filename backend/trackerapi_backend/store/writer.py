@@ -178,7 +178,7 @@ class Writer:
             return error
         if time.monotonic() >= self._next_log_at:
             self._next_log_at = time.monotonic() + LOG_INTERVAL_SECONDS
-            _log.error("requests are refused with status 503: %s", error)
+            _log.error("requests are rejected with status 503: %s", error)
         return unavailable(
             f"The backend cannot store anything now ({error.cause or error}).",
             RETRY_AFTER_SECONDS,
