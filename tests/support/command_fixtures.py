@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fault_proxy import FaultProxy
-from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
+from tests.support.leftovers import UNKNOWN_CUSTOMER, Machine
 from tests.support.running_backend import RunningBackend
 from trackerapi.cli import sync
 from trackerapi.cli.exit_statuses import HELD
@@ -46,15 +46,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
 
 
 @pytest.fixture
-def desk(backend: RunningBackend, tmp_path: Path) -> Desk:
+def machine(backend: RunningBackend, tmp_path: Path) -> Machine:
     """Return an empty outbox with the settings of the backend."""
-    return Desk(backend, tmp_path / "outbox")
+    return Machine(backend, tmp_path / "outbox")
 
 
 @pytest.fixture
-def office(backend: RunningBackend, tmp_path: Path) -> Desk:
+def second_machine(backend: RunningBackend, tmp_path: Path) -> Machine:
     """Return the outbox of a second machine, which can reach the backend."""
-    return Desk(backend, tmp_path / "office")
+    return Machine(backend, tmp_path / "second_machine")
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def held_job(desk: Desk) -> str:
+def held_job(machine: Machine) -> str:
     """Return the id of a job that the backend has rejected, with three held events."""
-    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
-    assert desk.run("sync").status == HELD
+    job_id = machine.leave(customer_id=UNKNOWN_CUSTOMER)
+    assert machine.run("sync").status == HELD
     return job_id

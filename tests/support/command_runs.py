@@ -10,7 +10,7 @@ from typing import Any, Final
 
 RUN: Final = (sys.executable, "-W", "error", "-m", "trackerapi", "run")
 
-WAYS: Final = {
+VARIANTS: Final = {
     "nothing to report": ((), {}),
     "settings missing": (("--step", "load"), {"TRACKERAPI_JOB": "a-job"}),
     "recording": (
@@ -24,32 +24,32 @@ WAYS: Final = {
 }
 """Options and environment variables for each path through `run`."""
 
-WAYS_WITH_PROGRESS: Final = {
-    **WAYS,
-    "progress": (("--step", "load", "--progress", "(\\d+)%"), WAYS["recording"][1]),
+VARIANTS_WITH_PROGRESS: Final = {
+    **VARIANTS,
+    "progress": (("--step", "load", "--progress", "(\\d+)%"), VARIANTS["recording"][1]),
 }
 
 SHELL: Final = ("sh", "-c")
 PYTHON: Final = (sys.executable, "-c")
 
 
-def arguments(way: str, *command: str, attempts: int = 1) -> list[str]:
-    """Return the command line of `trackerapi run` for one of `WAYS_WITH_PROGRESS`."""
-    options = ("--attempts", str(attempts), *WAYS_WITH_PROGRESS[way][0])
+def arguments(variant: str, *command: str, attempts: int = 1) -> list[str]:
+    """Return the `trackerapi run` command line of one of `VARIANTS_WITH_PROGRESS`."""
+    options = ("--attempts", str(attempts), *VARIANTS_WITH_PROGRESS[variant][0])
     return [*RUN, *options, "--", *command]
 
 
-def settings(way: str) -> dict[str, str]:
-    """Return the environment for one of `WAYS_WITH_PROGRESS`."""
-    return {**os.environ, **WAYS_WITH_PROGRESS[way][1]}
+def settings(variant: str) -> dict[str, str]:
+    """Return the environment for one of `VARIANTS_WITH_PROGRESS`."""
+    return {**os.environ, **VARIANTS_WITH_PROGRESS[variant][1]}
 
 
 def run(
-    way: str, *command: str, stdin: bytes = b"", attempts: int = 1
+    variant: str, *command: str, stdin: bytes = b"", attempts: int = 1
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run a command under `trackerapi run` to its end."""
-    line = arguments(way, *command, attempts=attempts)
-    return run_as(line, settings(way), stdin=stdin)
+    line = arguments(variant, *command, attempts=attempts)
+    return run_as(line, settings(variant), stdin=stdin)
 
 
 def run_as(
@@ -102,6 +102,6 @@ class RecordedRuns:
         return [line for line in lines if "kind" in line]
 
     @property
-    def story(self) -> list[tuple[str, str | None]]:
+    def kinds_and_steps(self) -> list[tuple[str, str | None]]:
         """Kind and step tag of each recorded event."""
         return [(event["kind"], event.get("tag")) for event in self.events]

@@ -22,16 +22,16 @@ ROWS: Final = {
 """First words of each row of the table."""
 
 
-WAYS: Final = ("default", "strict")
+MODES: Final = ("default", "strict")
 
 
-def in_row(row: str, *ways: str) -> pytest.MarkDecorator:
-    """Return a mark that runs the test of a row in the modes `ways`, or in both."""
-    chosen = ways or WAYS
+def in_row(row: str, *modes: str) -> pytest.MarkDecorator:
+    """Return a mark that runs the test of a row in the modes `modes`, or in both."""
+    chosen = modes or MODES
     return pytest.mark.parametrize(
         "strict",
-        [way == "strict" for way in chosen],
-        ids=[f"{row}-{way}" for way in chosen],
+        [mode == "strict" for mode in chosen],
+        ids=[f"{row}-{mode}" for mode in chosen],
     )
 
 

@@ -66,7 +66,7 @@ class Outcome:
 
 
 @dataclass
-class Desk:
+class Machine:
     """Outbox folder, and the settings of the commands and scripts that use the folder.
 
     Attributes:
@@ -257,12 +257,12 @@ class RunningJob:
         return int(waiting), int(held)
 
 
-def held_records(desk: Desk) -> list[dict[str, object]]:
+def held_records(machine: Machine) -> list[dict[str, object]]:
     """Return all held records, in order."""
     return [
         record
-        for file in desk.files
-        for record in desk.run("outbox", "show", file["id"], "--json").lines
+        for file in machine.files
+        for record in machine.run("outbox", "show", file["id"], "--json").lines
     ]
 
 

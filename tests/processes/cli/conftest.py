@@ -3,9 +3,9 @@
 from tests.support.command_fixtures import (  # noqa: F401 - fixtures
     bundle,
     clock,
-    desk,
     held_job,
-    office,
+    machine,
     proxy,
+    second_machine,
 )
 from tests.support.odd_files import odd_file  # noqa: F401 - fixture

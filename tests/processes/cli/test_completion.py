@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.debian import need
-from tests.support.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.leftovers import PATIENCE_SECONDS, Machine
 from trackerapi.cli import entry
 from trackerapi.cli.exit_statuses import FINE, UNAVAILABLE, USAGE
 from trackerapi.cli.main import build_parser
@@ -250,9 +250,9 @@ def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
             os.close(ours)
 
 
-def test_unknown_shell_is_an_error(desk: Desk) -> None:
+def test_unknown_shell_is_an_error(machine: Machine) -> None:
     """An unknown shell ends with status 2; the error lists the supported shells."""
-    done = desk.run("completion", "tcsh")
+    done = machine.run("completion", "tcsh")
 
     assert done.status == USAGE
     assert "'bash', 'zsh', 'fish'" in done.err
@@ -266,9 +266,9 @@ def no_argcomplete(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_argcomplete")
-def test_missing_argcomplete_is_named(desk: Desk) -> None:
+def test_missing_argcomplete_is_named(machine: Machine) -> None:
     """Without the extra, `completion` is a usage error that names the extra."""
-    done = desk.run("completion", "bash")
+    done = machine.run("completion", "bash")
 
     assert done.status == USAGE
     assert done.out == ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.support.fault_proxy import FaultProxy
-from tests.support.leftovers import Desk
+from tests.support.leftovers import Machine
 from tests.support.scripted_server import KEY
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exit_statuses import FINE, USAGE
@@ -14,7 +14,7 @@ from trackerapi.models import JobEvent
 
 
 @pytest.fixture
-def job_id(desk: Desk) -> str:
+def job_id(machine: Machine) -> str:
     """Return the id of a job with two steps; set `TRACKERAPI_JOB` to the id."""
     made = str(uuid.uuid4())
     steps = [
@@ -23,15 +23,15 @@ def job_id(desk: Desk) -> str:
     ]
     document = {"tag": made, "name": "Pictures", "step_configurations": steps}
     config = JobConfigManager(configs=[document]).get_job_config(made)
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
-        tracker.create_job(made, desk.backend.customer_id, made, config=config)
-    desk.settings["TRACKERAPI_JOB"] = made
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
+        tracker.create_job(made, machine.backend.customer_id, made, config=config)
+    machine.settings["TRACKERAPI_JOB"] = made
     return made
 
 
-def newest(desk: Desk, job_id: str) -> JobEvent:
+def newest(machine: Machine, job_id: str) -> JobEvent:
     """Return the newest event of a job, read from the backend."""
-    return desk.events(job_id)[-1]
+    return machine.events(job_id)[-1]
 
 
 @pytest.mark.parametrize(
@@ -63,22 +63,22 @@ def newest(desk: Desk, job_id: str) -> JobEvent:
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_event_arrives_as_it_was_given(
-    desk: Desk, job_id: str, arguments: list[str], members: Mapping[str, object]
+    machine: Machine, job_id: str, arguments: list[str], members: Mapping[str, object]
 ) -> None:
     """Each option sets one member of the stored event; the command prints nothing."""
-    done = desk.run("event", *arguments)
+    done = machine.run("event", *arguments)
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
-    event = newest(desk, job_id)
+    event = newest(machine, job_id)
     assert {name: getattr(event, name) for name in members} == members
 
 
-def test_events_change_the_percentage(desk: Desk, job_id: str) -> None:
+def test_events_change_the_percentage(machine: Machine, job_id: str) -> None:
     """Progress and done events of a step change the percentage of the job."""
-    desk.run("event", "progress", "--step", "convert", "--completed=1", "--total=2")
-    assert desk.get_job(job_id).percent == 37.5
-    desk.run("event", "step", "--step", "convert")
-    assert desk.get_job(job_id).percent == 75.0
+    machine.run("event", "progress", "--step", "convert", "--completed=1", "--total=2")
+    assert machine.get_job(job_id).percent == 37.5
+    machine.run("event", "step", "--step", "convert")
+    assert machine.get_job(job_id).percent == 75.0
 
 
 @pytest.mark.parametrize(
@@ -101,96 +101,102 @@ def test_events_change_the_percentage(desk: Desk, job_id: str) -> None:
     ],
 )
 def test_metadata_keeps_its_type(
-    desk: Desk, job_id: str, text: str, value: object
+    machine: Machine, job_id: str, text: str, value: object
 ) -> None:
     """Numbers, `true` and `false` are stored with their type, other values as text."""
-    desk.run("event", "info", "--metadata", f"key={text}")
+    machine.run("event", "info", "--metadata", f"key={text}")
 
-    metadata = newest(desk, job_id).event_metadata
+    metadata = newest(machine, job_id).event_metadata
     assert metadata == {"key": value}
     assert type(metadata["key"]) is type(value)
 
 
-def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> None:
+def test_metadata_comes_from_pairs_and_an_object(machine: Machine, job_id: str) -> None:
     """`--metadata` overrides the same key in `--metadata-json`."""
     arguments = ["--metadata-json", '{"a": 1, "b": [true, null]}', "--metadata", "a=2"]
 
-    desk.run("event", "info", *arguments, "--metadata", "c=3")
+    machine.run("event", "info", *arguments, "--metadata", "c=3")
 
-    assert newest(desk, job_id).event_metadata == {"a": 2, "b": [True, None], "c": 3}
+    assert newest(machine, job_id).event_metadata == {"a": 2, "b": [True, None], "c": 3}
 
 
-def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
+def test_detail_can_come_from_stdin(machine: Machine, job_id: str) -> None:
     """With `--detail -`, the detail is read from standard input."""
-    done = desk.spawn("event", "info", "--detail", "-", stdin="two\nlines\n")
+    done = machine.spawn("event", "info", "--detail", "-", stdin="two\nlines\n")
 
     assert done.status == FINE
-    assert newest(desk, job_id).detail == "two\nlines"
+    assert newest(machine, job_id).detail == "two\nlines"
 
 
-def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
+def test_parts_of_a_step_add_up(machine: Machine, job_id: str) -> None:
     """Counts of two parts add up; a new count of part `a` replaces its old count."""
     for part, count in (("a", 3), ("b", 4), ("a", 5)):
         units = ["--completed", str(count), "--total", "20", "--part", part]
-        assert desk.run("event", "progress", "--step", "convert", *units).status == FINE
+        assert (
+            machine.run("event", "progress", "--step", "convert", *units).status == FINE
+        )
 
-    step = desk.get_job(job_id).steps[0]
+    step = machine.get_job(job_id).steps[0]
     assert (step.completed, step.total) == (9, 20)
 
 
-def test_interruption_by_hand_pauses_the_job(desk: Desk, job_id: str) -> None:
+def test_interruption_by_hand_pauses_the_job(machine: Machine, job_id: str) -> None:
     """After `event interrupt`, the status of the job is "interrupted"."""
-    assert desk.run("event", "start", "--step", "convert").status == FINE
+    assert machine.run("event", "start", "--step", "convert").status == FINE
 
-    assert desk.run("event", "interrupt").status == FINE
+    assert machine.run("event", "interrupt").status == FINE
 
-    assert desk.get_job(job_id).status == "interrupted"
+    assert machine.get_job(job_id).status == "interrupted"
 
 
-def test_complete_of_the_last_step_counts_as_step(desk: Desk, job_id: str) -> None:
+def test_complete_of_the_last_step_counts_as_step(
+    machine: Machine, job_id: str
+) -> None:
     """`event complete --step` sets the step to done and prints no warning."""
-    done = desk.run("event", "complete", "--step", "convert")
+    done = machine.run("event", "complete", "--step", "convert")
 
     assert (done.status, done.err) == (FINE, "")
-    assert desk.get_job(job_id).steps[0].status == "done"
+    assert machine.get_job(job_id).steps[0].status == "done"
 
 
-def test_misspelt_kind_is_warned_about_and_sent(desk: Desk, job_id: str) -> None:
+def test_misspelt_kind_is_warned_about_and_sent(machine: Machine, job_id: str) -> None:
     """A misspelt kind is stored unchanged, and a warning names the nearest kind."""
-    done = desk.run("event", "stepp", "--step", "convert")
+    done = machine.run("event", "stepp", "--step", "convert")
 
     assert done.status == FINE
     assert "did you mean 'step'?" in done.err
-    assert newest(desk, job_id).kind == "stepp"
+    assert newest(machine, job_id).kind == "stepp"
 
 
 def test_events_of_an_outage_keep_their_order(
-    desk: Desk, job_id: str, proxy: FaultProxy
+    machine: Machine, job_id: str, proxy: FaultProxy
 ) -> None:
     """Events recorded during an outage are delivered in order by a later `sync`."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         for number in range(3):
-            done = desk.run("event", "info", "--message", f"line {number}")
+            done = machine.run("event", "info", "--message", f"line {number}")
             assert done.status == FINE
             assert "not delivered yet: 1 record stays in" in done.err
 
-    assert desk.run("sync").status == FINE
-    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+    assert machine.run("sync").status == FINE
+    assert machine.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
-def test_event_with_a_wrong_key_stays_undelivered(desk: Desk, job_id: str) -> None:
+def test_event_with_a_wrong_key_stays_undelivered(
+    machine: Machine, job_id: str
+) -> None:
     """With a rejected key, the event stays undelivered and the exit status is 0."""
-    done = desk.run("event", "info", TRACKERAPI_API_KEY=KEY)
+    done = machine.run("event", "info", TRACKERAPI_API_KEY=KEY)
 
     assert done.status == FINE
     assert "refused the API key" in done.err
-    assert [file["waiting"] for file in desk.files] == [1]
+    assert [file["waiting"] for file in machine.files] == [1]
 
 
-def test_event_of_an_unknown_job_is_deferred(desk: Desk) -> None:
+def test_event_of_an_unknown_job_is_deferred(machine: Machine) -> None:
     """An event of an unknown job ends with status 0: the job may be created later."""
-    done = desk.run("event", "info", "--job", str(uuid.uuid4()))
+    done = machine.run("event", "info", "--job", str(uuid.uuid4()))
 
     assert done.status == FINE
 
@@ -224,19 +230,19 @@ def test_event_of_an_unknown_job_is_deferred(desk: Desk) -> None:
     ],
 )
 def test_wrong_usage_ends_with_status_two(
-    desk: Desk, job_id: str, arguments: list[str], reason: str
+    machine: Machine, job_id: str, arguments: list[str], reason: str
 ) -> None:
     """A usage error ends with status 2, prints the reason and records nothing."""
-    done = desk.run("event", *arguments)
+    done = machine.run("event", *arguments)
 
     assert done.status == USAGE
     assert reason in done.err.splitlines()[-1]
-    assert desk.paths == []
+    assert machine.paths == []
 
 
-def test_event_without_a_job_names_the_variable(desk: Desk) -> None:
+def test_event_without_a_job_names_the_variable(machine: Machine) -> None:
     """Without a job, the error names `--job` and `TRACKERAPI_JOB`."""
-    done = desk.run("event", "info")
+    done = machine.run("event", "info")
 
     assert done.status == USAGE
     assert done.err == (

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import black_hole, key_refused
-from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
+from tests.support.leftovers import UNKNOWN_CUSTOMER, Machine
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.arguments import LONGEST_DETAIL
@@ -28,9 +28,9 @@ from trackerapi.settings.job_token import JobToken
 
 
 @pytest.fixture
-def job_id(desk: Desk) -> str:
+def job_id(machine: Machine) -> str:
     """Start a job with tag `import`; return its id."""
-    return start(desk)
+    return start(machine)
 
 
 @pytest.fixture
@@ -53,100 +53,106 @@ def tag_in(config_file: Path) -> str:
     return tag
 
 
-def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> str:
+def start(
+    machine: Machine, *arguments: str, tag: str = "import", **settings: str
+) -> str:
     """Start a job for the customer of the backend; return the printed id."""
-    customer = str(desk.backend.customer_id)
-    done = desk.run("job", "start", tag, "--customer", customer, *arguments, **settings)
+    customer = str(machine.backend.customer_id)
+    done = machine.run(
+        "job", "start", tag, "--customer", customer, *arguments, **settings
+    )
     assert done.status == FINE, done.err
     return done.out.removesuffix("\n")
 
 
-def kinds_of(desk: Desk, job_id: str) -> list[str]:
+def kinds_of(machine: Machine, job_id: str) -> list[str]:
     """Return the kinds of the job's events, sorted by `occurred_at`."""
-    events = sorted(desk.events(job_id), key=lambda event: event.occurred_at)
+    events = sorted(machine.events(job_id), key=lambda event: event.occurred_at)
     return [event.kind for event in events]
 
 
-def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
+def test_start_creates_a_running_job_and_prints_its_id(machine: Machine) -> None:
     """`job start` prints only the id; the job is running, with an explicit finish."""
     job_id = str(uuid.uuid4())
 
-    assert start(desk, "--id", job_id) == job_id
-    job = desk.get_job(job_id)
-    assert (job.tag, job.customer_id) == ("import", desk.backend.customer_id)
+    assert start(machine, "--id", job_id) == job_id
+    job = machine.get_job(job_id)
+    assert (job.tag, job.customer_id) == ("import", machine.backend.customer_id)
     assert (job.status, job.finish) == ("running", "explicit")
 
 
-def test_start_of_a_known_job_continues_it(desk: Desk, job_id: str) -> None:
+def test_start_of_a_known_job_continues_it(machine: Machine, job_id: str) -> None:
     """A second start with the same id adds a `start` event to the same job."""
-    before = desk.get_job(job_id)
+    before = machine.get_job(job_id)
 
-    assert start(desk, "--id", job_id) == job_id
-    after = desk.get_job(job_id)
+    assert start(machine, "--id", job_id) == job_id
+    after = machine.get_job(job_id)
     assert (after.id, after.status) == (before.id, "running")
-    assert kinds_of(desk, job_id) == ["start", "start"]
+    assert kinds_of(machine, job_id) == ["start", "start"]
 
 
-def test_start_without_an_id_makes_one(desk: Desk) -> None:
+def test_start_without_an_id_makes_one(machine: Machine) -> None:
     """Two starts without `--id` create two jobs with UUIDs as ids."""
-    first, second = start(desk), start(desk)
+    first, second = start(machine), start(machine)
 
     assert first != second
     assert str(uuid.UUID(first)) == first
 
 
 def test_start_takes_steps_from_a_configuration_file(
-    desk: Desk, config_file: Path
+    machine: Machine, config_file: Path
 ) -> None:
     """`job start --config` registers the configuration; its name is accepted as tag."""
     tag = tag_in(config_file)
 
-    job_id = start(desk, "--config", str(config_file), tag=f"Pictures {tag}")
+    job_id = start(machine, "--config", str(config_file), tag=f"Pictures {tag}")
 
-    job = desk.get_job(job_id)
+    job = machine.get_job(job_id)
     assert job.tag == tag
     assert [step.tag for step in job.steps] == ["convert", "send"]
     assert job.percent == 0
 
 
 def test_start_with_finish_auto_succeeds_with_the_last_step(
-    desk: Desk, config_file: Path
+    machine: Machine, config_file: Path
 ) -> None:
     """With `--finish auto`, the job succeeds when all steps are done."""
     tag = tag_in(config_file)
-    job_id = start(desk, "--config", str(config_file), "--finish", "auto", tag=tag)
+    job_id = start(machine, "--config", str(config_file), "--finish", "auto", tag=tag)
 
     for step in ("convert", "send"):
-        assert desk.run("event", "step", "--step", step, "--job", job_id).status == FINE
+        assert (
+            machine.run("event", "step", "--step", step, "--job", job_id).status == FINE
+        )
 
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.get_job(job_id).status == "succeeded"
 
 
-def test_start_keeps_metadata_with_its_types(desk: Desk) -> None:
+def test_start_keeps_metadata_with_its_types(machine: Machine) -> None:
     """Metadata keeps numbers and booleans; `--metadata` overrides `--metadata-json`."""
     pairs = ["--metadata", "size=3", "--metadata", "dry=true", "--metadata", "of=a=b"]
 
-    job_id = start(desk, *pairs, "--metadata-json", '{"size": 1, "list": [1]}')
+    job_id = start(machine, *pairs, "--metadata-json", '{"size": 1, "list": [1]}')
 
-    metadata = desk.get_job(job_id).metadata
+    metadata = machine.get_job(job_id).metadata
     assert metadata == {"size": 3, "dry": True, "of": "a=b", "list": [1]}
 
 
-def test_finish_with_remarks_succeeds(desk: Desk, job_id: str) -> None:
+def test_finish_with_remarks_succeeds(machine: Machine, job_id: str) -> None:
     """`job finish --remarks` ends the job as succeeded; the remarks are its message."""
-    done = desk.run("job", "finish", "--remarks", "3 left out", "--job", job_id)
+    done = machine.run("job", "finish", "--remarks", "3 left out", "--job", job_id)
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
-    assert desk.get_job(job_id).status == "succeeded"
-    assert desk.messages(job_id)[-1] == "3 left out"
+    assert machine.get_job(job_id).status == "succeeded"
+    assert machine.messages(job_id)[-1] == "3 left out"
 
 
-def test_cancel_has_a_reason(desk: Desk, job_id: str) -> None:
+def test_cancel_has_a_reason(machine: Machine, job_id: str) -> None:
     """`job cancel` sets the status to "cancelled" and the reason as message."""
-    desk.run("job", "cancel", "--reason", "ordered twice", "--job", job_id)
+    machine.run("job", "cancel", "--reason", "ordered twice", "--job", job_id)
 
-    assert desk.get_job(job_id).status == "cancelled"
-    assert desk.messages(job_id)[-1] == "ordered twice"
+    assert machine.get_job(job_id).status == "cancelled"
+    assert machine.messages(job_id)[-1] == "ordered twice"
 
 
 @pytest.mark.parametrize(
@@ -158,185 +164,191 @@ def test_cancel_has_a_reason(desk: Desk, job_id: str) -> None:
     ],
 )
 def test_fail_keeps_two_texts_apart(
-    desk: Desk, job_id: str, arguments: list[str], message: str
+    machine: Machine, job_id: str, arguments: list[str], message: str
 ) -> None:
     """The message is neutral or from `--customer-text`; the detail is separate."""
-    desk.run("job", "fail", *arguments, "--detail", "line 12: no", "--job", job_id)
+    machine.run("job", "fail", *arguments, "--detail", "line 12: no", "--job", job_id)
 
-    assert desk.get_job(job_id).status == "failed"
-    failure = desk.events(job_id)[-1]
+    assert machine.get_job(job_id).status == "failed"
+    failure = machine.events(job_id)[-1]
     assert (failure.message, failure.detail) == (message, "line 12: no")
 
 
-def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None:
+def test_fail_takes_the_end_of_a_log_from_stdin(machine: Machine, job_id: str) -> None:
     """A long detail keeps its begin and end, at the maximum length."""
     log = "begin\n" + "x" * 500_000 + "\nthe reason\n"
 
-    done = desk.spawn("job", "fail", "--detail", "-", "--job", job_id, stdin=log)
+    done = machine.spawn("job", "fail", "--detail", "-", "--job", job_id, stdin=log)
 
     assert (done.status, done.err) == (FINE, "")
-    detail = desk.events(job_id)[-1].detail or ""
+    detail = machine.events(job_id)[-1].detail or ""
     assert detail.startswith("begin\n")
     assert detail.endswith("\nthe reason")
     assert len(detail) == LONGEST_DETAIL
 
 
-def test_job_is_found_by_the_variable(desk: Desk, job_id: str) -> None:
+def test_job_is_found_by_the_variable(machine: Machine, job_id: str) -> None:
     """`job finish` without `--job` ends the job in `TRACKERAPI_JOB`."""
-    assert desk.run("job", "finish", TRACKERAPI_JOB=job_id).status == FINE
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.run("job", "finish", TRACKERAPI_JOB=job_id).status == FINE
+    assert machine.get_job(job_id).status == "succeeded"
 
 
 @pytest.mark.parametrize("place", ["variable", "option"])
-def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> None:
+def test_token_is_job_and_key_in_one(machine: Machine, job_id: str, place: str) -> None:
     """A token replaces both the job id and the API key."""
-    token = JobToken(desk.backend.api_key, job_id).as_text()
+    token = JobToken(machine.backend.api_key, job_id).as_text()
     arguments = ["--job", token] if place == "option" else []
     settings = {"TRACKERAPI_JOB": token} if place == "variable" else {}
 
-    done = desk.run("job", "finish", *arguments, TRACKERAPI_API_KEY="", **settings)
+    done = machine.run("job", "finish", *arguments, TRACKERAPI_API_KEY="", **settings)
 
     assert (done.status, done.err) == (FINE, "")
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.get_job(job_id).status == "succeeded"
 
 
-def test_token_reports_to_its_job_only(desk: Desk, job_id: str) -> None:
+def test_token_reports_to_its_job_only(machine: Machine, job_id: str) -> None:
     """The printed token reports to its job and is refused for another job."""
-    made = desk.run("job", "token", "--job", job_id)
+    made = machine.run("job", "token", "--job", job_id)
     assert (made.status, made.err) == (FINE, "")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
 
-    assert desk.run("event", "info", "--message", "there", **place).status == FINE
-    assert desk.messages(job_id)[-1] == "there"
-    assert desk.run("job", "show", start(desk), **place).status == REFUSED
-    assert desk.run("job", "token", **place).status == KEY_REFUSED
+    assert machine.run("event", "info", "--message", "there", **place).status == FINE
+    assert machine.messages(job_id)[-1] == "there"
+    assert machine.run("job", "show", start(machine), **place).status == REFUSED
+    assert machine.run("job", "token", **place).status == KEY_REFUSED
 
 
-def test_token_expires_on_time(desk: Desk, job_id: str) -> None:
+def test_token_expires_on_time(machine: Machine, job_id: str) -> None:
     """A token with a future expiry is valid; an expiry in the past is refused."""
     ends = ("job", "token", "--job", job_id, "--expires-at")
-    made = desk.run(*ends, "2999-01-01T00:00:00Z")
+    made = machine.run(*ends, "2999-01-01T00:00:00Z")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
-    late = desk.run(*ends, "2020-01-01T00:00:00Z")
+    late = machine.run(*ends, "2020-01-01T00:00:00Z")
 
-    assert desk.run("verify", **place).status == FINE
+    assert machine.run("verify", **place).status == FINE
     assert (late.status, late.out) == (REFUSED, "")
     assert "/expires_at lies in the past" in late.err
 
 
-def test_token_of_an_unknown_job_is_refused(desk: Desk) -> None:
+def test_token_of_an_unknown_job_is_refused(machine: Machine) -> None:
     """A token for an unknown job ends with status 4 and names the job."""
-    done = desk.run("job", "token", "--job", "no such job")
+    done = machine.run("job", "token", "--job", "no such job")
 
     assert done.status == REFUSED
     assert done.err == "trackerapi: this provider has no job 'no such job'\n"
 
 
-def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
+def test_torn_token_is_refused_and_shown_nowhere(machine: Machine) -> None:
     """A truncated token ends with status 2 and is neither printed nor recorded."""
-    torn = JobToken(desk.backend.api_key, "a job").as_text()[:-3]
+    torn = JobToken(machine.backend.api_key, "a job").as_text()[:-3]
 
-    done = desk.run("job", "finish", TRACKERAPI_JOB=torn)
+    done = machine.run("job", "finish", TRACKERAPI_JOB=torn)
 
     assert done.status == USAGE
     assert done.err.startswith("trackerapi: TRACKERAPI_JOB: not the whole token")
-    assert not desk.outbox.exists()
+    assert not machine.outbox.exists()
 
 
-def test_start_without_a_backend_prints_the_id(desk: Desk, proxy: FaultProxy) -> None:
+def test_start_without_a_backend_prints_the_id(
+    machine: Machine, proxy: FaultProxy
+) -> None:
     """`job start` prints an id during an outage; `sync` later delivers the records."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
-        job_id = start(desk)
-        assert desk.run("job", "finish", "--job", job_id).status == FINE
+        job_id = start(machine)
+        assert machine.run("job", "finish", "--job", job_id).status == FINE
 
-    assert desk.run("sync").status == FINE
-    assert desk.get_job(job_id).status == "succeeded"
-    assert kinds_of(desk, job_id) == ["start", "complete"]
+    assert machine.run("sync").status == FINE
+    assert machine.get_job(job_id).status == "succeeded"
+    assert kinds_of(machine, job_id) == ["start", "complete"]
 
 
-def test_next_command_delivers_earlier_records(desk: Desk, proxy: FaultProxy) -> None:
+def test_next_command_delivers_earlier_records(
+    machine: Machine, proxy: FaultProxy
+) -> None:
     """The first command after an outage delivers records of earlier commands."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
-        job_id = start(desk)
+        job_id = start(machine)
 
-    desk.run("job", "finish", "--job", job_id)
+    machine.run("job", "finish", "--job", job_id)
 
-    assert kinds_of(desk, job_id) == ["start", "complete"]
+    assert kinds_of(machine, job_id) == ["start", "complete"]
 
 
 def test_silent_backend_blocks_no_command_for_long(
-    desk: Desk, proxy: FaultProxy
+    machine: Machine, proxy: FaultProxy
 ) -> None:
     """`TRACKERAPI_SHUTDOWN_TIMEOUT` limits the wait for a silent backend."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    desk.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"] = "0.2"
-    customer = str(desk.backend.customer_id)
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"] = "0.2"
+    customer = str(machine.backend.customer_id)
     with proxy.failing(black_hole):
-        begun = desk.spawn("job", "start", "import", "--customer", customer)
+        begun = machine.spawn("job", "start", "import", "--customer", customer)
         job_id = begun.out.strip()
-        ended = desk.spawn("job", "fail", "--job", job_id)
+        ended = machine.spawn("job", "fail", "--job", job_id)
 
     assert (begun.status, ended.status) == (FINE, FINE)
-    assert desk.run("sync").status == FINE
-    assert desk.get_job(job_id).status == "failed"
+    assert machine.run("sync").status == FINE
+    assert machine.get_job(job_id).status == "failed"
 
 
-def test_rejected_key_is_a_warning(desk: Desk, proxy: FaultProxy) -> None:
+def test_rejected_key_is_a_warning(machine: Machine, proxy: FaultProxy) -> None:
     """After an answer 401, commands warn and end with 0; `sync` delivers later."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    customer = str(desk.backend.customer_id)
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    customer = str(machine.backend.customer_id)
     with proxy.failing(key_refused):
-        begun = desk.run("job", "start", "import", "--customer", customer)
+        begun = machine.run("job", "start", "import", "--customer", customer)
         job_id = begun.out.strip()
-        ended = desk.run("job", "finish", "--job", job_id)
+        ended = machine.run("job", "finish", "--job", job_id)
 
     assert (begun.status, ended.status) == (FINE, FINE)
     for done in (begun, ended):
         assert "refused the API key" in done.err
-    assert desk.run("sync").status == FINE
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.run("sync").status == FINE
+    assert machine.get_job(job_id).status == "succeeded"
 
 
-def test_unknown_key_is_a_warning(desk: Desk) -> None:
+def test_unknown_key_is_a_warning(machine: Machine) -> None:
     """Commands with an unknown key warn and end with status 0."""
-    job_id = start(desk, TRACKERAPI_API_KEY=KEY)
-    done = desk.run("job", "finish", "--job", job_id, TRACKERAPI_API_KEY=KEY)
+    job_id = start(machine, TRACKERAPI_API_KEY=KEY)
+    done = machine.run("job", "finish", "--job", job_id, TRACKERAPI_API_KEY=KEY)
 
     assert done.status == FINE
     assert "refused the API key" in done.err
 
 
-def test_rejected_job_is_held_with_a_warning(desk: Desk) -> None:
+def test_rejected_job_is_held_with_a_warning(machine: Machine) -> None:
     """For an unknown customer, `job start` warns and prints the retry command."""
     customer = str(UNKNOWN_CUSTOMER)
 
-    done = desk.run("job", "start", "import", "--customer", customer, "--id", "refused")
+    done = machine.run(
+        "job", "start", "import", "--customer", customer, "--id", "refused"
+    )
 
     assert (done.status, done.out) == (FINE, "refused\n")
     assert "trackerapi outbox retry --job 'refused'" in done.err
-    assert desk.run("sync").status == HELD
+    assert machine.run("sync").status == HELD
 
 
-def test_unwritable_outbox_is_a_warning(desk: Desk, tmp_path: Path) -> None:
+def test_unwritable_outbox_is_a_warning(machine: Machine, tmp_path: Path) -> None:
     """If the outbox cannot be written, records are delivered from memory."""
     (tmp_path / "file").write_bytes(b"")
     nowhere = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
 
-    job_id = start(desk, **nowhere)
-    done = desk.run("job", "finish", "--job", job_id, **nowhere)
+    job_id = start(machine, **nowhere)
+    done = machine.run("job", "finish", "--job", job_id, **nowhere)
 
     assert done.status == FINE
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.get_job(job_id).status == "succeeded"
 
 
-def test_lost_records_are_a_warning(desk: Desk, tmp_path: Path) -> None:
+def test_lost_records_are_a_warning(machine: Machine, tmp_path: Path) -> None:
     """Without outbox and backend, a warning counts the lost record; the status is 0."""
     (tmp_path / "file").write_bytes(b"")
     outbox = str(tmp_path / "file" / "outbox")
 
-    done = desk.run(
+    done = machine.run(
         *("job", "finish", "--job", "a job"),
         TRACKERAPI_OUTBOX=outbox,
         TRACKERAPI_BASE_URL=NOWHERE,
@@ -347,27 +359,27 @@ def test_lost_records_are_a_warning(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_no_wait_leaves_delivery_to_the_next_command(
-    desk: Desk, proxy: FaultProxy
+    machine: Machine, proxy: FaultProxy
 ) -> None:
     """`--no-wait` sends no request; the next command delivers the records."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = start(desk, "--no-wait")
-    done = desk.run("job", "fail", "--no-wait", "--job", job_id)
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = start(machine, "--no-wait")
+    done = machine.run("job", "fail", "--no-wait", "--job", job_id)
 
     assert (done.status, done.err) == (FINE, "")
     assert proxy.connection_count == 0
-    assert desk.run("event", "info", "--job", job_id).status == FINE
-    assert kinds_of(desk, job_id) == ["start", "error", "info"]
+    assert machine.run("event", "info", "--job", job_id).status == FINE
+    assert kinds_of(machine, job_id) == ["start", "error", "info"]
 
 
-def test_strict_setting_makes_no_command_fail(desk: Desk) -> None:
+def test_strict_setting_makes_no_command_fail(machine: Machine) -> None:
     """Commands ignore `TRACKERAPI_STRICT`: a rejected key still ends with status 0."""
     settings = {"TRACKERAPI_STRICT": "1", "TRACKERAPI_API_KEY": KEY}
 
-    assert start(desk, "--id", "a job", **settings) == "a job"
+    assert start(machine, "--id", "a job", **settings) == "a job"
 
 
-def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
+def test_commands_do_nothing_where_tracking_is_off(machine: Machine) -> None:
     """With `TRACKERAPI_MODE=off`, `job start` only prints the id, without an outbox."""
     off = {
         "TRACKERAPI_MODE": "off",
@@ -375,24 +387,24 @@ def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
         "TRACKERAPI_API_KEY": "",
     }
 
-    assert start(desk, "--id", "a job", "--no-wait", **off) == "a job"
-    done = desk.run("job", "finish", "--job", "a job", **off)
+    assert start(machine, "--id", "a job", "--no-wait", **off) == "a job"
+    done = machine.run("job", "finish", "--job", "a job", **off)
     assert (done.status, done.err) == (FINE, "")
-    assert not desk.outbox.exists()
+    assert not machine.outbox.exists()
 
 
-def test_closed_stdout_and_stderr_do_no_harm(desk: Desk, job_id: str) -> None:
+def test_closed_stdout_and_stderr_do_no_harm(machine: Machine, job_id: str) -> None:
     """A command reports although stdin, stdout and stderr are closed."""
-    command = desk.command("job", "finish", "--job", job_id)
+    command = machine.command("job", "finish", "--job", job_id)
 
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
-        env=desk.environment(),
+        env=machine.environment(),
         check=False,
     )
 
     assert done.returncode == FINE
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.get_job(job_id).status == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -413,22 +425,24 @@ def test_closed_stdout_and_stderr_do_no_harm(desk: Desk, job_id: str) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_status_two(
-    desk: Desk, arguments: list[str], reason: str
+    machine: Machine, arguments: list[str], reason: str
 ) -> None:
     """A usage error ends with status 2, prints the reason and creates no outbox."""
-    done = desk.run("job", *arguments)
+    done = machine.run("job", *arguments)
 
     assert done.status == USAGE
     assert done.out == ""
     assert reason in done.err.splitlines()[-1]
-    assert not desk.outbox.exists()
+    assert not machine.outbox.exists()
 
 
-def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) -> None:
+def test_start_names_the_nearest_tag_of_the_file(
+    machine: Machine, config_file: Path
+) -> None:
     """A misspelt tag ends with status 2; the message names the nearest tag."""
     tag = tag_in(config_file)
 
-    done = desk.run(
+    done = machine.run(
         *("job", "start", tag[:-1], "--customer", "142", "--config", str(config_file))
     )
 
@@ -438,16 +452,18 @@ def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) 
 
 
 @pytest.mark.parametrize("missing", ["TRACKERAPI_BASE_URL", "TRACKERAPI_API_KEY"])
-def test_missing_setting_is_one_line_and_status_two(desk: Desk, missing: str) -> None:
+def test_missing_setting_is_one_line_and_status_two(
+    machine: Machine, missing: str
+) -> None:
     """A missing setting ends with status 2 and one line that names the variable."""
-    done = desk.run("job", "finish", "--job", "a job", **{missing: ""})
+    done = machine.run("job", "finish", "--job", "a job", **{missing: ""})
 
     assert done.status == USAGE
     assert done.err.startswith(f"trackerapi: {missing}: no ")
     assert done.err.count("\n") == 1
 
 
-def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
+def test_script_holds_the_id_as_the_help_prints_it(machine: Machine) -> None:
     """The example `export TRACKERAPI_JOB=$(trackerapi job start ...)` works."""
     script = (
         'export TRACKERAPI_JOB=$("$@" job start import --customer 142 --id "$ID")\n'
@@ -456,28 +472,28 @@ def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
     job_id = str(uuid.uuid4())
 
     subprocess.run(
-        ["sh", "-euc", script, "sh", *desk.command()],
-        env={**desk.environment(), "ID": job_id, "PATH": os.environ["PATH"]},
+        ["sh", "-euc", script, "sh", *machine.command()],
+        env={**machine.environment(), "ID": job_id, "PATH": os.environ["PATH"]},
         check=True,
     )
 
-    assert desk.get_job(job_id).status == "succeeded"
+    assert machine.get_job(job_id).status == "succeeded"
 
 
-def test_ascii_output_escapes_texts(desk: Desk) -> None:
+def test_ascii_output_escapes_texts(machine: Machine) -> None:
     """With ASCII output, an id is printed as UTF-8, and other texts are escaped."""
     given = f"jöb-{uuid.uuid4()}"
 
     def answer(*arguments: str) -> str:
         return subprocess.run(
-            desk.command("job", *arguments),
-            env={**desk.environment(), "PYTHONIOENCODING": "ascii"},
+            machine.command("job", *arguments),
+            env={**machine.environment(), "PYTHONIOENCODING": "ascii"},
             check=True,
             capture_output=True,
             encoding="utf-8",
         ).stdout
 
-    customer = str(desk.backend.customer_id)
+    customer = str(machine.backend.customer_id)
     printed = answer("start", "import", "--customer", customer, "--id", given)
     assert printed == f"{given}\n"
     assert given.replace("ö", "\\xf6") in answer("show", given)
@@ -487,7 +503,7 @@ def test_ascii_output_escapes_texts(desk: Desk) -> None:
 @pytest.mark.parametrize("output", [">/dev/full", ">&-", "broken pipe"])
 @pytest.mark.parametrize("command", ["token", "link"])
 def test_unprinted_secret_is_an_error(
-    desk: Desk, job_id: str, command: str, output: str
+    machine: Machine, job_id: str, command: str, output: str
 ) -> None:
     """An unprinted token or link ends with status 1; the token is revoked."""
     reading, writing = os.pipe()
@@ -496,8 +512,8 @@ def test_unprinted_secret_is_an_error(
     shell = ["sh", "-c", f'exec "$@" {redirection}', "sh"]
 
     done = subprocess.run(
-        [*shell, *desk.command("job", command, "--job", job_id)],
-        env=desk.environment(),
+        [*shell, *machine.command("job", command, "--job", job_id)],
+        env=machine.environment(),
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
@@ -508,7 +524,7 @@ def test_unprinted_secret_is_an_error(
     assert done.returncode == UNPRINTED
     [line] = done.stderr.splitlines()
     assert f"the {command}" in line
-    key, url = desk.backend.api_key, desk.backend.base_url
+    key, url = machine.backend.api_key, machine.backend.base_url
     with TrackerApi(key, url, mode="offline") as tracker:
         now = datetime.now(UTC)
         tokens = [each for each in tracker.admin.list_api_keys() if each.job_id]

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.support.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.leftovers import PATIENCE_SECONDS, Machine
 from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exit_statuses import FINE
@@ -23,7 +23,7 @@ def tag() -> str:
 
 
 @pytest.fixture
-def job_id(desk: Desk, tag: str) -> str:
+def job_id(machine: Machine, tag: str) -> str:
     """Create a job with the steps `say_hello` and `say_bye`; return its id."""
     steps = [
         {"tag": "say_hello", "name": "Say Hello", "points": 1},
@@ -33,9 +33,9 @@ def job_id(desk: Desk, tag: str) -> str:
     config = JobConfigManager(configs=[document]).get_job_config(tag)
     made = str(uuid.uuid4())
     with TrackerApi(
-        desk.backend.api_key, desk.backend.base_url, outbox=desk.outbox / "own"
+        machine.backend.api_key, machine.backend.base_url, outbox=machine.outbox / "own"
     ) as tracker:
-        tracker.create_job(made, desk.backend.customer_id, tag, config=config)
+        tracker.create_job(made, machine.backend.customer_id, tag, config=config)
     return made
 
 
@@ -57,62 +57,64 @@ def command(name: str, step: str, job_id: str) -> list[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_misspelt_step_is_warned_about_and_sent(
-    desk: Desk, job_id: str, tag: str, name: str
+    machine: Machine, job_id: str, tag: str, name: str
 ) -> None:
     """An unknown step is recorded as is, and one warning names the nearest step."""
-    done = desk.spawn(*command(name, "say_helo", job_id))
+    done = machine.spawn(*command(name, "say_helo", job_id))
 
     assert (done.status, done.out) == (FINE, "")
     assert done.err == WARNING.format(tag=tag)
-    assert {event.tag for event in desk.events(job_id)} == {"say_helo"}
+    assert {event.tag for event in machine.events(job_id)} == {"say_helo"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("step", ["say_hello", "Say Hello"])
 def test_known_step_prints_nothing(
-    desk: Desk, job_id: str, name: str, step: str
+    machine: Machine, job_id: str, name: str, step: str
 ) -> None:
     """The tag and the display name of a step are accepted without a warning."""
-    done = desk.spawn(*command(name, step, job_id))
+    done = machine.spawn(*command(name, step, job_id))
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
-    assert {event.tag for event in desk.events(job_id)} == {"say_hello"}
+    assert {event.tag for event in machine.events(job_id)} == {"say_hello"}
 
 
-def test_step_without_a_near_one_has_no_hint(desk: Desk, job_id: str, tag: str) -> None:
+def test_step_without_a_near_one_has_no_hint(
+    machine: Machine, job_id: str, tag: str
+) -> None:
     """The warning about an unknown step has no hint if no step has a similar name."""
-    done = desk.run("event", "step", "--step", "xyz", "--job", job_id)
+    done = machine.run("event", "step", "--step", "xyz", "--job", job_id)
 
     assert done.status == FINE
     assert done.err.startswith(f"trackerapi: job {tag!r} has no step 'xyz'. ")
 
 
-def test_job_without_steps_accepts_any(desk: Desk) -> None:
+def test_job_without_steps_accepts_any(machine: Machine) -> None:
     """A job without a configuration accepts any step without a warning."""
-    customer = str(desk.backend.customer_id)
-    made = desk.run("job", "start", "import", "--customer", customer).out.strip()
+    customer = str(machine.backend.customer_id)
+    made = machine.run("job", "start", "import", "--customer", customer).out.strip()
 
-    done = desk.run("event", "step", "--step", "anything", "--job", made)
+    done = machine.run("event", "step", "--step", "anything", "--job", made)
 
     assert (done.status, done.err) == (FINE, "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_unanswered_check_costs_only_the_hint(
-    desk: Desk, job_id: str, name: str
+def test_unanswered_check_prints_no_warning(
+    machine: Machine, job_id: str, name: str
 ) -> None:
     """Without the `read` scope or in offline mode, steps are not checked."""
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
         key = tracker.admin.create_api_key("reports", scopes=["ingest"]).api_key
 
-    done = desk.spawn(*command(name, "say_helo", job_id), TRACKERAPI_API_KEY=key)
-    off = desk.spawn(*command(name, "say_helo", job_id), TRACKERAPI_MODE="offline")
+    done = machine.spawn(*command(name, "say_helo", job_id), TRACKERAPI_API_KEY=key)
+    off = machine.spawn(*command(name, "say_helo", job_id), TRACKERAPI_MODE="offline")
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
     assert (off.status, off.out, off.err) == (FINE, "", "")
 
 
-def test_check_does_not_wait_longer_than_delivery(desk: Desk) -> None:
+def test_check_does_not_wait_longer_than_delivery(machine: Machine) -> None:
     """The command ends although the request for the steps is never answered."""
     release, asked = threading.Event(), threading.Event()
 
@@ -127,7 +129,7 @@ def test_check_does_not_wait_longer_than_delivery(desk: Desk) -> None:
 
     with answering(reply) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
-        done = desk.spawn(*command("event", "say_helo", "a job"), **settings)
+        done = machine.spawn(*command("event", "say_helo", "a job"), **settings)
         release.set()
 
     assert (done.status, done.out, done.err) == (FINE, "", "")

@@ -12,7 +12,7 @@ from tests.support.fault_proxy import Exchange, FaultProxy, pass_on
 from tests.support.faults import black_hole, busy, key_refused, unavailable
 from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
-    Desk,
+    Machine,
 )
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
@@ -29,79 +29,79 @@ SOMEBODY: Final = 65534
 """User id of a user other than root."""
 
 
-def test_sync_delivers_leftovers_of_a_killed_process(desk: Desk) -> None:
+def test_sync_delivers_leftovers_of_a_killed_process(machine: Machine) -> None:
     """All events arrive in order, and the file is archived."""
-    job_id = desk.leave(events=3)
+    job_id = machine.leave(events=3)
 
-    done = desk.spawn("sync")
+    done = machine.spawn("sync")
 
     assert (done.status, done.err) == (FINE, "")
     assert done.out == "delivered 3 events; 0 waiting, 0 held\n"
-    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
-    assert desk.paths == []
-    assert [file["state"] for file in desk.files] == ["delivered"]
+    assert machine.messages(job_id) == ["line 0", "line 1", "line 2"]
+    assert machine.paths == []
+    assert [file["state"] for file in machine.files] == ["delivered"]
 
 
-def test_sync_makes_no_outbox_file(desk: Desk) -> None:
+def test_sync_makes_no_outbox_file(machine: Machine) -> None:
     """After two runs of `sync`, the outbox has only the file of the job."""
-    desk.leave()
-    before = [path.name for path in desk.paths]
+    machine.leave()
+    before = [path.name for path in machine.paths]
 
-    desk.run("sync")
-    desk.run("sync")
+    machine.run("sync")
+    machine.run("sync")
 
-    assert [path.name for path in desk.outbox.rglob("*.outbox")] == before
+    assert [path.name for path in machine.outbox.rglob("*.outbox")] == before
 
 
-def test_sync_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
+def test_sync_of_an_empty_outbox_sends_no_request(machine: Machine) -> None:
     """`sync` of an empty outbox ends with status 0 although no backend is reachable."""
-    done = desk.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
+    done = machine.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
-    assert not desk.outbox.exists()
+    assert not machine.outbox.exists()
 
 
-def test_sync_delivers_in_every_mode_of_jobs(desk: Desk) -> None:
+def test_sync_delivers_in_every_mode_of_jobs(machine: Machine) -> None:
     """`sync` delivers even if `TRACKERAPI_MODE` is `offline`."""
-    job_id = desk.leave()
+    job_id = machine.leave()
 
-    assert desk.run("sync", TRACKERAPI_MODE="offline").status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync", TRACKERAPI_MODE="offline").status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
 def test_sync_takes_folder_address_and_key_as_options(
-    desk: Desk, tmp_path: Path
+    machine: Machine, tmp_path: Path
 ) -> None:
     """`--outbox`, `--base-url` and `--api-key-file` override the environment."""
-    job_id = desk.leave()
+    job_id = machine.leave()
     elsewhere = {
         "TRACKERAPI_BASE_URL": NOWHERE,
         "TRACKERAPI_API_KEY": "",
         "TRACKERAPI_OUTBOX": str(tmp_path / "elsewhere"),
     }
-    options = ["--outbox", str(desk.outbox), "--base-url", desk.backend.base_url]
-    options += ["--api-key-file", desk.backend.api_key_file]
+    options = ["--outbox", str(machine.outbox), "--base-url", machine.backend.base_url]
+    options += ["--api-key-file", machine.backend.api_key_file]
 
-    assert desk.run("sync", *options, **elsewhere).status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync", *options, **elsewhere).status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
+def test_sync_knows_its_address_in_every_spelling(machine: Machine) -> None:
     """Capitals and trailing slashes in an address do not make another backend."""
-    port = desk.backend.base_url.rpartition(":")[2]
-    job_id = desk.leave(TRACKERAPI_BASE_URL=f"HTTP://LOCALHOST:{port}//")
+    port = machine.backend.base_url.rpartition(":")[2]
+    job_id = machine.leave(TRACKERAPI_BASE_URL=f"HTTP://LOCALHOST:{port}//")
 
-    done = desk.run("sync", TRACKERAPI_BASE_URL=f"http://localhost:{port}")
+    done = machine.run("sync", TRACKERAPI_BASE_URL=f"http://localhost:{port}")
 
     assert done.status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
+def test_sync_as_json_can_be_read_by_programs(machine: Machine) -> None:
     """`sync --json` prints one object with all counts."""
-    desk.leave(events=2)
+    machine.leave(events=2)
 
-    done = desk.run("sync", "--json")
+    done = machine.run("sync", "--json")
 
     assert done.err == ""
     assert done.json == {
@@ -123,31 +123,31 @@ def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
 
 @pytest.mark.parametrize("late_seconds", [0.0, 3600.0])
 def test_sync_without_a_backend_ends_with_status_one(
-    desk: Desk, proxy: FaultProxy, clock: SkippingClock, late_seconds: float
+    machine: Machine, proxy: FaultProxy, clock: SkippingClock, late_seconds: float
 ) -> None:
     """`sync` counts the undelivered records, gives one reason, and loses none.
 
     This also holds if the machine wakes up from a pause after the timeout.
     """
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = desk.leave(events=3)
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = machine.leave(events=3)
     clock.late_seconds = late_seconds
     with proxy.down():
-        done = desk.run("sync", "--timeout", "60", "--json")
+        done = machine.run("sync", "--timeout", "60", "--json")
 
     assert done.status == UNDELIVERED
     assert (done.json["delivered"], done.json["waiting"]) == (0, 4)
     assert "Connection refused" in done.json["last_error"]
     assert done.err.startswith("trackerapi: the backend cannot be reached")
     assert done.err.count("\n") == 1
-    assert desk.run("sync").status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync").status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_retries_a_busy_backend(desk: Desk, proxy: FaultProxy) -> None:
+def test_sync_retries_a_busy_backend(machine: Machine, proxy: FaultProxy) -> None:
     """After an answer 503, `sync` sends the request again and prints no message."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = machine.leave()
     failing = 2
 
     def fault(exchange: Exchange) -> None:
@@ -156,46 +156,50 @@ def test_sync_retries_a_busy_backend(desk: Desk, proxy: FaultProxy) -> None:
         (unavailable if failing >= 0 else pass_on)(exchange)
 
     with proxy.failing(fault):
-        done = desk.run("sync")
+        done = machine.run("sync")
 
     assert (done.status, done.err, failing < 0) == (FINE, "", True)
-    assert len(desk.events(job_id)) == 3
+    assert len(machine.events(job_id)) == 3
 
 
 def test_sync_does_not_wait_longer_than_its_timeout(
-    desk: Desk, proxy: FaultProxy
+    machine: Machine, proxy: FaultProxy
 ) -> None:
     """`sync` ends after one request if `Retry-After` exceeds its timeout."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.leave()
 
     with proxy.failing(busy(3600)):
-        done = desk.run("sync")
+        done = machine.run("sync")
 
     assert done.status == UNDELIVERED
     assert len(proxy.requests) == 1
 
 
-def test_sync_leaves_a_silent_backend_in_time(desk: Desk, proxy: FaultProxy) -> None:
+def test_sync_leaves_a_silent_backend_in_time(
+    machine: Machine, proxy: FaultProxy
+) -> None:
     """`sync` ends after its timeout if the backend never answers; no record is lost."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = machine.leave()
 
     with proxy.failing(black_hole):
-        done = desk.run("sync", "--timeout", "0.3", "--json")
+        done = machine.run("sync", "--timeout", "0.3", "--json")
 
     assert (done.status, done.json["waiting"]) == (UNDELIVERED, 4)
-    assert desk.run("sync").status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync").status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_reports_a_rejected_key_in_one_line(desk: Desk, proxy: FaultProxy) -> None:
+def test_sync_reports_a_rejected_key_in_one_line(
+    machine: Machine, proxy: FaultProxy
+) -> None:
     """After an answer 401, `sync` sends no second request and ends with status 1."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.leave()
 
     with proxy.failing(key_refused):
-        done = desk.run("sync")
+        done = machine.run("sync")
 
     assert done.status == UNDELIVERED
     assert f"the backend at {proxy.url} refused the API key (HTTP 401" in done.err
@@ -203,22 +207,22 @@ def test_sync_reports_a_rejected_key_in_one_line(desk: Desk, proxy: FaultProxy) 
     assert len(proxy.requests) == 1
 
 
-def test_sync_of_a_rejected_job_ends_with_status_three(desk: Desk) -> None:
+def test_sync_of_a_rejected_job_ends_with_status_three(machine: Machine) -> None:
     """A job for an unknown customer is held with its events; a line names the fix."""
-    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+    job_id = machine.leave(customer_id=UNKNOWN_CUSTOMER)
 
-    done = desk.run("sync", "--json")
+    done = machine.run("sync", "--json")
 
     assert done.status == HELD
     assert (done.json["waiting"], done.json["held"]) == (0, 4)
     assert f"trackerapi outbox retry --job {job_id!r}" in done.err
-    assert desk.run("sync").status == HELD
+    assert machine.run("sync").status == HELD
 
 
-def test_sync_creates_a_lost_job_again(desk: Desk, proxy: FaultProxy) -> None:
+def test_sync_creates_a_lost_job_again(machine: Machine, proxy: FaultProxy) -> None:
     """If the backend has lost a job, `sync` creates the job again and delivers."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = machine.leave()
     is_lost = True
 
     def fault(exchange: Exchange) -> None:
@@ -231,127 +235,127 @@ def test_sync_creates_a_lost_job_again(desk: Desk, proxy: FaultProxy) -> None:
         pass_on(exchange)
 
     with proxy.failing(fault):
-        done = desk.run("sync")
+        done = machine.run("sync")
 
     assert done.status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_leaves_files_of_running_processes(desk: Desk) -> None:
+def test_sync_leaves_files_of_running_processes(machine: Machine) -> None:
     """A file of a running process is counted separately; the exit status stays 0."""
-    with desk.job(str(uuid.uuid4())):
-        done = desk.run("sync", "--json")
-        text = desk.run("sync").out
+    with machine.job(str(uuid.uuid4())):
+        done = machine.run("sync", "--json")
+        text = machine.run("sync").out
 
     assert (done.status, done.json["waiting"]) == (FINE, 0)
     assert done.json["files"]["live"] == 1
     assert "1 file of running processes left to them" in text
 
 
-def test_sync_reports_held_records_of_a_running_process(desk: Desk) -> None:
+def test_sync_reports_held_records_of_a_running_process(machine: Machine) -> None:
     """If a running process has held records, `sync` ends with status 3."""
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
-    with desk.job(str(uuid.uuid4()), **how):
-        done = desk.run("sync", "--json")
+    with machine.job(str(uuid.uuid4()), **how):
+        done = machine.run("sync", "--json")
 
     assert (done.status, done.json["held"]) == (HELD, 2)
 
 
 def test_sync_leaves_confirmed_records_of_another_address(
-    desk: Desk,
+    machine: Machine,
 ) -> None:
     """A confirmed file for another address is listed and kept; the status is 0."""
-    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
-    desk.name_provider(1)
-    (file,) = desk.files
+    machine.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    machine.name_provider(1)
+    (file,) = machine.files
 
-    done = desk.run("sync")
+    done = machine.run("sync")
 
-    assert (done.status, len(desk.paths)) == (FINE, 1)
+    assert (done.status, len(machine.paths)) == (FINE, 1)
     assert "1 file for another address or provider left alone" in done.out
     assert f"file {file['id']} (4 records): left alone: it is for {NOWHERE}" in done.err
 
 
-def new_key(desk: Desk) -> NewApiKey:
+def new_key(machine: Machine) -> NewApiKey:
     """Create a second key of the provider, with the scope `ingest`."""
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
         return tracker.admin.create_api_key("other", ["ingest"])
 
 
-def expire(desk: Desk, key: NewApiKey) -> None:
+def expire(machine: Machine, key: NewApiKey) -> None:
     """Expire a key with immediate effect."""
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
         tracker.admin.expire_api_key(key.key.key_id)
 
 
 @pytest.mark.parametrize("is_down", [False, True], ids=["key ended", "backend down"])
 def test_records_of_an_accepted_key_go_with_the_next_key(
-    desk: Desk, proxy: FaultProxy, *, is_down: bool
+    machine: Machine, proxy: FaultProxy, *, is_down: bool
 ) -> None:
     """Records of an accepted key are delivered with the provider's next key."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    old = new_key(desk)
-    desk.settings["TRACKERAPI_API_KEY"] = old.api_key
-    before = desk.leave()
-    assert desk.run("sync").status == FINE
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    old = new_key(machine)
+    machine.settings["TRACKERAPI_API_KEY"] = old.api_key
+    before = machine.leave()
+    assert machine.run("sync").status == FINE
     if is_down:
         with proxy.down():
-            job_id = desk.leave()
-    expire(desk, old)
+            job_id = machine.leave()
+    expire(machine, old)
     if not is_down:
-        job_id = desk.leave()
-        assert desk.run("sync").status == UNDELIVERED
+        job_id = machine.leave()
+        assert machine.run("sync").status == UNDELIVERED
 
-    done = desk.run("sync", TRACKERAPI_API_KEY=new_key(desk).api_key)
+    done = machine.run("sync", TRACKERAPI_API_KEY=new_key(machine).api_key)
 
     assert (done.status, done.err) == (FINE, "")
-    assert [len(desk.events(each)) for each in (before, job_id)] == [3, 3]
+    assert [len(machine.events(each)) for each in (before, job_id)] == [3, 3]
 
 
 @pytest.mark.parametrize("is_job", [True, False], ids=["next job", "sync"])
 def test_records_of_a_key_that_never_worked_go_with_an_admin_key(
-    desk: Desk, *, is_job: bool
+    machine: Machine, *, is_job: bool
 ) -> None:
     """Records of a key that was never accepted are delivered with an `admin` key."""
-    old = new_key(desk)
-    expire(desk, old)
-    job_id = desk.leave(TRACKERAPI_API_KEY=old.api_key)
-    other = new_key(desk).api_key
+    old = new_key(machine)
+    expire(machine, old)
+    job_id = machine.leave(TRACKERAPI_API_KEY=old.api_key)
+    other = new_key(machine).api_key
 
-    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == UNDELIVERED
+    assert machine.run("sync", TRACKERAPI_API_KEY=other).status == UNDELIVERED
     if is_job:
-        with desk.job(str(uuid.uuid4()), mode="online") as job:
+        with machine.job(str(uuid.uuid4()), mode="online") as job:
             assert job.report("line") == (0, 0)
-    assert desk.run("sync").status == FINE
+    assert machine.run("sync").status == FINE
 
-    assert len(desk.events(job_id)) == 3
+    assert len(machine.events(job_id)) == 3
 
 
-def test_next_job_delivers_records_of_an_accepted_key(desk: Desk) -> None:
+def test_next_job_delivers_records_of_an_accepted_key(machine: Machine) -> None:
     """A job with the provider's next key delivers leftovers of the expired key."""
-    old = new_key(desk)
-    desk.leave(TRACKERAPI_API_KEY=old.api_key)
-    assert desk.run("sync", TRACKERAPI_API_KEY=old.api_key).status == FINE
-    left = desk.leave(TRACKERAPI_API_KEY=old.api_key)
-    expire(desk, old)
+    old = new_key(machine)
+    machine.leave(TRACKERAPI_API_KEY=old.api_key)
+    assert machine.run("sync", TRACKERAPI_API_KEY=old.api_key).status == FINE
+    left = machine.leave(TRACKERAPI_API_KEY=old.api_key)
+    expire(machine, old)
 
-    with desk.job(str(uuid.uuid4()), mode="online") as job:
+    with machine.job(str(uuid.uuid4()), mode="online") as job:
         assert job.report("line") == (0, 0)
 
-    assert len(desk.events(left)) == 3
+    assert len(machine.events(left)) == 3
 
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("is_remembered", [True, False])
 def test_one_answer_that_names_another_provider_strands_nothing(
-    desk: Desk, proxy: FaultProxy, *, is_remembered: bool
+    machine: Machine, proxy: FaultProxy, *, is_remembered: bool
 ) -> None:
     """One answer with a wrong provider does not prevent the delivery of any record."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    job_id = desk.leave()
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = machine.leave()
     if is_remembered:
-        desk.name_provider(1)
-    key_id = desk.backend.api_key.split("_")[1].encode()
+        machine.name_provider(1)
+    key_id = machine.backend.api_key.split("_")[1].encode()
     others = key_id if is_remembered else key_id[::-1]
     is_confused = iter([True])
 
@@ -364,96 +368,98 @@ def test_one_answer_that_names_another_provider_strands_nothing(
         exchange.answer(answer)
 
     with proxy.failing(confused):
-        first = desk.run("sync")
+        first = machine.run("sync")
 
     assert (first.status, first.err) == (FINE, "")
-    assert len(desk.events(job_id)) == 3
-    later = desk.leave()
-    assert desk.run("sync", TRACKERAPI_API_KEY=new_key(desk).api_key).status == FINE
-    assert len(desk.events(later)) == 3
+    assert len(machine.events(job_id)) == 3
+    later = machine.leave()
+    assert (
+        machine.run("sync", TRACKERAPI_API_KEY=new_key(machine).api_key).status == FINE
+    )
+    assert len(machine.events(later)) == 3
 
 
-def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None:
+def test_sync_delivers_with_another_key_of_the_same_provider(machine: Machine) -> None:
     """Records of one key are delivered with another key of the same provider."""
-    job_id = desk.leave()
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+    job_id = machine.leave()
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
         provider_id = tracker.verify_api_key().provider_id
         other = tracker.admin.create_api_key("other", ["ingest"]).api_key
-    desk.name_provider(provider_id)
+    machine.name_provider(provider_id)
 
-    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync", TRACKERAPI_API_KEY=other).status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
-def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
+def test_sync_leaves_records_of_another_provider_alone(machine: Machine) -> None:
     """`sync` does not deliver records whose file names another provider."""
-    desk.leave(TRACKERAPI_API_KEY=KEY)
-    desk.name_provider(123_456)
+    machine.leave(TRACKERAPI_API_KEY=KEY)
+    machine.name_provider(123_456)
 
-    done = desk.run("sync", "--json")
+    done = machine.run("sync", "--json")
 
     assert (done.status, done.json["files"]["elsewhere"]) == (FINE, 1)
-    assert len(desk.paths) == 1
+    assert len(machine.paths) == 1
 
 
 @pytest.mark.usefixtures("clock")
 def test_sync_without_a_known_provider_reports_undelivered_records(
-    desk: Desk, proxy: FaultProxy
+    machine: Machine, proxy: FaultProxy
 ) -> None:
     """If the backend is down, records of another key count as undelivered."""
-    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
-    desk.leave(TRACKERAPI_API_KEY=KEY)
-    desk.name_provider(1)
+    machine.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    machine.leave(TRACKERAPI_API_KEY=KEY)
+    machine.name_provider(1)
 
     with proxy.down():
-        done = desk.run("sync", "--timeout", "60", "--json")
+        done = machine.run("sync", "--timeout", "60", "--json")
 
     assert (done.status, done.json["waiting"]) == (UNDELIVERED, 4)
 
 
-def test_sync_names_files_that_it_cannot_read(desk: Desk) -> None:
+def test_sync_names_files_that_it_cannot_read(machine: Machine) -> None:
     """Files that are unreadable or of a later version are counted; the status is 1."""
-    desk.leave()
-    (path,) = desk.paths
+    machine.leave()
+    (path,) = machine.paths
     content = path.read_bytes()
     later = content.replace(b'"trackerapi_outbox": 1', b'"trackerapi_outbox": 2')
     path.with_name("later.outbox").write_bytes(later)
     path.with_name("none.outbox").write_bytes(b"nothing of ours\n")
 
-    done = desk.run("sync", "--json")
+    done = machine.run("sync", "--json")
 
     assert (done.status, done.json["delivered"]) == (UNDELIVERED, 3)
     assert done.json["files"]["newer"] == 1
     assert done.json["files"]["unreadable"] == 1
 
 
-def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
+def test_sync_sets_one_unusable_file_aside(machine: Machine) -> None:
     """`sync` delivers the other files and prints the path of the unusable journal."""
-    desk.leave()
-    (path,) = desk.paths
+    machine.leave()
+    (path,) = machine.paths
     path.with_suffix(".held").mkdir()
-    job_id = desk.leave()
+    job_id = machine.leave()
 
-    done = desk.run("sync")
+    done = machine.run("sync")
 
     assert done.status == UNDELIVERED
-    assert len(desk.events(job_id)) == 3
+    assert len(machine.events(job_id)) == 3
     assert f"{path.with_suffix('.held')} cannot be used" in done.err
-    assert desk.run("outbox", "retry").status == UNAVAILABLE
+    assert machine.run("outbox", "retry").status == UNAVAILABLE
 
 
-def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> None:
+def test_unusable_leftover_does_not_delay_the_end_of_a_script(machine: Machine) -> None:
     """A script delivers its own records, ends, and names the unusable file once."""
-    desk.leave()
-    (path,) = desk.paths
+    machine.leave()
+    (path,) = machine.paths
     path.with_suffix(".held").mkdir()
-    job_id, customer = str(uuid.uuid4()), str(desk.backend.customer_id)
+    job_id, customer = str(uuid.uuid4()), str(machine.backend.customer_id)
     start = ("job", "start", "import", "--customer", customer, "--id", job_id)
     report = ("event", "info", "--job", job_id, "--message", "own")
 
     # If the unusable file delayed the end, `spawn()` would time out.
     all_done = [
-        desk.spawn(*command, TRACKERAPI_SHUTDOWN_TIMEOUT="3600")
+        machine.spawn(*command, TRACKERAPI_SHUTDOWN_TIMEOUT="3600")
         for command in (start, report)
     ]
 
@@ -461,36 +467,36 @@ def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> Non
     for done in all_done:
         assert "Traceback" not in done.err
         assert done.err.count(f"{path.with_suffix('.held')} cannot be used") == 1
-    assert "own" in desk.messages(job_id)
+    assert "own" in machine.messages(job_id)
 
 
 def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
-    desk: Desk,
+    machine: Machine,
 ) -> None:
     """Commands run by root give new files to the owner of the outbox folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of another user")
-    refused = desk.leave(customer_id=UNKNOWN_CUSTOMER)
-    desk.leave()
-    for path in (desk.outbox, *desk.paths):
+    refused = machine.leave(customer_id=UNKNOWN_CUSTOMER)
+    machine.leave()
+    for path in (machine.outbox, *machine.paths):
         os.chown(path, SOMEBODY, SOMEBODY)
 
-    assert desk.run("sync").status == HELD
+    assert machine.run("sync").status == HELD
 
-    made = [desk.outbox, *desk.outbox.rglob("*")]
+    made = [machine.outbox, *machine.outbox.rglob("*")]
     kinds = {path.suffix for path in made}
     assert kinds >= {".outbox", ".ack", ".held", ".jsonl"}
     assert {path.stat().st_uid for path in made} == {SOMEBODY}
-    customer = ("--customer-id", str(desk.backend.customer_id))
-    desk.run("outbox", "retry", "--job", refused, *customer)
-    desk.run("outbox", "drop", "--delivered", "--job", refused, "--yes")
-    assert {p.stat().st_uid for p in desk.outbox.rglob("*")} == {SOMEBODY}
+    customer = ("--customer-id", str(machine.backend.customer_id))
+    machine.run("outbox", "retry", "--job", refused, *customer)
+    machine.run("outbox", "drop", "--delivered", "--job", refused, "--yes")
+    assert {p.stat().st_uid for p in machine.outbox.rglob("*")} == {SOMEBODY}
 
 
-def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
+def test_sync_of_more_files_than_a_process_may_open(machine: Machine) -> None:
     """`sync` delivers 101 files although the process may open only 40 files."""
-    job_id = desk.leave(events=1)
-    (path,) = desk.paths
+    job_id = machine.leave(events=1)
+    (path,) = machine.paths
     header, *records = path.read_bytes().splitlines(keepends=True)
     for number in range(100):
         event = records[-1].replace(b'"line 0"', f'"copy {number}"'.encode())
@@ -499,10 +505,10 @@ def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
         event = event[:21] + event[29:]
         path.with_name(f"{path.stem}{number}.outbox").write_bytes(header + event)
 
-    done = desk.spawn("sync", limit="-n 40")
+    done = machine.spawn("sync", limit="-n 40")
 
     assert (done.status, done.err) == (FINE, "")
-    assert len(desk.events(job_id)) == 101
+    assert len(machine.events(job_id)) == 101
 
 
 @pytest.mark.parametrize(
@@ -517,20 +523,20 @@ def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
     ],
 )
 def test_wrong_usage_of_sync_ends_with_status_two(
-    desk: Desk, arguments: list[str], settings: dict[str, str]
+    machine: Machine, arguments: list[str], settings: dict[str, str]
 ) -> None:
     """A usage error ends with status 2 and is printed on stderr only."""
-    done = desk.run("sync", *arguments, **settings)
+    done = machine.run("sync", *arguments, **settings)
 
     assert (done.status, done.out) == (USAGE, "")
     assert done.err.splitlines()[-1].startswith("trackerapi")
 
 
-def test_sync_shows_its_progress_at_a_terminal(desk: Desk) -> None:
+def test_sync_shows_its_progress_at_a_terminal(machine: Machine) -> None:
     """A terminal shows a count of delivered records, cleared at the end."""
-    desk.leave(events=3)
+    machine.leave(events=3)
 
-    done = desk.type("", "sync")
+    done = machine.type("", "sync")
 
     assert "delivered 1 of 4 records" in done.err
     assert done.err.endswith("\r\x1b[K")

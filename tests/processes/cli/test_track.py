@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import black_hole
-from tests.support.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.leftovers import PATIENCE_SECONDS, Machine
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.cli.exit_statuses import COPY_FAILED, FINE, USAGE
@@ -24,22 +24,22 @@ TO_NOBODY = {"TRACKERAPI_BASE_URL": NOWHERE}
 
 
 @pytest.fixture
-def job_id(desk: Desk) -> str:
+def job_id(machine: Machine) -> str:
     """Create a job; set `TRACKERAPI_JOB` to its id and return the id."""
     made = str(uuid.uuid4())
-    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
-        tracker.create_job(made, desk.backend.customer_id, "import")
-    desk.settings["TRACKERAPI_JOB"] = made
+    with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
+        tracker.create_job(made, machine.backend.customer_id, "import")
+    machine.settings["TRACKERAPI_JOB"] = made
     return made
 
 
 def track(
-    desk: Desk, data: bytes, *arguments: str, **settings: str
+    machine: Machine, data: bytes, *arguments: str, **settings: str
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run `trackerapi track` with `data` as its standard input."""
     return subprocess.run(
-        desk.command("track", "--step", "convert", *arguments),
-        env=desk.environment(**settings),
+        machine.command("track", "--step", "convert", *arguments),
+        env=machine.environment(**settings),
         input=data,
         capture_output=True,
         timeout=PATIENCE_SECONDS,
@@ -49,12 +49,12 @@ def track(
 
 @contextmanager
 def tracking(
-    desk: Desk, *arguments: str, **settings: str
+    machine: Machine, *arguments: str, **settings: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run `trackerapi track` with open pipes; kill the process after the block."""
     with subprocess.Popen(
-        desk.command("track", "--step", "convert", *arguments),
-        env=desk.environment(**settings),
+        machine.command("track", "--step", "convert", *arguments),
+        env=machine.environment(**settings),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -82,9 +82,9 @@ def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
     assert passed == data
 
 
-def counts(desk: Desk, job_id: str) -> list[tuple[float | None, float | None]]:
+def counts(machine: Machine, job_id: str) -> list[tuple[float | None, float | None]]:
     """Return completed and total count of each progress event, in order."""
-    events = desk.events(job_id)
+    events = machine.events(job_id)
     return [(e.completed, e.total) for e in events if e.kind == "progress"]
 
 
@@ -106,27 +106,27 @@ def kinds(events: list[JobEvent]) -> list[str]:
     ],
 )
 def test_data_passes_unchanged_and_is_counted(
-    desk: Desk, job_id: str, arguments: list[str], data: bytes, count: int
+    machine: Machine, job_id: str, arguments: list[str], data: bytes, count: int
 ) -> None:
     """`track` copies all bytes and counts lines, NUL-terminated records or bytes."""
-    done = track(desk, data, *arguments, "--total", "5")
+    done = track(machine, data, *arguments, "--total", "5")
 
     assert (done.returncode, done.stdout, done.stderr) == (FINE, data, b"")
-    assert counts(desk, job_id)[-1] == (count, 5)
-    assert kinds(desk.events(job_id)) == ["start", "step"]
-    assert {event.tag for event in desk.events(job_id)} == {"convert"}
+    assert counts(machine, job_id)[-1] == (count, 5)
+    assert kinds(machine.events(job_id)) == ["start", "step"]
+    assert {event.tag for event in machine.events(job_id)} == {"convert"}
 
 
-def test_empty_pipe_is_a_step_without_units(desk: Desk, job_id: str) -> None:
+def test_empty_pipe_is_a_step_without_units(machine: Machine, job_id: str) -> None:
     """With empty input, `track` reports the start and the end of the step."""
-    done = track(desk, b"")
+    done = track(machine, b"")
 
     assert (done.returncode, done.stdout) == (FINE, b"")
-    assert kinds(desk.events(job_id)) == ["start", "step"]
+    assert kinds(machine.events(job_id)) == ["start", "step"]
 
 
 def test_remaining_size_of_a_file_is_the_total(
-    desk: Desk, job_id: str, tmp_path: Path
+    machine: Machine, job_id: str, tmp_path: Path
 ) -> None:
     """For a file on stdin, the total is the size after the current position."""
     path = tmp_path / "data"
@@ -134,69 +134,69 @@ def test_remaining_size_of_a_file_is_the_total(
     with path.open("rb", buffering=0) as data:
         data.seek(4)
         done = subprocess.run(
-            desk.command("track", "--step", "convert", "--bytes"),
-            env=desk.environment(),
+            machine.command("track", "--step", "convert", "--bytes"),
+            env=machine.environment(),
             stdin=data,
             capture_output=True,
             check=True,
         )
 
     assert done.stdout == b"456789"
-    assert counts(desk, job_id)[-1] == (6, 6)
+    assert counts(machine, job_id)[-1] == (6, 6)
 
 
-def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
+def test_step_can_begin_and_end_elsewhere(machine: Machine, job_id: str) -> None:
     """With `--no-start` and `--no-end`, `track` reports only progress."""
-    track(desk, b"one\n", "--no-start", "--no-end")
+    track(machine, b"one\n", "--no-start", "--no-end")
 
-    assert kinds(desk.events(job_id)) == []
-    assert counts(desk, job_id)[-1] == (1, None)
+    assert kinds(machine.events(job_id)) == []
+    assert counts(machine, job_id)[-1] == (1, None)
 
 
-def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
+def test_parts_of_a_step_add_up(machine: Machine, job_id: str) -> None:
     """A second run with `--part a` replaces the count of the first run."""
     for part in ("a", "b", "a"):
-        track(desk, b"one\ntwo\n", "--part", part, "--no-end")
+        track(machine, b"one\ntwo\n", "--part", part, "--no-end")
 
-    parts = [e.part for e in desk.events(job_id) if e.kind == "progress"]
+    parts = [e.part for e in machine.events(job_id) if e.kind == "progress"]
     assert {*parts} == {"a", "b"}
-    assert counts(desk, job_id)[-1] == (2, None)
+    assert counts(machine, job_id)[-1] == (2, None)
 
 
-def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
+def test_rerun_without_a_part_counts_once(machine: Machine, job_id: str) -> None:
     """Without `--part`, each run reports its progress without a part name."""
     for _ in range(2):
-        track(desk, b"one\ntwo\n")
+        track(machine, b"one\ntwo\n")
 
-    parts = [e.part for e in desk.events(job_id) if e.kind == "progress"]
+    parts = [e.part for e in machine.events(job_id) if e.kind == "progress"]
     assert {*parts} == {None}
 
 
-def test_line_passes_before_the_next_one_arrives(desk: Desk, job_id: str) -> None:
+def test_line_passes_before_the_next_one_arrives(machine: Machine, job_id: str) -> None:
     """`track` passes each line on before it has read the next line."""
-    with tracking(desk) as process:
+    with tracking(machine) as process:
         pass_on(process, b"one\n")
         pass_on(process, b"half")
         pass_on(process, b" a line\n")
         process.communicate()
 
     assert process.returncode == FINE
-    assert counts(desk, job_id)[-1] == (2, None)
+    assert counts(machine, job_id)[-1] == (2, None)
 
 
-def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+def test_pipe_without_a_backend_is_the_same_pipe(machine: Machine, job_id: str) -> None:
     """Without a backend, `track` copies all bytes and keeps its records."""
-    done = track(desk, BINARY, **TO_NOBODY)
+    done = track(machine, BINARY, **TO_NOBODY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
     assert b"not delivered yet" in done.stderr
-    assert kinds(desk.events(job_id)) == []
-    assert sum(file["waiting"] for file in desk.files) >= 3
+    assert kinds(machine.events(job_id)) == []
+    assert sum(file["waiting"] for file in machine.files) >= 3
 
 
-def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+def test_pipe_with_a_wrong_key_is_the_same_pipe(machine: Machine, job_id: str) -> None:
     """With a rejected key, `track` copies all bytes and warns on stderr."""
-    done = track(desk, BINARY, TRACKERAPI_API_KEY=KEY)
+    done = track(machine, BINARY, TRACKERAPI_API_KEY=KEY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
     assert b"refused the API key" in done.stderr
@@ -204,7 +204,7 @@ def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None
 
 @pytest.mark.parametrize("base_url", ["", NOWHERE])
 def test_pipe_without_a_disk_is_the_same_pipe(
-    desk: Desk, job_id: str, tmp_path: Path, base_url: str
+    machine: Machine, job_id: str, tmp_path: Path, base_url: str
 ) -> None:
     """Without an outbox, `track` copies all bytes and reports from memory."""
     (tmp_path / "file").write_bytes(b"")
@@ -212,20 +212,20 @@ def test_pipe_without_a_disk_is_the_same_pipe(
     if base_url:
         settings["TRACKERAPI_BASE_URL"] = base_url
 
-    done = track(desk, BINARY, **settings)
+    done = track(machine, BINARY, **settings)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
     expected = [] if base_url else ["start", "step"]
-    assert kinds(desk.events(job_id)) == expected
+    assert kinds(machine.events(job_id)) == expected
 
 
-def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+def test_pipe_with_full_files_is_the_same_pipe(machine: Machine, job_id: str) -> None:
     """If outbox files cannot grow, `track` copies all bytes and still reports."""
     limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
 
     done = subprocess.run(
-        [*limited, *desk.command("track", "--step", "convert")],
-        env=desk.environment(),
+        [*limited, *machine.command("track", "--step", "convert")],
+        env=machine.environment(),
         input=BINARY,
         capture_output=True,
         timeout=PATIENCE_SECONDS,
@@ -233,18 +233,18 @@ def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
     )
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
-    assert kinds(desk.events(job_id)) == ["start", "step"]
+    assert kinds(machine.events(job_id)) == ["start", "step"]
 
 
 def test_reader_gets_its_end_before_the_delivery(
-    desk: Desk, job_id: str, proxy: FaultProxy
+    machine: Machine, job_id: str, proxy: FaultProxy
 ) -> None:
     """`track` closes stdout at the end of the data, before it waits for delivery."""
     settings = {
         "TRACKERAPI_BASE_URL": proxy.url,
         "TRACKERAPI_SHUTDOWN_TIMEOUT": "3600",
     }
-    with proxy.failing(black_hole), tracking(desk, **settings) as process:
+    with proxy.failing(black_hole), tracking(machine, **settings) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"one\n")
@@ -254,10 +254,10 @@ def test_reader_gets_its_end_before_the_delivery(
 
 
 def test_reader_that_goes_away_ends_the_filter_like_cat(
-    desk: Desk, job_id: str
+    machine: Machine, job_id: str
 ) -> None:
     """If its reader ends, `track` ends by SIGPIPE; the count is reported before."""
-    with tracking(desk) as process:
+    with tracking(machine) as process:
         pass_on(process, b"one\ntwo\n")
         assert process.stdin is not None
         assert process.stdout is not None
@@ -268,31 +268,31 @@ def test_reader_that_goes_away_ends_the_filter_like_cat(
         process.wait()
 
     assert process.returncode == -signal.SIGPIPE
-    assert counts(desk, job_id)[-1] == (2, None)
-    assert kinds(desk.events(job_id)) == ["start"]
+    assert counts(machine, job_id)[-1] == (2, None)
+    assert kinds(machine.events(job_id)) == ["start"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_the_filter_like_cat(
-    desk: Desk, job_id: str, number: signal.Signals
+    machine: Machine, job_id: str, number: signal.Signals
 ) -> None:
     """A signal ends `track`; the count is reported, and the step stays open."""
-    with tracking(desk) as process:
+    with tracking(machine) as process:
         pass_on(process, b"one\n")
         process.send_signal(number)
         out, err = process.communicate()
 
     assert (process.returncode, out, err) == (-number, b"", b"")
-    assert counts(desk, job_id)[-1] == (1, None)
-    assert kinds(desk.events(job_id)) == ["start"]
+    assert counts(machine, job_id)[-1] == (1, None)
+    assert kinds(machine.events(job_id)) == ["start"]
 
 
-def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
+def test_ignored_signal_stays_ignored(machine: Machine, job_id: str) -> None:
     """If SIGHUP is ignored, as under `nohup`, `track` continues after SIGHUP."""
     command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
     with subprocess.Popen(
-        [*command, *desk.command("track", "--step", "convert")],
-        env=desk.environment(),
+        [*command, *machine.command("track", "--step", "convert")],
+        env=machine.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
@@ -303,15 +303,15 @@ def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
         process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == FINE
-    assert counts(desk, job_id)[-1] == (2, None)
+    assert counts(machine, job_id)[-1] == (2, None)
 
 
-def test_full_disk_behind_the_pipe_is_a_failure(desk: Desk, job_id: str) -> None:
+def test_full_disk_behind_the_pipe_is_a_failure(machine: Machine, job_id: str) -> None:
     """A write error on stdout ends `track` with a failure, and the step stays open."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            desk.command("track", "--step", "convert"),
-            env=desk.environment(),
+            machine.command("track", "--step", "convert"),
+            env=machine.environment(),
             input=b"one\n",
             stdout=full,
             stderr=subprocess.PIPE,
@@ -320,15 +320,15 @@ def test_full_disk_behind_the_pipe_is_a_failure(desk: Desk, job_id: str) -> None
 
     assert done.returncode == COPY_FAILED
     assert done.stderr == b"trackerapi: copying failed: No space left on device\n"
-    assert kinds(desk.events(job_id)) == ["start"]
+    assert kinds(machine.events(job_id)) == ["start"]
 
 
-def test_unreadable_data_are_a_failure(desk: Desk, job_id: str) -> None:
+def test_unreadable_data_are_a_failure(machine: Machine, job_id: str) -> None:
     """A read error on stdin ends `track` with a failure, and the step stays open."""
     with Path("/proc/self/mem").open("rb", buffering=0) as unreadable:
         done = subprocess.run(
-            desk.command("track", "--step", "convert"),
-            env=desk.environment(),
+            machine.command("track", "--step", "convert"),
+            env=machine.environment(),
             stdin=unreadable,
             capture_output=True,
             check=False,
@@ -336,12 +336,12 @@ def test_unreadable_data_are_a_failure(desk: Desk, job_id: str) -> None:
 
     assert done.returncode == COPY_FAILED
     assert done.stderr == b"trackerapi: copying failed: Input/output error\n"
-    assert kinds(desk.events(job_id)) == ["start"]
+    assert kinds(machine.events(job_id)) == ["start"]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
 def test_closed_stream_is_refused_before_files_are_opened(
-    desk: Desk, job_id: str, closed: str
+    machine: Machine, job_id: str, closed: str
 ) -> None:
     """If stdin or stdout is closed, `track` ends with status 2 and opens no outbox."""
     done = subprocess.run(
@@ -350,26 +350,26 @@ def test_closed_stream_is_refused_before_files_are_opened(
             "-c",
             f'exec "$@" {closed}',
             "sh",
-            *desk.command("track", "--step", "x"),
+            *machine.command("track", "--step", "x"),
         ],
-        env=desk.environment(),
+        env=machine.environment(),
         capture_output=True,
         check=False,
     )
 
     assert done.returncode == USAGE
     assert done.stderr == b"trackerapi: Bad file descriptor\n"
-    assert not desk.outbox.exists()
+    assert not machine.outbox.exists()
 
 
-def test_non_blocking_pipe_is_waited_for(desk: Desk, job_id: str) -> None:
+def test_non_blocking_pipe_is_waited_for(machine: Machine, job_id: str) -> None:
     """`track` waits for data and for space in pipes that are set to non-blocking."""
     (stdin, to_filter), (from_filter, stdout) = os.pipe(), os.pipe()
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)
     with subprocess.Popen(
-        desk.command("track", "--step", "convert"),
-        env=desk.environment(),
+        machine.command("track", "--step", "convert"),
+        env=machine.environment(),
         stdin=stdin,
         stdout=stdout,
     ) as process:
@@ -400,12 +400,12 @@ def test_non_blocking_pipe_is_waited_for(desk: Desk, job_id: str) -> None:
     ],
 )
 def test_wrong_usage_of_track_ends_with_status_two(
-    desk: Desk, job_id: str, arguments: list[str], reason: bytes
+    machine: Machine, job_id: str, arguments: list[str], reason: bytes
 ) -> None:
     """A usage error ends with status 2 before `track` copies any data."""
     done = subprocess.run(
-        desk.command("track", *arguments),
-        env=desk.environment(),
+        machine.command("track", *arguments),
+        env=machine.environment(),
         input=b"data\n",
         capture_output=True,
         check=False,

@@ -27,7 +27,7 @@ from tests.support.scripted_server import (
 from trackerapi import DeliveryReport, JobConfig, TrackerApi, TrackerJob
 
 
-def takes_everything(request: Request) -> bytes:
+def accept_everything(request: Request) -> bytes:
     """Answer as a backend that accepts the key and every event."""
     if request.target.endswith("/api-keys/protected"):
         return http(200, OWNER)
@@ -41,7 +41,7 @@ def takes_everything(request: Request) -> bytes:
 @contextmanager
 def backend_for(base_url: str | None = None) -> Iterator[tuple[ScriptedServer, str]]:
     """Run a backend; yield it with `base_url`, or with its own address if None."""
-    with answering(takes_everything) as server:
+    with answering(accept_everything) as server:
         yield server, base_url or server.url
 
 
@@ -52,7 +52,7 @@ def batches(server: ScriptedServer) -> list[Request]:
 
 def test_batch_for_a_far_backend_is_compressed() -> None:
     """Batches of 1,400 bytes or more are compressed with gzip and keep all events."""
-    with answering(takes_everything) as proxy:
+    with answering(accept_everything) as proxy:
         with TrackerApi(KEY, "http://tracker.invalid", proxy=proxy.url) as tracker:
             job = tracker.job("job-1")
             ids = [job.send_event(kind="info") for _ in range(100)]
@@ -72,7 +72,7 @@ def test_batch_for_a_far_backend_is_compressed() -> None:
 
 def test_batch_for_a_backend_on_this_machine_is_not_compressed() -> None:
     """Batches to a loopback address are sent without compression."""
-    with answering(takes_everything) as server:
+    with answering(accept_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
             for _ in range(100):
@@ -86,7 +86,7 @@ def test_batch_for_a_backend_on_this_machine_is_not_compressed() -> None:
 
 def test_delivery_keeps_one_connection() -> None:
     """Ten batches, one after another, are sent over one connection."""
-    with answering(takes_everything) as server:
+    with answering(accept_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
             for _ in range(10):
@@ -99,7 +99,7 @@ def test_delivery_keeps_one_connection() -> None:
 
 def test_disk_and_wire_have_the_same_bytes() -> None:
     """Request bodies equal the records in the outbox file, byte for byte."""
-    with answering(takes_everything) as server:
+    with answering(accept_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
             for number in range(5):

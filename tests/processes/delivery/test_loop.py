@@ -3,7 +3,7 @@
 from tests.support.scripts import Scripts
 
 
-def test_idle_tracker_costs_no_processor_time(scripts: Scripts) -> None:
+def test_idle_tracker_uses_no_processor_time(scripts: Scripts) -> None:
     """In 2 s without events, a tracker uses less than 20 ms of processor time."""
     output, errors = scripts.run("""\
         tracker = TrackerApi()

@@ -23,7 +23,7 @@ def markers(first: int) -> Iterator[str]:
     return (f"canary-{number}-canary" for number in range(first, first + 10**6))
 
 
-def raised_in_a_file_named(path: str, marker: str) -> Exception:
+def error_raised_in(path: str, marker: str) -> Exception:
     """Return an exception with a marker in the path and a line of its traceback."""
     source = (
         f"def fail_{marker.replace('-', '_')}(secret):\n    raise ValueError(secret)"
@@ -46,7 +46,7 @@ def plant_in_step(job: TrackerJob, given: Iterator[str]) -> None:
             patient = {"name": next(given)}
             step.metadata[next(given)] = next(given)
             step.detail(next(given), host=next(given))
-            error = raised_in_a_file_named(f"/data/{path}/job.py", next(given))
+            error = error_raised_in(f"/data/{path}/job.py", next(given))
             error.add_note(next(given))
             raise RuntimeError(secret, patient) from error
     except RuntimeError:
@@ -94,7 +94,7 @@ PLANTERS: Final[list[Callable[[TrackerJob, Iterator[str]], None]]] = [
 
 
 def planted_job(
-    tracker: TrackerApi, config: JobConfig, number: int, dice: random.Random
+    tracker: TrackerApi, config: JobConfig, number: int, generator: random.Random
 ) -> TrackerJob:
     """Run a job with about `MARKERS_A_JOB` markers; fail it with another marker."""
     given = markers(number * 10_000)
@@ -108,7 +108,7 @@ def planted_job(
     try:
         with job:
             while True:
-                dice.choice(PLANTERS)(job, given)
+                generator.choice(PLANTERS)(job, given)
                 marker = next(given)
                 if int(marker.split("-")[1]) > last:
                     raise OSError(marker)
@@ -121,9 +121,9 @@ def test_ten_thousand_markers_reach_no_customer(
     tracker: TrackerApi, config: JobConfig, tmp_path: Path
 ) -> None:
     """Markers that the provider can read never appear on the customer's page."""
-    dice = random.Random(4)  # noqa: S311 - not used for secrets
+    generator = random.Random(4)  # noqa: S311 - not used for secrets
     jobs = [
-        planted_job(tracker, config, number, dice)
+        planted_job(tracker, config, number, generator)
         for number in range(1, MARKERS // MARKERS_A_JOB + 1)
     ]
     deliver(tracker)

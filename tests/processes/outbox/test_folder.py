@@ -162,10 +162,10 @@ def test_user_without_a_home_folder_is_tracked_from_memory(
         raise RuntimeError("no home")
 
     monkeypatch.setattr(Path, "home", no_home)
-    with TrackerApi(backend.api_key, backend.base_url) as homeless:
-        handle = homeless.job(job.provider_job_id)
+    with TrackerApi(backend.api_key, backend.base_url) as other:
+        handle = other.job(job.provider_job_id)
         ids = [handle.send_event(kind="info") for _ in range(50)]
-        deliver(homeless)
+        deliver(other)
         ids.append(handle.send_event(kind="info"))
 
     assert [event.event_id for event in stored(tracker, job)] == ids

@@ -332,7 +332,7 @@ def script(
             process.kill()
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def next_line(process: subprocess.Popen[str]) -> str:
     """Return the next line of the script's standard output."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
@@ -344,9 +344,9 @@ def children_of(process_id: int) -> list[int]:
     return [int(child) for child in listed.split()]
 
 
-def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
+def stop_and_wait(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
     """Wait for the line "ready", send a signal, and return the exit status."""
-    assert said(process) == "ready"
+    assert next_line(process) == "ready"
     process.send_signal(number)
     return process.wait(timeout=30)
 
@@ -378,7 +378,7 @@ def test_sigterm_reports_by_its_setting_and_ends_the_process(
 ) -> None:
     """`on_sigterm` sets the reported kind, the script's handler the exit status."""
     with script(body, outbox, on_sigterm=kind) as process:
-        assert stopped(process) == status
+        assert stop_and_wait(process) == status
 
     assert story(outbox)[0] == "start"
     assert story(outbox)[-1] == kind
@@ -388,7 +388,7 @@ def test_sigterm_reports_by_its_setting_and_ends_the_process(
 def test_sigterm_interrupts_by_default(outbox: Path) -> None:
     """Without a setting, SIGTERM reports `interrupt`."""
     with script(PLAIN, outbox) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox) == ["start", "start load", "interrupt"]
 
@@ -402,7 +402,7 @@ tracker = TrackerApi(
 job = tracker.run_job("job", 142, "imaging")
 """
     with script(body + PLAIN, outbox, on_sigterm="interrupt") as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox)[-1] == "cancel"
 
@@ -411,7 +411,7 @@ job = tracker.run_job("job", 142, "imaging")
 def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
     """Ctrl-C reports `cancel` for each `on_sigterm` and ends the process by SIGINT."""
     with script(PLAIN, outbox, on_sigterm=kind) as process:
-        assert stopped(process, signal.SIGINT) == -signal.SIGINT
+        assert stop_and_wait(process, signal.SIGINT) == -signal.SIGINT
 
     assert story(outbox) == ["start", "start load", "cancel"]
 
@@ -419,7 +419,7 @@ def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
 def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
     """No end is reported for a step that SIGTERM stops, only the interruption."""
     with script(STEP_HANDLER_EXITS, outbox) as process:
-        assert stopped(process) == 143
+        assert stop_and_wait(process) == 143
 
     assert story(outbox)[-2:] == ["start report", "interrupt"]
 
@@ -427,7 +427,7 @@ def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
 def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
     """If the script's handler calls `job.interrupt()`, one interruption is reported."""
     with script(BY_HAND, outbox) as process:
-        assert stopped(process) == 1
+        assert stop_and_wait(process) == 1
 
     last = recorded(outbox)[-1]
     assert story(outbox) == ["start", "interrupt"]
@@ -441,7 +441,7 @@ def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
     with FaultProxy(backend.base_url) as proxy:
         more = (backend.api_key, proxy.url, str(uuid.uuid4()))
         with script(BUSY_THREAD, outbox, *more) as process:
-            assert said(process) == "ready"
+            assert next_line(process) == "ready"
             with proxy.failing(faults.black_hole):
                 process.terminate()
                 assert process.wait(timeout=30) == -signal.SIGTERM
@@ -452,7 +452,7 @@ def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
 def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
     """SIGTERM after `job.complete()` reports no interruption."""
     with script(FINISHED, outbox) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox) == ["start", "complete"]
 
@@ -460,7 +460,7 @@ def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
 def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> None:
     """If the script's handler lets the work end, the job is reported as complete."""
     with script(GRACEFUL, outbox) as process:
-        assert stopped(process) == 0
+        assert stop_and_wait(process) == 0
 
     assert story(outbox)[-2:] == ["step load", "complete"]
 
@@ -468,7 +468,7 @@ def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> 
 def test_ignored_signal_stays_ignored(outbox: Path) -> None:
     """If the script ignores SIGTERM, the block ignores SIGTERM and completes."""
     with script(IGNORED, outbox) as process:
-        assert said(process) == "ready"
+        assert next_line(process) == "ready"
         assert process.wait(timeout=30) == 0
 
     assert story(outbox)[-1] == "complete"
@@ -485,7 +485,7 @@ def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
 def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
     """SIGTERM interrupts the open job, but not an ended job nested in its block."""
     with script(NESTED, outbox) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     stops = [e for e in recorded(outbox) if e["kind"] == "interrupt"]
     assert [event["provider_job_id"] for event in stops] == ["job"]
@@ -494,8 +494,8 @@ def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
 def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
     """After the block, the previous handler of SIGTERM is restored."""
     with script(AFTERWARDS, outbox) as process:
-        assert said(process) == "True"
-        assert stopped(process) == -signal.SIGTERM
+        assert next_line(process) == "True"
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox) == ["start", "complete"]
 
@@ -511,7 +511,7 @@ def test_handle_that_has_not_begun_the_job_leaves_it_running(
 ) -> None:
     """SIGTERM does not interrupt a job that the process has not created."""
     with script(body, outbox, on_sigterm=kind) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox) == reported
 
@@ -521,7 +521,7 @@ def test_forked_worker_that_runs_the_block_leaves_the_job_running(
 ) -> None:
     """SIGTERM to a forked child that runs the block does not interrupt the job."""
     with script(WORKER, outbox) as process:
-        assert said(process) == "ready"
+        assert next_line(process) == "ready"
         (child,) = children_of(process.pid)
         os.kill(child, signal.SIGTERM)
         assert process.wait(timeout=30) == 0
@@ -535,7 +535,7 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
 ) -> None:
     """A leftover or chained handler of an earlier block reports one interruption."""
     with script(body, outbox) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
     assert story(outbox)[-2:] == ["start", "interrupt"]
 
@@ -543,7 +543,7 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
 def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:
     """In strict mode, SIGTERM ends the process although the report raises."""
     with script(STRICT, outbox) as process:
-        assert stopped(process) == -signal.SIGTERM
+        assert stop_and_wait(process) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("when", ["before", "own handler before", "within the block"])

@@ -24,14 +24,14 @@ KEYS: Final = {
 
 
 @pytest.mark.parametrize("form", KEYS)
-@pytest.mark.parametrize("fate", ["offline", "down", "refused", "held", "delivered"])
+@pytest.mark.parametrize("outcome", ["offline", "down", "refused", "held", "delivered"])
 def test_key_is_in_its_header_only(
     gateway: Gateway,
     job: TrackerJob,
     outbox: Path,
     caplog: pytest.LogCaptureFixture,
     form: str,
-    fate: str,
+    outcome: str,
 ) -> None:
     """Only the header `X-API-Key` contains the key: no file, log, repr or report."""
     caplog.set_level(logging.DEBUG)
@@ -40,8 +40,8 @@ def test_key_is_in_its_header_only(
         "down": always(b""),
         "refused": always(problem(401)),
         "held": lambda r: problem(422) if r.method == "POST" else None,
-    }.get(fate)
-    mode: Any = "offline" if fate == "offline" else "online"
+    }.get(outcome)
+    mode: Any = "offline" if outcome == "offline" else "online"
     reported: list[DeliveryProblem] = []
     with TrackerApi(
         KEYS[form], gateway.url, mode=mode, outbox=outbox, on_problem=reported.append
@@ -53,7 +53,7 @@ def test_key_is_in_its_header_only(
         shown = [tracker, handle, report, reported, tracker.admin, tracker.client]
 
     sent = {request.headers["x-api-key"] for request in gateway.server.requests}
-    assert sent == (set() if fate == "offline" else {KEYS[form]})
+    assert sent == (set() if outcome == "offline" else {KEYS[form]})
     assert written(outbox)
     assert b"canarysecret" not in written(outbox)
     assert "canarysecret" not in caplog.text

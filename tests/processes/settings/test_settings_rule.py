@@ -182,7 +182,7 @@ WRONG: Final[list[Any]] = [
 ]
 
 
-def named(settings: list[Setting]) -> pytest.MarkDecorator:
+def for_each(settings: list[Setting]) -> pytest.MarkDecorator:
     """Return a mark that runs a test once for each of `settings`."""
     return pytest.mark.parametrize("setting", settings, ids=str)
 
@@ -203,7 +203,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return Path(certifi.where()).read_bytes()
 
 
-def filled(setting: Setting, path: Path, certificates: bytes) -> str:
+def valid_value(setting: Setting, path: Path, certificates: bytes) -> str:
     """Return a valid value of a setting; a file that the setting needs is written."""
     if setting.good != "FILE":
         return setting.good
@@ -230,7 +230,7 @@ def test_table_names_every_variable() -> None:
     assert read - {"TRACKERAPI_BACKEND"} <= known, read - known
 
 
-@named(VARIABLES)
+@for_each(VARIABLES)
 @pytest.mark.parametrize("blank", BLANK)
 def test_blank_variable_is_not_set(setting: Setting, blank: str) -> None:
     """`export NAME=` has the effect of `unset NAME`."""
@@ -241,7 +241,7 @@ def test_blank_variable_is_not_set(setting: Setting, blank: str) -> None:
     assert comparable(settings) == comparable(unset)
 
 
-@named(ARGUMENTS)
+@for_each(ARGUMENTS)
 @pytest.mark.parametrize("blank", BLANK)
 def test_blank_argument_is_an_error(
     setting: Setting, blank: str, capsys: pytest.CaptureFixture[str]
@@ -259,12 +259,12 @@ def test_blank_argument_is_an_error(
     assert reason.startswith(setting.argument)
 
 
-@named([each for each in VARIABLES if each.argument])
+@for_each([each for each in VARIABLES if each.argument])
 def test_argument_wins_over_its_variable(
     setting: Setting, tmp_path: Path, certificates: bytes
 ) -> None:
     """A variable beside its argument is not read, even if its value is invalid."""
-    good = filled(setting, tmp_path / "file", certificates)
+    good = valid_value(setting, tmp_path / "file", certificates)
     settings, reason = setting.read(argument=good)
     assert reason == ""
 
@@ -275,12 +275,12 @@ def test_argument_wins_over_its_variable(
 
 
 # Python's ssl module reads SSLKEYLOGFILE itself and does not strip blanks.
-@named([each for each in VARIABLES if each.variable != "SSLKEYLOGFILE"])
+@for_each([each for each in VARIABLES if each.variable != "SSLKEYLOGFILE"])
 def test_white_space_around_a_variable_is_no_part_of_it(
     setting: Setting, tmp_path: Path, certificates: bytes
 ) -> None:
     """A line end or blank around the value of a variable is ignored."""
-    good = filled(setting, tmp_path / "file", certificates)
+    good = valid_value(setting, tmp_path / "file", certificates)
     settings, reason = setting.read(good)
     assert reason == ""
 
@@ -290,14 +290,14 @@ def test_white_space_around_a_variable_is_no_part_of_it(
     assert comparable(padded) == comparable(settings)
 
 
-@named(PATHS)
+@for_each(PATHS)
 @pytest.mark.parametrize("spelled", ["folder/file", "./folder/file", "~/folder/file"])
 def test_path_becomes_absolute_when_it_is_read(
     setting: Setting, spelled: str, home: Path, certificates: bytes
 ) -> None:
     """A relative path or `~` becomes an absolute path when the setting is read."""
     (home / "folder").mkdir()
-    absolute = filled(setting, home / "folder/file", certificates)
+    absolute = valid_value(setting, home / "folder/file", certificates)
     settings, reason = setting.read(absolute)
     assert reason == ""
 
@@ -307,7 +307,7 @@ def test_path_becomes_absolute_when_it_is_read(
         assert by_argument == comparable(setting.read(argument=absolute)[0])
 
 
-@named(PATHS)
+@for_each(PATHS)
 def test_tilde_without_a_home_directory_is_an_error(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +325,7 @@ def test_tilde_without_a_home_directory_is_an_error(
     assert reason.startswith(setting.variable)
 
 
-@named(PATHS)
+@for_each(PATHS)
 def test_relative_path_in_a_directory_that_is_gone_is_an_error(
     setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +341,7 @@ def test_relative_path_in_a_directory_that_is_gone_is_an_error(
     assert reason.startswith(setting.variable)
 
 
-@named(VARIABLES)
+@for_each(VARIABLES)
 @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
 def test_odd_variable_works_or_is_named(setting: Setting, value: str) -> None:
     """An odd value is accepted, ignored, or rejected with a short SettingsError."""

@@ -90,15 +90,15 @@ def original(job: TrackerJob) -> None:
     job.send_event("complete", "report")
 
 
-STORIES = [
+SCENARIOS = [
     *(smooth, retried, failed, cancelled, half_way),
     *(interrupted, paused, original),
 ]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_answers_are_those_of_the_backend(
-    story: Callable[[TrackerJob], None], backend: RunningBackend, config: JobConfig
+    scenario: Callable[[TrackerJob], None], backend: RunningBackend, config: JobConfig
 ) -> None:
     """The tracker in memory returns the same job and events as the backend."""
     job_id = str(uuid.uuid4())
@@ -106,7 +106,7 @@ def test_answers_are_those_of_the_backend(
     def answers_of(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         options: dict[str, Any] = {"config": config, "finish": "explicit"}
         job = tracker.create_job(job_id, backend.customer_id, config.tag, **options)
-        story(job)
+        scenario(job)
         deliver(tracker)
         events = [asdict(event) for event in job.events()]
         return asdict(job.fetch()), events

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.terminal import run_piped
 
-STORY = """
+SCRIPT = """
 print("hello")
 os.write(1, bytes(range(256)))
 print("half", end="")
@@ -25,7 +25,7 @@ sys.exit(7)
 """
 
 
-def said(stderr: bytes) -> list[str]:
+def view_statuses(stderr: bytes) -> list[str]:
     """Return step or job status of each view line, without numbers and times."""
     lines = [line for line in stderr.decode().splitlines() if line]
     ours = [line for line in lines if line.startswith("trackerapi: imaging ")]
@@ -37,8 +37,8 @@ def said(stderr: bytes) -> list[str]:
 @pytest.mark.parametrize("progress", ["auto", "live", "plain"])
 def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) -> None:
     """The view changes neither stdout nor the exit status; it adds stderr lines."""
-    without = run_piped(STORY, tmp_path / "without")
-    shown = run_piped(STORY, tmp_path / "with", TRACKERAPI_PROGRESS=progress)
+    without = run_piped(SCRIPT, tmp_path / "without")
+    shown = run_piped(SCRIPT, tmp_path / "with", TRACKERAPI_PROGRESS=progress)
 
     assert (shown.stdout, shown.returncode) == (without.stdout, without.returncode)
     assert (without.stderr, without.returncode) == (b"to stderr\n", 7)
@@ -49,9 +49,13 @@ def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) ->
 
 def test_steps_and_the_end_are_printed_without_close(tmp_path: Path) -> None:
     """Without `close()`, the lines of the last steps and of the job are printed."""
-    done = run_piped(STORY, tmp_path, TRACKERAPI_PROGRESS="plain")
+    done = run_piped(SCRIPT, tmp_path, TRACKERAPI_PROGRESS="plain")
 
-    assert said(done.stderr)[-3:] == ["load done", "segment skipped", "succeeded"]
+    assert view_statuses(done.stderr)[-3:] == [
+        "load done",
+        "segment skipped",
+        "succeeded",
+    ]
 
 
 def test_nothing_foreign_is_loaded_for_lines(tmp_path: Path) -> None:
@@ -65,7 +69,7 @@ print(sorted(foreign & {"rich", "tqdm", "httpx"}))
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="auto")
 
     assert done.stdout == b"[]\n"
-    assert said(done.stderr)[-1] == "succeeded"
+    assert view_statuses(done.stderr)[-1] == "succeeded"
 
 
 def test_off_is_the_default_and_prints_nothing(tmp_path: Path) -> None:
@@ -96,8 +100,8 @@ with tracker, run() as job:
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.returncode == 0
-    assert "load done" not in said(done.stderr)
-    assert said(done.stderr).count("succeeded") == 1
+    assert "load done" not in view_statuses(done.stderr)
+    assert view_statuses(done.stderr).count("succeeded") == 1
 
 
 def test_threads_share_one_view(tmp_path: Path) -> None:
@@ -116,7 +120,7 @@ print(sum(t.name == "trackerapi-view" for t in threading.enumerate()))
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.stdout == b"0\n"
-    assert said(done.stderr).count("succeeded") == 4
+    assert view_statuses(done.stderr).count("succeeded") == 4
 
 
 def test_view_has_no_thread_between_jobs(tmp_path: Path) -> None:
@@ -134,7 +138,7 @@ for name in ("one", "two"):
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.returncode == 0
-    assert said(done.stderr).count("succeeded") == 2
+    assert view_statuses(done.stderr).count("succeeded") == 2
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ with run() as job, job.step("load"):
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.returncode == -signal.SIGTERM
-    assert said(done.stderr)[-1] == "interrupted"
+    assert view_statuses(done.stderr)[-1] == "interrupted"
 
 
 def test_unknown_view_raises_when_the_tracker_is_made(tmp_path: Path) -> None:
@@ -243,5 +247,5 @@ with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as t
         check=True,
     )
 
-    said = dict(re.findall(r": (\w) done, (?:own estimate )?(.+)", done.stderr))
-    assert said == {"a": "25.00 %", "b": "50.00 %", "c": "75.00 %", "d": "100 %"}
+    percentages = dict(re.findall(r": (\w) done, (?:own estimate )?(.+)", done.stderr))
+    assert percentages == {"a": "25.00 %", "b": "50.00 %", "c": "75.00 %", "d": "100 %"}

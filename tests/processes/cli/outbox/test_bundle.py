@@ -11,7 +11,7 @@ from tests.support.leftovers import (
     NO_SETTINGS,
     SECRET,
     UNKNOWN_CUSTOMER,
-    Desk,
+    Machine,
     lines_of,
 )
 from tests.support.scripted_server import KEY, NOWHERE
@@ -25,240 +25,248 @@ from trackerapi.outbox.header import header_of
 
 
 def test_bundle_carries_records_out_of_a_closed_network(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """A second machine imports a bundle and delivers its records in order."""
-    job_id = desk.leave()
+    job_id = machine.leave()
 
-    out = desk.spawn("outbox", "export", str(bundle), **NO_SETTINGS)
-    taken_in = office.spawn("outbox", "import", str(bundle))
+    out = machine.spawn("outbox", "export", str(bundle), **NO_SETTINGS)
+    taken_in = second_machine.spawn("outbox", "import", str(bundle))
 
     assert (out.status, out.err) == (FINE, "")
     assert out.out.startswith(f"{bundle}: 4 waiting, 0 held; ")
     assert (taken_in.status, taken_in.err) == (FINE, "")
     assert "to deliver them: trackerapi sync" in taken_in.out
-    assert office.run("sync").out == "delivered 3 events; 0 waiting, 0 held\n"
-    assert office.messages(job_id) == ["line 0", "line 1", "line 2"]
+    assert second_machine.run("sync").out == "delivered 3 events; 0 waiting, 0 held\n"
+    assert second_machine.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
 def test_bundle_keeps_every_member_of_a_record(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """An imported file has the record lines of the exported file, byte for byte."""
-    desk.leave()
-    desk.run("outbox", "export", str(bundle))
-    office.run("outbox", "import", str(bundle))
+    machine.leave()
+    machine.run("outbox", "export", str(bundle))
+    second_machine.run("outbox", "import", str(bundle))
 
-    (before,), (after,) = desk.paths, office.paths
+    (before,), (after,) = machine.paths, second_machine.paths
     assert after.read_bytes().splitlines()[1:] == before.read_bytes().splitlines()[1:]
 
 
-def test_bundle_is_private(desk: Desk, bundle: Path) -> None:
+def test_bundle_is_private(machine: Machine, bundle: Path) -> None:
     """A bundle has mode 0600 and does not contain the secret of the API key."""
-    desk.leave()
+    machine.leave()
 
-    desk.run("outbox", "export", str(bundle))
+    machine.run("outbox", "export", str(bundle))
 
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
     content = json.dumps(lines_of(bundle))
     assert SECRET in content
-    assert desk.backend.api_key.split("_")[2] not in content
+    assert machine.backend.api_key.split("_")[2] not in content
 
 
-def test_bundle_names_format_destination_and_count(desk: Desk, bundle: Path) -> None:
+def test_bundle_names_format_destination_and_count(
+    machine: Machine, bundle: Path
+) -> None:
     """The first and last lines of a bundle have format, destination and count."""
-    desk.leave(events=1)
+    machine.leave(events=1)
 
-    done = desk.run("outbox", "export", str(bundle), "--json")
+    done = machine.run("outbox", "export", str(bundle), "--json")
 
     header, *records, end = lines_of(bundle)
     assert done.json == {"file": str(bundle), "waiting": 2, "held": 0, "removed": 0}
     assert header["trackerapi_bundle"] == 1
-    assert header["base_url"] == desk.backend.base_url
-    assert header["key_id"] == desk.backend.api_key.split("_")[1]
+    assert header["base_url"] == machine.backend.base_url
+    assert header["key_id"] == machine.backend.api_key.split("_")[1]
     assert [record["state"] for record in records] == ["waiting", "waiting"]
     assert end == {"end": True, "records": 2}
 
 
 def test_held_records_stay_held_on_the_other_machine(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """Imported held records keep their reason, and `outbox retry` delivers them."""
-    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
-    desk.run("sync")
-    desk.run("outbox", "export", str(bundle))
+    job_id = machine.leave(customer_id=UNKNOWN_CUSTOMER)
+    machine.run("sync")
+    machine.run("outbox", "export", str(bundle))
 
-    taken_in = office.run("outbox", "import", str(bundle), "--json")
+    taken_in = second_machine.run("outbox", "import", str(bundle), "--json")
 
     assert (taken_in.json["waiting"], taken_in.json["held"]) == (0, 4)
-    (file,) = office.files
+    (file,) = second_machine.files
     assert (file["id"], file["state"]) == (taken_in.json["id"], "held")
-    shown = office.run("outbox", "show", file["id"], "--json").lines
+    shown = second_machine.run("outbox", "show", file["id"], "--json").lines
     assert "no customer" in shown[0]["reason"]
-    assert office.run("sync").status == HELD
-    customer = str(office.backend.customer_id)
-    retry = office.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
+    assert second_machine.run("sync").status == HELD
+    customer = str(second_machine.backend.customer_id)
+    retry = second_machine.run(
+        "outbox", "retry", "--job", job_id, "--customer-id", customer
+    )
     assert retry.status == FINE
-    assert len(office.events(job_id)) == 3
+    assert len(second_machine.events(job_id)) == 3
 
 
 def test_export_copies_records_of_a_running_process(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """Export copies records of a running process; `--remove` does not remove them."""
     job_id = str(uuid.uuid4())
-    with desk.job(job_id):
-        done = desk.run("outbox", "export", str(bundle), "--remove", "--json")
-        assert [file["waiting"] for file in desk.files] == [4]
+    with machine.job(job_id):
+        done = machine.run("outbox", "export", str(bundle), "--remove", "--json")
+        assert [file["waiting"] for file in machine.files] == [4]
 
     assert (done.json["waiting"], done.json["removed"]) == (4, 0)
-    office.run("outbox", "import", str(bundle))
-    assert office.run("sync").status == FINE
-    assert desk.run("sync").status == FINE
-    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+    second_machine.run("outbox", "import", str(bundle))
+    assert second_machine.run("sync").status == FINE
+    assert machine.run("sync").status == FINE
+    assert machine.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
 def test_export_with_remove_leaves_only_delivered_records(
-    desk: Desk, bundle: Path
+    machine: Machine, bundle: Path
 ) -> None:
     """`--remove` removes exported records from the outbox, but no archived record."""
-    delivered = desk.leave()
-    desk.run("sync")
-    held = desk.leave(customer_id=UNKNOWN_CUSTOMER)
-    desk.run("sync")
-    waiting = desk.leave()
+    delivered = machine.leave()
+    machine.run("sync")
+    held = machine.leave(customer_id=UNKNOWN_CUSTOMER)
+    machine.run("sync")
+    waiting = machine.leave()
 
-    done = desk.run("outbox", "export", str(bundle), "--remove")
+    done = machine.run("outbox", "export", str(bundle), "--remove")
 
     assert "4 waiting, 4 held, 8 removed here" in done.out
-    left = desk.texts()
+    left = machine.texts()
     assert held not in left
     assert waiting not in left
     assert delivered in left
-    assert {file["state"] for file in desk.files} == {"delivered"}
-    assert desk.run("outbox", "replay", "--json").json["duplicates"] == 3
+    assert {file["state"] for file in machine.files} == {"delivered"}
+    assert machine.run("outbox", "replay", "--json").json["duplicates"] == 3
 
 
-def test_export_of_one_job_leaves_the_others(desk: Desk, bundle: Path) -> None:
+def test_export_of_one_job_leaves_the_others(machine: Machine, bundle: Path) -> None:
     """With `--job`, only records of that job are exported and removed."""
-    wanted, other = desk.leave(), desk.leave()
+    wanted, other = machine.leave(), machine.leave()
 
-    desk.run("outbox", "export", str(bundle), "--job", wanted, "--remove")
+    machine.run("outbox", "export", str(bundle), "--job", wanted, "--remove")
 
     content = json.dumps(lines_of(bundle))
     assert wanted in content
     assert other not in content
-    assert wanted not in desk.texts()
-    assert other in desk.texts()
+    assert wanted not in machine.texts()
+    assert other in machine.texts()
 
 
 def test_export_includes_the_creation_of_a_known_job(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """A bundle contains the creation of a job even if the creation was delivered."""
-    with desk.job(str(uuid.uuid4()), events=1) as job:
+    with machine.job(str(uuid.uuid4()), events=1) as job:
         job.report("later")
-    (path,) = desk.paths
+    (path,) = machine.paths
     content = path.read_bytes().splitlines(keepends=True)
     position = len(content[0]) + len(content[1])
     settled = {"position": position, "delivered": 0, "dropped": 0}
     path.with_suffix(".ack").write_text(json.dumps(settled))
 
-    desk.run("outbox", "export", str(bundle))
+    machine.run("outbox", "export", str(bundle))
 
     _, *events, creation, _ = lines_of(bundle)
     assert [event["state"] for event in events] == ["waiting", "waiting"]
     assert creation["record"]["state"] == "done"
-    office.run("outbox", "import", str(bundle))
-    assert office.run("sync").status == FINE
+    second_machine.run("outbox", "import", str(bundle))
+    assert second_machine.run("sync").status == FINE
     job_id = creation["record"]["create_job"]["provider_job_id"]
-    assert office.messages(job_id) == ["line 0", "later"]
+    assert second_machine.messages(job_id) == ["line 0", "later"]
 
 
 def test_bundle_imported_twice_doubles_nothing(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """Event ids are unchanged, so the backend stores each event of two imports once."""
-    job_id = desk.leave()
-    desk.run("outbox", "export", str(bundle))
+    job_id = machine.leave()
+    machine.run("outbox", "export", str(bundle))
 
     for _ in range(2):
-        assert office.run("outbox", "import", str(bundle)).status == FINE
-    assert office.run("sync").status == FINE
-    assert desk.run("sync").status == FINE
+        assert second_machine.run("outbox", "import", str(bundle)).status == FINE
+    assert second_machine.run("sync").status == FINE
+    assert machine.run("sync").status == FINE
 
-    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+    assert machine.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
 @pytest.mark.parametrize("state", ["waiting", "held", "delivered"])
 def test_second_import_of_a_bundle_adds_nothing(
-    desk: Desk, office: Desk, bundle: Path, state: str
+    machine: Machine, second_machine: Machine, bundle: Path, state: str
 ) -> None:
     """A second import adds no record, even if the first copies were delivered."""
-    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER if state != "waiting" else 0)
+    job_id = machine.leave(customer_id=UNKNOWN_CUSTOMER if state != "waiting" else 0)
     if state != "waiting":
-        desk.run("sync")
-    desk.run("outbox", "export", str(bundle))
-    first = office.run("outbox", "import", str(bundle), "--json").json
+        machine.run("sync")
+    machine.run("outbox", "export", str(bundle))
+    first = second_machine.run("outbox", "import", str(bundle), "--json").json
     if state == "delivered":
-        customer = ("--customer-id", str(office.backend.customer_id))
-        retried = office.run("outbox", "retry", "--job", job_id, *customer)
+        customer = ("--customer-id", str(second_machine.backend.customer_id))
+        retried = second_machine.run("outbox", "retry", "--job", job_id, *customer)
         assert retried.status == FINE
-    before = office.files
+    before = second_machine.files
 
-    second = office.run("outbox", "import", str(bundle))
-    counted = office.run("outbox", "import", str(bundle), "--json").json
+    second = second_machine.run("outbox", "import", str(bundle))
+    counted = second_machine.run("outbox", "import", str(bundle), "--json").json
 
     assert first["waiting"] + first["held"] == counted["already_there"] == 4
     assert (counted["waiting"], counted["held"], counted["id"]) == (0, 0, None)
     assert second.status == FINE
-    assert second.out == f"nothing new for {office.backend.base_url}\n"
+    assert second.out == f"nothing new for {second_machine.backend.base_url}\n"
     assert "4 records left out" in second.err
-    assert office.files == before
+    assert second_machine.files == before
 
 
 def test_later_bundle_adds_new_records_only(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """A second bundle of an outbox adds only records since the first bundle."""
-    desk.leave()
-    desk.run("outbox", "export", str(bundle))
-    office.run("outbox", "import", str(bundle))
-    job_id = desk.leave()
+    machine.leave()
+    machine.run("outbox", "export", str(bundle))
+    second_machine.run("outbox", "import", str(bundle))
+    job_id = machine.leave()
     later = bundle.with_name("later.bundle")
-    desk.run("outbox", "export", str(later))
+    machine.run("outbox", "export", str(later))
 
-    taken_in = office.run("outbox", "import", str(later), "--json").json
+    taken_in = second_machine.run("outbox", "import", str(later), "--json").json
 
     assert (taken_in["waiting"], taken_in["already_there"]) == (4, 4)
-    shown = office.run("outbox", "show", taken_in["id"], "--json").lines
+    shown = second_machine.run("outbox", "show", taken_in["id"], "--json").lines
     assert {job_id in json.dumps(line["record"]) for line in shown} == {True}
 
 
-def test_records_without_a_key_go_by_way_of_a_bundle(desk: Desk, bundle: Path) -> None:
+def test_records_without_a_key_go_by_way_of_a_bundle(
+    machine: Machine, bundle: Path
+) -> None:
     """Records recorded without a key are delivered with the key of the importer."""
-    job_id = desk.leave(TRACKERAPI_API_KEY="")
-    assert desk.run("sync").out.startswith("delivered 0 events")
+    job_id = machine.leave(TRACKERAPI_API_KEY="")
+    assert machine.run("sync").out.startswith("delivered 0 events")
 
-    assert desk.run("outbox", "export", str(bundle), "--remove").status == FINE
-    assert desk.run("outbox", "import", str(bundle)).status == FINE
+    assert machine.run("outbox", "export", str(bundle), "--remove").status == FINE
+    assert machine.run("outbox", "import", str(bundle)).status == FINE
 
-    assert desk.run("sync").status == FINE
-    assert len(desk.events(job_id)) == 3
+    assert machine.run("sync").status == FINE
+    assert len(machine.events(job_id)) == 3
 
 
-def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
+def test_bundle_is_for_one_provider(machine: Machine, bundle: Path) -> None:
     """Export of records of two keys needs `--key-id`, or ends with status 2."""
-    desk.leave()
-    other = desk.leave(TRACKERAPI_API_KEY=KEY)
+    machine.leave()
+    other = machine.leave(TRACKERAPI_API_KEY=KEY)
 
-    refused = desk.run("outbox", "export", str(bundle))
+    refused = machine.run("outbox", "export", str(bundle))
 
     assert refused.status == USAGE
     assert "choose with --base-url and --key-id" in refused.err
     assert not bundle.exists()
     key_id = KEY.split("_")[1]
-    assert desk.run("outbox", "export", str(bundle), "--key-id", key_id).status == FINE
+    assert (
+        machine.run("outbox", "export", str(bundle), "--key-id", key_id).status == FINE
+    )
     header, *records, _ = lines_of(bundle)
     assert header["key_id"] == key_id
     assert other in json.dumps(records)
@@ -266,80 +274,80 @@ def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
 
 
 def test_bundle_may_hold_records_of_two_keys_of_one_provider(
-    desk: Desk, bundle: Path
+    machine: Machine, bundle: Path
 ) -> None:
     """Records of two keys are exported together if their headers name one provider."""
-    desk.leave()
-    desk.leave(TRACKERAPI_API_KEY=KEY)
-    desk.name_provider(1)
+    machine.leave()
+    machine.leave(TRACKERAPI_API_KEY=KEY)
+    machine.name_provider(1)
 
-    assert desk.run("outbox", "export", str(bundle)).status == FINE
+    assert machine.run("outbox", "export", str(bundle)).status == FINE
     assert lines_of(bundle)[-1]["records"] == 8
 
 
 def test_bundle_for_another_address_goes_to_the_address_of_this_machine(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """Import warns about another address; `sync` delivers to the importer's address."""
-    job_id = desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
-    desk.run("outbox", "export", str(bundle))
+    job_id = machine.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    machine.run("outbox", "export", str(bundle))
 
-    done = office.run("outbox", "import", str(bundle))
+    done = second_machine.run("outbox", "import", str(bundle))
 
     assert done.status == FINE
     assert done.err.startswith(f"trackerapi: recorded for {NOWHERE}; goes to ")
-    assert office.run("sync").status == FINE
-    assert len(office.events(job_id)) == 3
+    assert second_machine.run("sync").status == FINE
+    assert len(second_machine.events(job_id)) == 3
 
 
 def test_bundle_of_a_known_provider_stays_with_it(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """`sync` with the key of another provider delivers no record of the bundle."""
-    desk.leave()
-    desk.name_provider(123_456)
-    desk.run("outbox", "export", str(bundle))
+    machine.leave()
+    machine.name_provider(123_456)
+    machine.run("outbox", "export", str(bundle))
 
-    assert office.run("outbox", "import", str(bundle)).status == FINE
+    assert second_machine.run("outbox", "import", str(bundle)).status == FINE
 
-    done = office.run("sync", "--json")
+    done = second_machine.run("sync", "--json")
     assert (done.json["delivered"], done.json["files"]["elsewhere"]) == (0, 1)
 
 
 def test_import_writes_a_private_file_bound_to_this_machine(
-    desk: Desk, office: Desk, bundle: Path
+    machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
     """An imported file has mode 0600 and the address and key id of the importer."""
-    desk.leave(TRACKERAPI_API_KEY="")
-    desk.run("outbox", "export", str(bundle))
-    office.run("outbox", "import", str(bundle))
+    machine.leave(TRACKERAPI_API_KEY="")
+    machine.run("outbox", "export", str(bundle))
+    second_machine.run("outbox", "import", str(bundle))
 
-    (path,) = office.paths
+    (path,) = second_machine.paths
     header = header_of(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(office.outbox.stat().st_mode) == 0o700
+    assert stat.S_IMODE(second_machine.outbox.stat().st_mode) == 0o700
     assert header is not None
-    assert header.binding.base_url == office.backend.base_url
-    assert header.binding.key_id == office.backend.api_key.split("_")[1]
+    assert header.binding.base_url == second_machine.backend.base_url
+    assert header.binding.key_id == second_machine.backend.api_key.split("_")[1]
 
 
-def test_export_follows_a_file_that_is_thinned_meanwhile(
-    desk: Desk, bundle: Path, monkeypatch: pytest.MonkeyPatch
+def test_export_finds_a_file_that_is_renamed(
+    machine: Machine, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Export finds a file that is renamed while export reads another file."""
-    kept, moved = desk.leave(), desk.leave()
-    first, second = desk.paths
-    thinner = second.with_name(f"{second.stem}0.outbox")
+    kept, moved = machine.leave(), machine.leave()
+    first, second = machine.paths
+    renamed = second.with_name(f"{second.stem}0.outbox")
 
     def move_then_look(path: Path) -> bool:
         if path == first:
-            second.rename(thinner)
+            second.rename(renamed)
         return is_locked(path)
 
     monkeypatch.setattr("trackerapi.cli.outbox.export.is_locked", move_then_look)
-    desk.run("outbox", "export", str(bundle))
+    machine.run("outbox", "export", str(bundle))
 
     content = json.dumps(lines_of(bundle))
-    assert thinner.exists()
+    assert renamed.exists()
     assert kept in content
     assert moved in content

@@ -11,7 +11,7 @@ from tests.support.leftovers import (
     NO_SETTINGS,
     SECRET,
     UNKNOWN_CUSTOMER,
-    Desk,
+    Machine,
 )
 from trackerapi.cli.exit_statuses import (
     FINE,
@@ -19,16 +19,16 @@ from trackerapi.cli.exit_statuses import (
 )
 
 
-def test_list_shows_the_state_of_each_file(desk: Desk) -> None:
+def test_list_shows_the_state_of_each_file(machine: Machine) -> None:
     """Live, undelivered, held and delivered files are distinguished and counted."""
-    desk.leave()
-    desk.run("sync")
-    desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
-    desk.run("sync")
-    desk.leave(events=2)
-    with desk.job(str(uuid.uuid4()), events=0):
-        files = {file["state"]: file for file in desk.files}
-        text = desk.run("outbox", "list").out
+    machine.leave()
+    machine.run("sync")
+    machine.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
+    machine.run("sync")
+    machine.leave(events=2)
+    with machine.job(str(uuid.uuid4()), events=0):
+        files = {file["state"]: file for file in machine.files}
+        text = machine.run("outbox", "list").out
 
     counts = {
         state: (file["waiting"], file["held"], file["delivered"])
@@ -40,8 +40,8 @@ def test_list_shows_the_state_of_each_file(desk: Desk) -> None:
         "held": (0, 2, 0),
         "delivered": (0, 0, 3),
     }
-    assert all(file["base_url"] == desk.backend.base_url for file in files.values())
-    assert files["waiting"]["key_id"] == desk.backend.api_key.split("_")[1]
+    assert all(file["base_url"] == machine.backend.base_url for file in files.values())
+    assert files["waiting"]["key_id"] == machine.backend.api_key.split("_")[1]
     heading, *rows, total = text.splitlines()
     assert heading.split()[:5] == ["ID", "STATE", "WAITING", "HELD", "DELIVERED"]
     assert [row.split()[:5] for row in rows] == [
@@ -51,41 +51,41 @@ def test_list_shows_the_state_of_each_file(desk: Desk) -> None:
     assert total == "3 files: 4 waiting, 2 held"
 
 
-def test_list_shows_no_reported_texts(desk: Desk, held_job: str) -> None:
+def test_list_shows_no_reported_texts(machine: Machine, held_job: str) -> None:
     """`outbox list` prints neither metadata nor job ids."""
-    listed = desk.run("outbox", "list").out + json.dumps(desk.files)
+    listed = machine.run("outbox", "list").out + json.dumps(machine.files)
 
-    assert SECRET in desk.texts()
+    assert SECRET in machine.texts()
     assert SECRET not in listed
     assert held_job not in listed
 
 
-def test_list_needs_neither_address_nor_key(desk: Desk) -> None:
+def test_list_needs_neither_address_nor_key(machine: Machine) -> None:
     """Without an address and a key, `outbox list` counts the undelivered records."""
-    desk.leave()
+    machine.leave()
 
-    done = desk.run("outbox", "list", **NO_SETTINGS)
+    done = machine.run("outbox", "list", **NO_SETTINGS)
 
     assert (done.status, done.err) == (FINE, "")
     assert "1 file: 4 waiting, 0 held" in done.out
 
 
-def test_list_of_an_empty_outbox_names_the_folder(desk: Desk) -> None:
+def test_list_of_an_empty_outbox_names_the_folder(machine: Machine) -> None:
     """If the outbox folder is missing, list prints its path and ends with status 0."""
-    done = desk.run("outbox", "list")
+    done = machine.run("outbox", "list")
 
     assert (done.status, done.err) == (FINE, "")
-    assert done.out == f"nothing waits in {desk.outbox}\n"
-    assert desk.run("outbox", "list", "--json").json["files"] == []
+    assert done.out == f"nothing waits in {machine.outbox}\n"
+    assert machine.run("outbox", "list", "--json").json["files"] == []
 
 
-def test_list_reads_a_file_that_ends_with_a_torn_line(desk: Desk) -> None:
+def test_list_reads_a_file_that_ends_with_a_torn_line(machine: Machine) -> None:
     """An incomplete last line is not counted as a record."""
-    desk.leave(events=1)
-    with desk.paths[0].open("ab") as file:
+    machine.leave(events=1)
+    with machine.paths[0].open("ab") as file:
         file.write(b'{"event_id":"half')
 
-    assert [file["waiting"] for file in desk.files] == [2]
+    assert [file["waiting"] for file in machine.files] == [2]
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_list_reads_a_file_that_ends_with_a_torn_line(desk: Desk) -> None:
     ],
 )
 def test_wrong_usage_of_outbox_ends_with_status_two(
-    desk: Desk, arguments: list[str]
+    machine: Machine, arguments: list[str]
 ) -> None:
     """After a usage error, the last line on standard error is the message."""
-    desk.leave()
-    (desk.outbox / "torn.outbox").write_bytes(b"nothing of ours\n")
-    later = desk.paths[0].read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
-    (desk.outbox / "later.outbox").write_bytes(later)
+    machine.leave()
+    (machine.outbox / "torn.outbox").write_bytes(b"nothing of ours\n")
+    later = machine.paths[0].read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
+    (machine.outbox / "later.outbox").write_bytes(later)
 
-    done = desk.run("outbox", *arguments)
+    done = machine.run("outbox", *arguments)
 
     assert (done.status, done.out) == (USAGE, "")
     assert done.err.splitlines()[-1].startswith("trackerapi")
@@ -124,21 +124,21 @@ def test_wrong_usage_of_outbox_ends_with_status_two(
 
 @pytest.mark.parametrize("command", ["list", "show", "retry", "drop", "export", "sync"])
 def test_pipe_in_place_of_a_journal_blocks_no_command(
-    desk: Desk, held_job: str, tmp_path: Path, command: str
+    machine: Machine, held_job: str, tmp_path: Path, command: str
 ) -> None:
     """Each command ends although the journal is a named pipe, and keeps the pipe."""
-    (file,) = desk.paths
+    (file,) = machine.paths
     journal = file.with_suffix(".held")
     journal.unlink()
     os.mkfifo(journal)
     options = {
-        "show": [desk.files[0]["id"]],
+        "show": [machine.files[0]["id"]],
         "drop": ["--held", "--job", held_job, "--yes"],
         "export": [str(tmp_path / "reports.bundle")],
     }
     line = ["sync"] if command == "sync" else ["outbox", command]
 
-    done = desk.spawn(*line, *options.get(command, []))
+    done = machine.spawn(*line, *options.get(command, []))
 
     assert journal.is_fifo()
     assert file.exists()

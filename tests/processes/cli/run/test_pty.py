@@ -15,7 +15,12 @@ from typing import Final, Self
 import pytest
 
 from scripts.project import ROOT
-from tests.support.command_runs import PYTHON, WAYS_WITH_PROGRESS, arguments, settings
+from tests.support.command_runs import (
+    PYTHON,
+    VARIANTS_WITH_PROGRESS,
+    arguments,
+    settings,
+)
 
 PATIENCE_SECONDS: Final = 60.0
 SMALL_SHELL: Final = ROOT / "tests/support/small_shell.py"
@@ -90,19 +95,19 @@ class Terminal:
         self._talk.sendall(b"\n")
 
 
-@pytest.fixture(params=WAYS_WITH_PROGRESS)
-def way(request: pytest.FixtureRequest) -> str:
-    """Return the name of one entry of `WAYS_WITH_PROGRESS`."""
+@pytest.fixture(params=VARIANTS_WITH_PROGRESS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """Return the name of one entry of `VARIANTS_WITH_PROGRESS`."""
     name: str = request.param
     return name
 
 
-def on_terminal(way: str, *command: str) -> Terminal:
-    """Run a command under `trackerapi run` on a terminal, with settings of `way`."""
-    return Terminal(arguments(way, *command), settings(way))
+def on_terminal(variant: str, *command: str) -> Terminal:
+    """Run a command under `trackerapi run` on a terminal, as `variant` states."""
+    return Terminal(arguments(variant, *command), settings(variant))
 
 
-def test_command_sees_a_terminal_of_the_right_size(way: str) -> None:
+def test_command_sees_a_terminal_of_the_right_size(variant: str) -> None:
     """All three streams are terminals, with the rows and columns of the window."""
     script = (
         "import os\n"
@@ -111,14 +116,14 @@ def test_command_sees_a_terminal_of_the_right_size(way: str) -> None:
         "print(open('/dev/tty').isatty(), '-end-')\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         lines = terminal.shown_up_to(b"-end-").decode().splitlines()
         assert terminal.next_state() == "exited 0"
 
     assert lines[-3:] == ["[True, True, True]", f"{[(97, 31)] * 3}", "True -end-"]
 
 
-def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
+def test_bytes_on_a_terminal_are_those_without_run(variant: str) -> None:
     """The terminal shows the same bytes of the command with and without `run`."""
     script = (
         "import os\n"
@@ -129,7 +134,7 @@ def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
         "os.write(1, b'-end-')\n"
     )
     plain = Terminal([*PYTHON, script], os.environ)
-    with plain, on_terminal(way, *PYTHON, script) as terminal:
+    with plain, on_terminal(variant, *PYTHON, script) as terminal:
         wanted = plain.shown_up_to(b"-end-")
         shown = terminal.shown_up_to(b"-end-")
         assert terminal.next_state() == "exited 0"
@@ -140,7 +145,7 @@ def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
     assert not own or own.startswith(b"trackerapi: ")
 
 
-def test_keys_reach_the_command(way: str) -> None:
+def test_keys_reach_the_command(variant: str) -> None:
     """The command reads typed bytes unchanged, both in line mode and in raw mode."""
     script = (
         "import os, tty\n"
@@ -156,7 +161,7 @@ def test_keys_reach_the_command(way: str) -> None:
         "print(data == bytes(range(256)), '-end-')\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         terminal.type(b"a line\n")
         assert b"'a line' -line-" in terminal.shown_up_to(b"-line-")
         terminal.shown_up_to(b"-raw-")
@@ -166,7 +171,7 @@ def test_keys_reach_the_command(way: str) -> None:
         assert terminal.modes == terminal.before
 
 
-def test_new_size_of_the_window_reaches_the_command(way: str) -> None:
+def test_new_size_of_the_window_reaches_the_command(variant: str) -> None:
     """A command that redraws at SIGWINCH draws with the new size."""
     script = (
         "import os, signal\n"
@@ -178,7 +183,7 @@ def test_new_size_of_the_window_reaches_the_command(way: str) -> None:
         "print('-drawn-', flush=True)\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         terminal.shown_up_to(b"-ready-")
         terminal.resize(50, 120)
         terminal.shown_up_to(b"-drawn-")
@@ -189,7 +194,7 @@ def test_new_size_of_the_window_reaches_the_command(way: str) -> None:
     ("key", "number"), [(b"\x03", signal.SIGINT), (b"\x1c", signal.SIGQUIT)]
 )
 def test_key_that_ends_the_command_ends_run_alike(
-    way: str, key: bytes, number: signal.Signals
+    variant: str, key: bytes, number: signal.Signals
 ) -> None:
     """If Ctrl-C or Ctrl-Backslash ends the command, `run` ends by the same signal."""
     script = (
@@ -200,14 +205,14 @@ def test_key_that_ends_the_command_ends_run_alike(
         "signal.pause()\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         terminal.shown_up_to(b"-ready-")
         terminal.type(key)
         assert terminal.next_state() == f"killed {number:d}"
         assert terminal.modes == terminal.before
 
 
-def test_ctrl_c_reaches_the_command_once(way: str) -> None:
+def test_ctrl_c_reaches_the_command_once(variant: str) -> None:
     """Ctrl-C signals `run` and the command; `run` sends no second signal."""
     script = (
         "import signal\n"
@@ -219,7 +224,7 @@ def test_ctrl_c_reaches_the_command_once(way: str) -> None:
         "print(signal.sigpending(), '-end-', flush=True)\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         terminal.shown_up_to(b"-ready-")
         terminal.type(b"\x03")
         terminal.shown_up_to(b"-int-")
@@ -228,7 +233,7 @@ def test_ctrl_c_reaches_the_command_once(way: str) -> None:
         assert terminal.next_state() == "exited 0"
 
 
-def test_job_control_works_as_without_run(way: str) -> None:
+def test_job_control_works_as_without_run(variant: str) -> None:
     """Ctrl-Z stops the command and `run`, `fg` continues both, repeatedly."""
     script = (
         "import signal\n"
@@ -242,7 +247,7 @@ def test_job_control_works_as_without_run(way: str) -> None:
         "raise SystemExit(6)\n"
     )
 
-    with on_terminal(way, *PYTHON, script) as terminal:
+    with on_terminal(variant, *PYTHON, script) as terminal:
         terminal.shown_up_to(b"-ready-")
         for _ in range(3):
             terminal.type(b"\x1a")

@@ -13,8 +13,8 @@ import pytest
 from tests.support.command_runs import (
     PYTHON,
     SHELL,
-    WAYS,
-    WAYS_WITH_PROGRESS,
+    VARIANTS,
+    VARIANTS_WITH_PROGRESS,
     arguments,
     run,
     run_as,
@@ -57,12 +57,12 @@ KILLING: Final = sorted(
 )
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_bytes_pass_unchanged(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_bytes_pass_unchanged(variant: str) -> None:
     """Four megabytes of random bytes pass stdout and stderr unchanged."""
     data = random.Random(4).randbytes(MEGABYTES << 20)  # noqa: S311 - reproducible
 
-    done = run(way, *PYTHON, ECHO_TWICE, stdin=data)
+    done = run(variant, *PYTHON, ECHO_TWICE, stdin=data)
 
     assert done.returncode == 0
     assert done.stdout == data
@@ -71,14 +71,14 @@ def test_bytes_pass_unchanged(way: str) -> None:
     assert done.stderr.startswith(data) or done.stderr.endswith(data)
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_order_of_two_streams_into_one_file_is_kept(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_order_of_two_streams_into_one_file_is_kept(variant: str) -> None:
     """With `2>&1`, lines of stdout and stderr keep their order."""
     script = "i=0; while [ $i -lt 500 ]; do echo o$i; echo e$i >&2; i=$((i+1)); done"
 
     done = subprocess.run(
-        arguments(way, *SHELL, script),
-        env=settings(way),
+        arguments(variant, *SHELL, script),
+        env=settings(variant),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=True,
@@ -98,16 +98,18 @@ def test_every_exit_status_passes() -> None:
         assert list(pool.map(status_of, range(256))) == list(range(256))
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 @pytest.mark.parametrize("status", [0, 1, 2, 77, 126, 127, 130, 143, 255])
-def test_exit_status_passes_on_every_way(way: str, status: int) -> None:
+def test_exit_status_passes_in_every_variant(variant: str, status: int) -> None:
     """`run` keeps the exit status, whether or not it records events."""
-    assert run(way, *SHELL, f"exit {status}").returncode == status
+    assert run(variant, *SHELL, f"exit {status}").returncode == status
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("number", KILLING, ids=lambda number: number.name)
-def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) -> None:
+def test_death_by_a_signal_is_repeated_by_run(
+    variant: str, number: signal.Signals
+) -> None:
     """If a signal ends the command, `run` ends by the same signal."""
     script = (
         "import os, resource, signal\n"
@@ -117,13 +119,13 @@ def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) 
         f"os.kill(os.getpid(), {number:d})\n"
     )
 
-    done = run(way, *PYTHON, script)
+    done = run(variant, *PYTHON, script)
 
     assert done.returncode == -number
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 @pytest.mark.parametrize(
     ("command", "status", "printed"),
     [
@@ -139,7 +141,7 @@ def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) 
     ],
 )
 def test_command_that_cannot_be_run_has_the_status_of_a_shell(
-    way: str, command: str, status: int, printed: str, tmp_path: Path
+    variant: str, command: str, status: int, printed: str, tmp_path: Path
 ) -> None:
     """A missing command ends with status 127, a command that cannot run with 126."""
     (tmp_path / "plain").write_text("echo")
@@ -149,10 +151,10 @@ def test_command_that_cannot_be_run_has_the_status_of_a_shell(
         (tmp_path / name).chmod(0o755)
 
     done = subprocess.run(
-        arguments(way, command),
+        arguments(variant, command),
         cwd=tmp_path,
         env={
-            **settings(way),
+            **settings(variant),
             "PATH": f"{tmp_path}:/usr/bin",
             "PYTHONPATH": str(Path.cwd()),
         },
@@ -166,32 +168,32 @@ def test_command_that_cannot_be_run_has_the_status_of_a_shell(
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 def test_script_without_an_interpreter_line_is_run_by_the_shell(
-    way: str, tmp_path: Path
+    variant: str, tmp_path: Path
 ) -> None:
     """`run` treats a file without `#!` as a shell does."""
     script = tmp_path / "script"
     script.write_text('echo "$1"; exit 5\n')
     script.chmod(0o755)
 
-    done = run(way, str(script), "a b")
+    done = run(variant, str(script), "a b")
 
     assert (done.returncode, done.stdout) == (5, b"a b\n")
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 @pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C.UTF-8"}])
-def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
+def test_environment_passes_unchanged(variant: str, given: dict[str, str]) -> None:
     """The command has the same environment variables with and without `run`."""
     kept = {
         name: value
-        for name, value in settings(way).items()
+        for name, value in settings(variant).items()
         if not name.startswith(("LC_", "LANG"))
     }
     environment = {**kept, **given, "ODD": "a\nb=\udcff"}
 
-    done = run_as(arguments(way, "env", "-0"), environment)
+    done = run_as(arguments(variant, "env", "-0"), environment)
 
     def sorted_lines(text: bytes) -> list[bytes]:
         return sorted(text.split(b"\0"))
@@ -200,8 +202,8 @@ def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
     assert sorted_lines(done.stdout) == sorted_lines(plain.stdout)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_signals_and_descriptors_pass_unchanged(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_signals_and_descriptors_pass_unchanged(variant: str) -> None:
     """`run` changes no ignored signal, no signal mask and no open descriptor."""
     # The mask leaves out the two signals that C libraries reserve.
     script = (
@@ -217,24 +219,24 @@ def test_signals_and_descriptors_pass_unchanged(way: str) -> None:
         with Path(os.devnull).open("rb") as extra:
             return subprocess.run(
                 command,
-                env=settings(way),
+                env=settings(variant),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 pass_fds=[extra.fileno()],
                 check=True,
             ).stdout
 
-    assert seen(arguments(way, *PYTHON, script)) == seen([*PYTHON, script])
+    assert seen(arguments(variant, *PYTHON, script)) == seen([*PYTHON, script])
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_ignored_signal_stays_ignored(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ignored_signal_stays_ignored(variant: str) -> None:
     """Under `nohup`, the command and `run` survive a hang-up."""
     script = "echo begun; read line; kill -HUP $$; echo on"
-    command = ["env", "--ignore-signal=HUP", *arguments(way, *SHELL, script)]
+    command = ["env", "--ignore-signal=HUP", *arguments(variant, *SHELL, script)]
 
     with subprocess.Popen(
-        command, env=settings(way), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, env=settings(variant), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == b"begun\n"
@@ -244,9 +246,9 @@ def test_ignored_signal_stays_ignored(way: str) -> None:
     assert (running.returncode, printed) == (0, b"on\n")
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> None:
+def test_closed_streams_stay_closed(variant: str, closed: str, tmp_path: Path) -> None:
     """A standard stream that is closed for `run` is also closed for the command."""
     seen = tmp_path / "seen"
     script = (
@@ -255,7 +257,8 @@ def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> No
     )
 
     done = run_as(
-        [*SHELL, f'"$@" {closed}', "sh", *arguments(way, *SHELL, script)], settings(way)
+        [*SHELL, f'"$@" {closed}', "sh", *arguments(variant, *SHELL, script)],
+        settings(variant),
     )
 
     assert done.returncode == 3
@@ -264,28 +267,30 @@ def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> No
     assert seen.read_text().split() == left
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_reader_that_goes_away_ends_the_command(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_reader_that_goes_away_ends_the_command(variant: str) -> None:
     """`run -- yes | head -c 2` ends with status 141: SIGPIPE ends `yes` and `run`."""
     script = '"$@" | head -c 2; echo "${PIPESTATUS[0]}"'
 
     done = run_as(
-        ["bash", "-c", script, "sh", *arguments(way, "yes")],
-        settings(way),
+        ["bash", "-c", script, "sh", *arguments(variant, "yes")],
+        settings(variant),
     )
 
     assert done.stdout == b"y\n141\n"
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_output_of_background_processes_passes(variant: str, tmp_path: Path) -> None:
     """Output that a background process writes after the command's end is passed on."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     script = f"(read line < {fifo}; echo $line) & echo begun; exit 4"
 
     with subprocess.Popen(
-        arguments(way, *SHELL, script), env=settings(way), stdout=subprocess.PIPE
+        arguments(variant, *SHELL, script),
+        env=settings(variant),
+        stdout=subprocess.PIPE,
     ) as running:
         assert running.wait() == 4
         fifo.write_text("late\n")
@@ -296,13 +301,13 @@ def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_unwritable_output_is_a_failure(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_unwritable_output_is_a_failure(variant: str) -> None:
     """If stdout cannot be written, `run` ends with status 1 and prints the reason."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            arguments(way, "cat"),
-            env=settings(way),
+            arguments(variant, "cat"),
+            env=settings(variant),
             input=b"data",
             stdout=full,
             stderr=subprocess.PIPE,

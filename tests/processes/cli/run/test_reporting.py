@@ -27,7 +27,7 @@ def test_step_is_done_when_the_command_succeeds(runs: RecordedRuns) -> None:
     done = runs.run("--step", "load", "--", "true")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert runs.story == [("start", "load"), ("step", "load")]
+    assert runs.kinds_and_steps == [("start", "load"), ("step", "load")]
     began, ended = (datetime.fromisoformat(e["occurred_at"]) for e in runs.events)
     assert before <= began <= ended <= datetime.now(UTC)
     assert {event["provider_job_id"] for event in runs.events} == {"a-job"}
@@ -38,7 +38,7 @@ def test_step_fails_with_two_texts(runs: RecordedRuns) -> None:
     runs.run("--step", "load", "--", *SHELL, f"exit 3 # {MARKER}")
 
     error = runs.events[-1]
-    assert runs.story == [("start", "load"), ("error", "load")]
+    assert runs.kinds_and_steps == [("start", "load"), ("error", "load")]
     assert error["message"] == "This step could not be completed."
     assert error["detail"].startswith("sh ended with exit status 3, ")
     assert MARKER not in json.dumps(runs.events)
@@ -59,7 +59,7 @@ def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
     """The detail of a killed command names the signal."""
     runs.run("--step", "load", "--", *SHELL, "kill -KILL $$")
 
-    assert runs.story[-1] == ("error", "load")
+    assert runs.kinds_and_steps[-1] == ("error", "load")
     assert runs.events[-1]["detail"].startswith("sh was ended by SIGKILL, ")
 
 
@@ -68,7 +68,7 @@ def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
     done = runs.run("--step", "load", "--", "no-such-command")
 
     assert done.stderr == "trackerapi: no-such-command: command not found\n"
-    assert runs.story == [("start", "load"), ("error", "load")]
+    assert runs.kinds_and_steps == [("start", "load"), ("error", "load")]
     detail = runs.events[-1]["detail"]
     assert detail == "no-such-command: command not found (exit status 127)"
 
@@ -79,7 +79,7 @@ def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> 
     runs.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
 
     line = runs.events[-1]
-    assert runs.story == [("start", "load"), ("info", "load")]
+    assert runs.kinds_and_steps == [("start", "load"), ("info", "load")]
     assert line["message"] == "This step was stopped."
     assert line["detail"].startswith(f"sh was ended by SIG{name}, ")
 
@@ -94,7 +94,7 @@ def test_failed_attempts_are_reported_as_retried(
     done = runs.run("--step", "load", "--attempts", "3", "--", *SHELL, script)
 
     assert done.returncode == 0
-    assert runs.story == [
+    assert runs.kinds_and_steps == [
         ("start", "load"),
         ("error", "load"),
         ("start", "load"),
@@ -111,19 +111,24 @@ def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
     done = runs.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
 
     assert done.returncode == 8
-    assert [kind for kind, _ in runs.story] == ["start", "error", "start", "error"]
+    assert [kind for kind, _ in runs.kinds_and_steps] == [
+        "start",
+        "error",
+        "start",
+        "error",
+    ]
     assert "retrying" not in runs.events[-1]
 
 
-@pytest.mark.parametrize(("status", "tells"), [(0, "0"), (7, "7")])
+@pytest.mark.parametrize(("status", "status_text"), [(0, "0"), (7, "7")])
 def test_command_without_a_step_does_not_end_the_job(
-    runs: RecordedRuns, status: int, tells: str
+    runs: RecordedRuns, status: int, status_text: str
 ) -> None:
     """Without `--step`, `run` records the exit status in an `info` event of the job."""
     runs.run("--", *SHELL, f"exit {status}")
 
-    assert runs.story == [("start", None), ("info", None)]
-    assert f"exit status {tells}, " in runs.events[-1]["detail"]
+    assert runs.kinds_and_steps == [("start", None), ("info", None)]
+    assert f"exit status {status_text}, " in runs.events[-1]["detail"]
     assert "message" not in runs.events[-1]
 
 
@@ -149,7 +154,7 @@ def test_stopped_command_without_a_step_stops_the_job(
     done = runs.run("--", *SHELL, command, TRACKERAPI_ON_SIGTERM=on_sigterm)
 
     assert done.returncode == -signal.Signals[f"SIG{name}"]
-    assert runs.story == [("start", None), (kind, None)]
+    assert runs.kinds_and_steps == [("start", None), (kind, None)]
     assert f" was ended by SIG{name}, " in runs.events[-1]["detail"]
 
 
@@ -163,7 +168,7 @@ def test_command_that_succeeds_after_sigterm_is_reported_as_done(
 
     runs.run("--", *SHELL, script)
 
-    assert runs.story == [("start", None), ("info", None)]
+    assert runs.kinds_and_steps == [("start", None), ("info", None)]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -183,7 +188,7 @@ def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) ->
     assert (done.stdout, done.stderr) == (
         (progress_lines, "") if stream == "stdout" else ("", progress_lines)
     )
-    kinds = [kind for kind, _ in runs.story]
+    kinds = [kind for kind, _ in runs.kinds_and_steps]
     assert kinds[0] == "start"
     assert kinds[-1] == "step"
     last = runs.events[-2]
@@ -238,7 +243,7 @@ def test_tracking_that_is_off_prints_nothing(runs: RecordedRuns) -> None:
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_wrong_setting_costs_a_warning(
+def test_wrong_setting_is_a_warning(
     runs: RecordedRuns, settings: dict[str, str]
 ) -> None:
     """With a wrong setting, the command runs, and one line names the setting."""
@@ -263,7 +268,7 @@ def test_wrong_usage_runs_nothing(runs: RecordedRuns) -> None:
 
 
 @pytest.mark.parametrize("strict", ["0", "1"])
-def test_outbox_that_cannot_be_written_costs_a_warning(
+def test_outbox_that_cannot_be_written_is_a_warning(
     runs: RecordedRuns, tmp_path: Path, strict: str
 ) -> None:
     """If the outbox cannot be written, `run` warns and keeps the exit status."""

@@ -14,8 +14,8 @@ import pytest
 from tests.support.command_runs import (
     PYTHON,
     SHELL,
-    WAYS,
-    WAYS_WITH_PROGRESS,
+    VARIANTS,
+    VARIANTS_WITH_PROGRESS,
     arguments,
     run,
     settings,
@@ -46,14 +46,14 @@ LISTENER: Final = (
 
 
 def running(
-    way: str, *command: str
+    variant: str, *command: str
 ) -> "AbstractContextManager[subprocess.Popen[bytes]]":
-    """Run a command under `run` with the settings of `way`; kill it afterwards."""
-    return started(arguments(way, *command), settings(way))
+    """Run a command under `run` with the settings of `variant`; kill it afterwards."""
+    return start_process(arguments(variant, *command), settings(variant))
 
 
 @contextmanager
-def started(
+def start_process(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Start a command line in a new session; kill its process group after the block."""
@@ -80,11 +80,11 @@ def line_of(process: "subprocess.Popen[bytes]") -> str:
     return process.stdout.readline().decode().rstrip("\n")
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_signals_are_passed_on_once(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
+def test_signals_are_passed_on_once(variant: str) -> None:
     """The command receives each signal once, and `run` waits for its end."""
     numbers = [str(int(number)) for number in FORWARDED]
-    with running(way, *PYTHON, LISTENER, *numbers) as process:
+    with running(variant, *PYTHON, LISTENER, *numbers) as process:
         assert line_of(process) == "ready"
         for number in FORWARDED:
             process.send_signal(number)
@@ -95,13 +95,13 @@ def test_signals_are_passed_on_once(way: str) -> None:
     assert process.returncode == 9
 
 
-@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 @pytest.mark.parametrize("number", FORWARDED, ids=lambda number: number.name)
 def test_signal_that_ends_the_command_ends_run(
-    way: str, number: signal.Signals
+    variant: str, number: signal.Signals
 ) -> None:
     """If a signal ends the command, the same signal ends `run`."""
-    with running(way, *SHELL, "echo ready; exec cat") as process:
+    with running(variant, *SHELL, "echo ready; exec cat") as process:
         assert line_of(process) == "ready"
         process.send_signal(number)
         process.wait()
@@ -109,10 +109,10 @@ def test_signal_that_ends_the_command_ends_run(
     assert process.returncode == -number
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_command_may_end_as_it_likes_after_a_signal(variant: str) -> None:
     """If the command handles SIGTERM, `run` ends with the command's exit status."""
-    with running(way, *PYTHON, LISTENER, str(int(signal.SIGTERM))) as process:
+    with running(variant, *PYTHON, LISTENER, str(int(signal.SIGTERM))) as process:
         assert line_of(process) == "ready"
         process.send_signal(signal.SIGTERM)
         assert line_of(process) == "SIGTERM"
@@ -121,8 +121,8 @@ def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
     assert process.returncode == 9
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_signal_of_the_command_to_its_group_is_not_doubled(variant: str) -> None:
     """A signal that the command sends to its process group arrives once."""
     script = (
         "import os, signal\n"
@@ -133,22 +133,22 @@ def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
         "input()\n"
         "print('more', *signal.sigpending(), flush=True)\n"
     )
-    with running(way, *PYTHON, script) as process:
+    with running(variant, *PYTHON, script) as process:
         assert line_of(process) == "ready"
         printed, _ = process.communicate(b"\n")
 
     assert (process.returncode, printed) == (0, b"more\n")
 
 
-@pytest.mark.parametrize("way", ["settings missing", "recording"])
-def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["settings missing", "recording"])
+def test_signal_between_two_attempts_ends_them(variant: str, tmp_path: Path) -> None:
     """SIGTERM after a failed attempt ends `run` before the second attempt."""
     fifo, runs = tmp_path / "fifo", tmp_path / "runs"
     os.mkfifo(fifo)
     script = f"echo run >> {runs}; echo run > {fifo}; exit 3"
     with subprocess.Popen(
-        arguments(way, *SHELL, script, attempts=2),
-        env=settings(way),
+        arguments(variant, *SHELL, script, attempts=2),
+        env=settings(variant),
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
@@ -160,22 +160,22 @@ def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None
     assert runs.read_text() == "run\n"
 
 
-@pytest.mark.parametrize("way", ["nothing to report", "settings missing"])
-def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["nothing to report", "settings missing"])
+def test_failing_command_is_attempted_again(variant: str, tmp_path: Path) -> None:
     """With `--attempts`, `run` repeats a failing command until its first success."""
     runs = tmp_path / "runs"
     script = f"echo run >> {runs}; [ $(wc -l < {runs}) = 2 ]"
 
-    done = run(way, *SHELL, script, attempts=5)
+    done = run(variant, *SHELL, script, attempts=5)
 
     assert done.returncode == 0
     assert runs.read_text() == "run\nrun\n"
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_command_that_cannot_be_run_is_attempted_once(variant: str) -> None:
     """A missing command is started once, although five attempts are allowed."""
-    done = run(way, "no-such-command", attempts=5)
+    done = run(variant, "no-such-command", attempts=5)
 
     assert done.returncode == 127
     assert done.stderr.count(b"command not found") == 1
@@ -192,7 +192,7 @@ def test_signals_are_passed_on_without_sigtimedwait() -> None:
     )
     numbers = [str(int(number)) for number in FORWARDED]
     words = ("run", "--step", "load", "--", *PYTHON, LISTENER, *numbers)
-    with started([*PYTHON, start, *words], settings("recording")) as process:
+    with start_process([*PYTHON, start, *words], settings("recording")) as process:
         assert line_of(process) == "ready"
         for number in FORWARDED:
             process.send_signal(number)
@@ -218,7 +218,7 @@ def test_signal_ends_a_hanging_start(tmp_path: Path) -> None:
         "TRACKERAPI_MODE": "online",
         "TRACKERAPI_API_KEY_FILE": str(tmp_path / "key"),
     }
-    with started([*PYTHON, start, *words], hanging) as process:
+    with start_process([*PYTHON, start, *words], hanging) as process:
         assert line_of(process) == "ready"
         while process.poll() is None:
             process.send_signal(signal.SIGTERM)
