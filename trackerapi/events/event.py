@@ -31,7 +31,7 @@ class EventKind:
         needs_step: Whether events without a step have no effect.
         is_of_job: Whether events are about the whole job. An event with a step then has
             no effect.
-        is_conflated: Whether only the newest event counts.
+        is_conflated: Whether a newer event replaces an event that is not written yet.
         moves_status: Whether events can change the status of a job or step.
         is_work: Whether events report work: they set a pending, failed or interrupted
             job to running.
@@ -39,7 +39,7 @@ class EventKind:
         step_status: Status of the step after an event that ends an attempt; None for
             kinds that end no attempt.
         ends_job: Whether events without a step end the job. An interrupted job has not
-            ended: it is expected to go on.
+            ended: the job is expected to go on.
         is_droppable: Whether a full outbox may drop events. Of kind `progress`, only
             superseded events are dropped.
     """

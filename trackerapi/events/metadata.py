@@ -33,8 +33,8 @@ _MARKS_BYTES: Final = 1000
 _MAX_READS: Final = 3
 """Maximum number of reads of one value: another thread may change it during a read."""
 
-# Limited depth: nested containers that each contain the next one twice have a repr of
-# exponential length.
+# Limited depth: nested containers that each contain the next container twice have a
+# repr of exponential length.
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxlevel = 2
 
@@ -259,7 +259,7 @@ def _json_bytes(value: Any) -> int:
 
 
 def _key_text(key: object) -> str:
-    # `str.__str__` makes a plain text: methods of a subclass may raise anything.
+    # `str.__str__` makes a plain `str`: methods of a subclass may raise anything.
     return str.__str__(key) if isinstance(key, str) else _text_of(key)
 
 

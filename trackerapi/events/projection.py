@@ -125,7 +125,7 @@ class StepProgress:
         if total and (self._least_total is None or total < self._least_total):
             self._least_total = total
         if self._parts.keys() - {""}:
-            # Several threads, processes or hosts count: their units add up.
+            # Several threads, processes or hosts count: the sum is the count of all.
             completed = math.fsum(self._parts.values())
             total = total or self._least_total
         share = details.get("fraction")
@@ -205,7 +205,7 @@ class JobProgress:
         return True
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
-        """Set the state of a step as the backend reports it, with earlier processes."""
+        """Set the state of a step as the backend knows it from earlier processes."""
         if status == "pending" and attempts:
             status = "waiting"  # the backend shows `waiting` as `pending`
         if status not in ("pending", "not_run"):
@@ -237,11 +237,11 @@ class JobProgress:
             self.status = earlier.status
 
     def step(self, tag: str) -> StepProgress:
-        """Return the state of a step; a new one for a step without events."""
+        """Return the state of a step; a new state for a step without events."""
         return self.steps.setdefault(tag, StepProgress())
 
     def shown_status(self, tag: str) -> str:
-        """Return the status of a step as readers of the job see it."""
+        """Return the status of a step as the backend shows it in the job."""
         step = self.steps.get(tag)
         status = step.status if step else "pending"
         if self.status == "cancelled" and status in _WORKING:

@@ -18,7 +18,7 @@ class _Stamps:
 
     Ids are UUIDv7 (RFC 9562): milliseconds, the microsecond of the millisecond, a
     counter of 32 bits, and 28 random bits of this process. Ids of two processes differ
-    in the random bits and in the start of the counter. A forked child draws new ones.
+    in the random bits and in the start of the counter. A forked child draws both anew.
 
     `next()` may be called from threads and from signal handlers.
     """

@@ -11,7 +11,8 @@ class Block(ABC):
 
     `begin_block()` and `end_block()` report. Both may block on a disk, so an event loop
     calls them in a thread. `enter_block()` and `leave_block()` set the current job and
-    step. The running code has to call both, because they set its context variables.
+    step. The code of the block has to call both in its own thread and task, because
+    both set context variables.
     """
 
     def __enter__(self) -> Self:
@@ -34,7 +35,7 @@ class Block(ABC):
 
     @abstractmethod
     def enter_block(self) -> None:
-        """Make the job or step of the block the current one."""
+        """Make the job or step of the block the current job or step."""
 
     @abstractmethod
     def leave_block(self) -> bool:

@@ -33,8 +33,8 @@ steady_seconds: Final = _steady_clock()
 def wall_nanoseconds() -> int:
     """Return the time in nanoseconds since 1970, before the year 10000.
 
-    Reads `time.time_ns()`, so that a test can freeze or move this clock. The
-    system's clock replaces it if a test makes it raise or return an invalid time.
+    Reads `time.time_ns()`, so that a test can freeze or move this clock. If the
+    function of a test raises or returns an invalid time, the system's clock is read.
     """
     try:
         now: object = time.time_ns()
@@ -52,5 +52,5 @@ def utc_now() -> datetime:
 
 def pause(seconds: float) -> None:
     """Block the calling thread for `seconds`, 0 or more."""
-    # Tests make `time.sleep()` return at once: threads would spin.
+    # Tests make `time.sleep()` return immediately: with it, threads would spin.
     threading.Event().wait(seconds)

@@ -2,8 +2,8 @@
 
 One thread makes all reports of a TrackerApi, in the order of the calls. A report by
 the thread takes about 60 µs, a report in the loop 8 µs. But a report in the loop may
-block it: a slow disk or `fsync` takes milliseconds, the traceback of a deep recursion
-30 ms, an unreachable backend seconds.
+block the loop: a slow disk or `fsync` takes milliseconds, the traceback of a deep
+recursion 30 ms, an unreachable backend seconds.
 """
 
 import contextvars
@@ -101,7 +101,7 @@ async def run_in_thread(work: Callable[[], Result]) -> Result:
 
 
 class PendingBlock(Generic[Opened]):
-    """Block (`with` statement) that a thread creates: its request may take seconds.
+    """Block (`with` statement) that a thread creates: the creation may take seconds.
 
     Args:
         make: Function that creates and returns the block.

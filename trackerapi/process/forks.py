@@ -73,7 +73,7 @@ def register(resource: ProcessResource) -> None:
 
 
 def keep_alive(resource: ProcessResource) -> None:
-    """Keep a reference to `resource` after the script has dropped its own.
+    """Keep a reference to `resource` after the script has dropped its own reference.
 
     The thread of the resource calls `stop_keeping_alive()` at its end.
     """
@@ -135,7 +135,7 @@ def _filter_fork_warning() -> None:
     """
     ours = sum(each.name.startswith(_OUR_THREADS) for each in threading.enumerate())
     if _thread_count() - ours > 1:
-        # The same tuple as that of `filterwarnings()`.
+        # `filterwarnings()` below adds this tuple.
         pattern = re.compile(_FORK_WARNING, re.IGNORECASE)
         filters = cast("list[object]", warnings.filters)
         with suppress(ValueError):
@@ -162,7 +162,7 @@ def _after_fork_in_child() -> None:
     """Reset all resources in a forked child."""
     global _fork_guard  # noqa: PLW0603 - each process has its own guard
     # A new lock, not a release: a signal handler that forks during a fork has the lock
-    # twice, and one release would keep it locked in the child.
+    # twice, and one release would leave the lock locked in the child.
     _fork_guard = threading.RLock()
     # After this hook, multiprocessing clears its finalizers in the child: the exit hook
     # of workers has to be installed again.

@@ -1,8 +1,9 @@
 """Handler of SIGTERM while a job runs: reports the stop, then lets the process end.
 
 By default, SIGTERM ends the process without running Python code. While a block
-(`with` statement) of a job is open in the main thread, this handler first reports the
-stop. It then calls the script's own handler, whose exception ends the blocks.
+(`with` statement) of a job is open in the main thread, this handler first marks the job
+as stopped. It then calls the script's own handler, whose exception ends the blocks. If
+the script has no handler, this handler reports the stop and sends SIGTERM again.
 """
 
 import functools
@@ -92,10 +93,10 @@ class _Watch:
             self._uninstall()
 
     def handle(self, before: _Handler, number: int, frame: FrameType | None) -> None:
-        """Report the stop of the jobs; then act like the handler before this one.
+        """Call the script's handler; without one, report the stop and end the process.
 
         Args:
-            before: Handler of SIGTERM before this one was installed.
+            before: Handler of SIGTERM before this handler was installed.
             number: Number of the signal.
             frame: Frame that the signal interrupted.
         """
