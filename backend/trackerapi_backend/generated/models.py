@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 
 class ApiKeyOwner(TypedDict):
-    """Whose key it is."""
+    """Owner and permissions of a key."""
 
     provider_id: int
     provider_name: str
@@ -18,7 +18,7 @@ class ApiKeyOwner(TypedDict):
 
 
 class ApiKeyInput(TypedDict):
-    """What is needed to make a key."""
+    """Properties of a new key."""
 
     label: str
     scopes: list[Literal["ingest", "read", "admin"]]
@@ -53,7 +53,7 @@ class ApiKeyPage(TypedDict):
 
 
 class MetadataConfiguration(TypedDict):
-    """A metadata key of a step and who may read it."""
+    """A metadata key of a step, with its format and audience."""
 
     name: str
     kind: NotRequired[Literal["text", "number", "link"]]
@@ -62,7 +62,7 @@ class MetadataConfiguration(TypedDict):
 
 
 class MetadataConfigurationSeen(TypedDict):
-    """A metadata key of a step as the backend reports it."""
+    """A metadata key of a step, in responses."""
 
     name: str
     kind: str | Literal["text", "number", "link"]
@@ -71,7 +71,7 @@ class MetadataConfigurationSeen(TypedDict):
 
 
 class StepConfigurationInput(TypedDict):
-    """One step, in the order in which it is shown."""
+    """One step of a job configuration. The order of the steps is the order on the page."""
 
     tag: str
     name: str
@@ -81,7 +81,7 @@ class StepConfigurationInput(TypedDict):
 
 
 class StepConfiguration(TypedDict):
-    """A step as the backend reports it."""
+    """A step of a stored job configuration."""
 
     tag: str
     name: str
@@ -91,7 +91,7 @@ class StepConfiguration(TypedDict):
 
 
 class JobConfigurationInput(TypedDict):
-    """The steps of a kind of job."""
+    """Steps of a job, with display names and weights."""
 
     tag: str
     name: str
@@ -101,7 +101,7 @@ class JobConfigurationInput(TypedDict):
 
 
 class JobConfiguration(TypedDict):
-    """A stored job configuration; it never changes."""
+    """A stored job configuration, which never changes."""
 
     id: int
     tag: str
@@ -133,7 +133,7 @@ MetadataLeaf: TypeAlias = str | float | bool | None
 
 
 class JobStep(TypedDict):
-    """A step of a job and how far it is."""
+    """A step of a job, with status and progress."""
 
     tag: str
     name: str
@@ -153,7 +153,7 @@ class JobStep(TypedDict):
 
 
 class JobTokenInput(TypedDict):
-    """What a job token is for and how long it lasts."""
+    """Purpose and lifetime of a new job token."""
 
     label: NotRequired[str]
     expires_at: NotRequired[str]
@@ -170,13 +170,13 @@ class JobTokenCreated(TypedDict):
 
 
 class ShareLinkInput(TypedDict):
-    """How long a link lasts."""
+    """Lifetime of a new link."""
 
     expires_at: NotRequired[str]
 
 
 class ShareLink(TypedDict):
-    """A link without its address."""
+    """A link without its URL."""
 
     id: int
     job_id: int
@@ -186,7 +186,7 @@ class ShareLink(TypedDict):
 
 
 class ShareLinkCreated(TypedDict):
-    """A new link with its address."""
+    """A new link with its URL."""
 
     share_link: ShareLink
     url: str
@@ -200,14 +200,14 @@ class ShareLinkPage(TypedDict):
 
 
 class CustomerInput(TypedDict):
-    """What is known of a new customer."""
+    """Properties of a new customer."""
 
     reference: NotRequired[str]
     name: NotRequired[str]
 
 
 class Customer(TypedDict):
-    """One for whom jobs are run."""
+    """A customer of the provider."""
 
     id: int
     reference: str | None
@@ -223,21 +223,21 @@ class CustomerPage(TypedDict):
 
 
 class Health(TypedDict):
-    """The service answers."""
+    """Health of the service."""
 
     status: str
     version: str
 
 
 class ProblemError(TypedDict):
-    """One place that is not valid."""
+    """An invalid value of the request."""
 
     pointer: str
     detail: str
 
 
 class JobInput(TypedDict):
-    """What is needed to create a job."""
+    """Properties of a new job."""
 
     provider_job_id: str
     customer_id: int
@@ -284,7 +284,7 @@ class JobPage(TypedDict):
 
 
 class EventInput(TypedDict):
-    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and shown like info. A `complete` that names a step counts as `step`; a `cancel` or `interrupt` that names a step changes nothing."""
+    """One report about a job or a step of the job. Known kinds: start, progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; any other kind is stored and shown like info. A `complete` with a step counts as `step`. A `cancel` or `interrupt` with a step changes nothing."""
 
     event_id: NotRequired[str]
     provider_job_id: str
@@ -331,7 +331,7 @@ class EventPage(TypedDict):
 
 
 class Problem(TypedDict):
-    """Problem details (RFC 9457); other members may be added."""
+    """Problem details (RFC 9457); later releases may add members."""
 
     type: str
     title: str
@@ -342,7 +342,7 @@ class Problem(TypedDict):
 
 
 class RejectedLine(TypedDict):
-    """A line that was refused, and why."""
+    """A rejected line with the reason."""
 
     line: int
     event_id: str | None
@@ -350,7 +350,7 @@ class RejectedLine(TypedDict):
 
 
 class BatchReport(TypedDict):
-    """What became of the lines of a batch."""
+    """Counts of stored lines and duplicates, and the rejected lines."""
 
     accepted: int
     duplicates: int

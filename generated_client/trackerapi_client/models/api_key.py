@@ -21,13 +21,14 @@ class ApiKey:
     scopes: list[ApiKeyScope | str]
     created_at: datetime.datetime
     expires_at: datetime.datetime | None
-    """ In the past for a key that was ended. """
+    """ Expiry of the key; in the past for an expired key. Null means never. """
     last_used_at: datetime.datetime | None
-    """ To the minute; null when never used. """
+    """ Time of the last use, to the minute; null for an unused key. """
     job_id: int | None | Unset = UNSET
-    """ The one job that a job token is for; null for other keys. """
+    """ The only job that a job token is valid for; null for other keys. """
     created_by: None | str | Unset = UNSET
-    """ The `key_id` of the key that made this one; null for a key made on the command line of the backend. """
+    """ The `key_id` of the key that created this key; null for a key that was created on the command line of the
+    backend. """
 
     def to_dict(self) -> dict[str, Any]:
         key_id = self.key_id

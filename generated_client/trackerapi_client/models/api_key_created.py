@@ -19,7 +19,7 @@ class ApiKeyCreated:
     key: ApiKey
     """ A key without its secret. """
     api_key: str
-    """ The whole key, to be kept where scripts can read it. """
+    """ The whole key. Store the key where scripts can read it. """
 
     def to_dict(self) -> dict[str, Any]:
         key = self.key.to_dict()

@@ -14,13 +14,13 @@ T = TypeVar("T", bound="ApiKeyInput")
 
 @_attrs_define
 class ApiKeyInput:
-    """What is needed to make a key."""
+    """Properties of a new key."""
 
     label: str
-    """ What the key is for, in the provider's words. """
+    """ Purpose of the key, in the provider's words. """
     scopes: list[ApiKeyScope]
     expires_at: datetime.datetime | Unset = UNSET
-    """ Never when left out; a time that has passed is refused. """
+    """ Expiry of the key; a missing member means never. A past time is rejected. """
 
     def to_dict(self) -> dict[str, Any]:
         label = self.label

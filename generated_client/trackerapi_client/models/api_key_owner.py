@@ -14,7 +14,7 @@ T = TypeVar("T", bound="ApiKeyOwner")
 
 @_attrs_define
 class ApiKeyOwner:
-    """Whose key it is."""
+    """Owner and permissions of a key."""
 
     provider_id: int
     provider_name: str
@@ -24,9 +24,9 @@ class ApiKeyOwner:
     expires_at: datetime.datetime | None
     """ Null when the key does not expire. """
     job_id: int | None | Unset = UNSET
-    """ The one job that a job token is for; null for other keys. """
+    """ The only job that a job token is valid for; null for other keys. """
     provider_job_id: None | str | Unset = UNSET
-    """ The provider's own id of that job. """
+    """ The provider's own id of the job of the token; null for other keys. """
 
     def to_dict(self) -> dict[str, Any]:
         provider_id = self.provider_id

@@ -14,15 +14,15 @@ T = TypeVar("T", bound="BatchReport")
 
 @_attrs_define
 class BatchReport:
-    """What became of the lines of a batch."""
+    """Counts of stored lines and duplicates, and the rejected lines."""
 
     accepted: int
-    """ Lines stored by this request. """
+    """ Number of lines that this request has stored. """
     duplicates: int
-    """ Lines whose event was stored before. """
+    """ Number of lines with an event that was stored before. """
     rejected: list[RejectedLine]
-    """ Every line that was refused, in order. In a long list the later problems have no `errors` and a shortened
-    `detail`. """
+    """ All rejected lines, in the order of the lines. In a long list, later problems have no `errors` and a
+    shortened `detail`. """
 
     def to_dict(self) -> dict[str, Any]:
         accepted = self.accepted

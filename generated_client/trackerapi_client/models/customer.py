@@ -11,7 +11,7 @@ T = TypeVar("T", bound="Customer")
 
 @_attrs_define
 class Customer:
-    """One for whom jobs are run."""
+    """A customer of the provider."""
 
     id: int
     reference: None | str

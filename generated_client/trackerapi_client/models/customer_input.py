@@ -12,12 +12,12 @@ T = TypeVar("T", bound="CustomerInput")
 
 @_attrs_define
 class CustomerInput:
-    """What is known of a new customer."""
+    """Properties of a new customer."""
 
     reference: str | Unset = UNSET
     """ The provider's own id of the customer, unique for the provider. """
     name: str | Unset = UNSET
-    """ What the provider calls the customer. """
+    """ The provider's name of the customer. """
 
     def to_dict(self) -> dict[str, Any]:
         reference = self.reference

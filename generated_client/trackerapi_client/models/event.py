@@ -24,14 +24,14 @@ class Event:
     """ The same as `event_id`. """
     event_id: UUID
     sequence: int
-    """ Place in the job's order of arrival; the first is 1. """
+    """ Number of the event in the order of arrival; the first event of a job is 1. """
     provider_job_id: str
     kind: str
     tag: None | str
-    """ The step; null for the job itself. """
+    """ Tag of the step; null for an event of the job itself. """
     event_metadata: Metadata
-    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
-    stay within 2^53 - 1. Keys may hold spaces. """
+    """ Values of the provider. At most 50 keys, 8 KiB as JSON and five levels. Texts contain no NUL, and numbers
+    are within ±(2^53 - 1). Keys may contain spaces. """
     occurred_at: datetime.datetime
     received_at: datetime.datetime
     completed: float | None
@@ -41,7 +41,7 @@ class Event:
     message: None | str
     detail: None | str
     part: None | str | Unset = UNSET
-    """ Who counted; null where nobody is named. """
+    """ Name of the worker that counts; null for an event without a part. """
 
     def to_dict(self) -> dict[str, Any]:
         id = str(self.id)

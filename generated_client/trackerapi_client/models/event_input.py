@@ -18,41 +18,42 @@ T = TypeVar("T", bound="EventInput")
 
 @_attrs_define
 class EventInput:
-    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel,
-    interrupt, info, heartbeat; others are stored and shown like info. A `complete` that names a step counts as `step`;
-    a `cancel` or `interrupt` that names a step changes nothing.
+    """One report about a job or a step of the job. Known kinds: start, progress, step, skip, error, complete, cancel,
+    interrupt, info, heartbeat; any other kind is stored and shown like info. A `complete` with a step counts as `step`.
+    A `cancel` or `interrupt` with a step changes nothing.
 
     """
 
     provider_job_id: str
     kind: str
-    """ What happened. """
+    """ Kind of the event. """
     event_id: UUID | Unset = UNSET
-    """ Made by the caller so that repeats are known; UUIDv7 is best. """
+    """ Id that the caller chooses, so that the backend detects repeats. UUIDv7 is best. """
     tag: str | Unset = UNSET
-    """ Tag or display name of the step; left out for the job itself. """
+    """ Tag or display name of the step; missing for an event of the job itself. """
     name: str | Unset = UNSET
-    """ Taken for `tag`; both with different values are refused. """
+    """ Accepted in place of `tag`. Different values of `name` and `tag` are rejected. """
     event_metadata: Metadata | None | Unset = UNSET
-    """ Values of the provider's own; null counts as left out. """
+    """ Values of the provider; null counts as missing. """
     occurred_at: datetime.datetime | Unset = UNSET
-    """ When it happened on the caller's clock; now when left out, and for a time more than a year ahead. """
+    """ Time of the event on the caller's clock. A missing time, or a time more than a year ahead, is replaced by
+    the time of the request. """
     completed: float | Unset = UNSET
-    """ Units of the step done. """
+    """ Number of completed units of the step, or of the part. """
     total: float | Unset = UNSET
-    """ Units of the step in all. """
+    """ Number of units of the whole step. """
     fraction: float | Unset = UNSET
-    """ Share of the step done. """
+    """ Completed share of the step. """
     part: str | Unset = UNSET
-    """ Who counted, where several count towards one step. On a `progress`, the step's `completed` is the sum of the
-    most that each part has reported, of which those that name no part are one. The total is the event's own, or
-    else the smallest that was reported for the step before. """
+    """ Name of the worker that counts, if several workers share one step. The `completed` of the step is the sum of
+    the largest count in the `progress` events of each part. Events without a part count as one more part. If the
+    event has no `total`, the smallest total reported so far is used. """
     retrying: bool | Unset = UNSET
-    """ On an `error` of a step, another attempt follows. """
+    """ On an `error` of a step: whether another attempt follows. """
     message: str | Unset = UNSET
-    """ What the customer reads. """
+    """ Text for the customer. """
     detail: str | Unset = UNSET
-    """ What only the provider reads, such as a traceback. """
+    """ Text for the provider alone, such as a traceback. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.metadata import Metadata  # noqa: PLC0415

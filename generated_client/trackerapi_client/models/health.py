@@ -10,7 +10,7 @@ T = TypeVar("T", bound="Health")
 
 @_attrs_define
 class Health:
-    """The service answers."""
+    """Health of the service."""
 
     status: str
     version: str

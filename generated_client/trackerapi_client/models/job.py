@@ -22,38 +22,38 @@ class Job:
     """A tracked job."""
 
     id: int
-    """ The backend's id; larger for later jobs. """
+    """ The backend's id of the job; later jobs have larger ids. """
     provider_job_id: str
     customer_id: int
     tag: str
     name: str
-    """ Display name of the configuration; the tag where there is none. """
+    """ Display name of the configuration; the tag for a job without a configuration. """
     configuration_id: int | None
-    """ The revision that the job keeps; null without a configuration. """
+    """ Configuration of the job, which never changes; null for a job without a configuration. """
     finish: FinishPolicy | str
-    """ A policy as the backend reports it; later ones may be added. """
+    """ A policy in responses; later releases may add values. """
     status: JobStatus | str
-    """ A status as the backend reports it; later ones may be added. """
+    """ A status in responses; later releases may add values. """
     percent: float | None
-    """ 0 to 100 with two decimals; never falls, 100 only once the job has succeeded; null without a configuration.
-    """
+    """ Progress, 0 to 100 with two decimals. It never falls, and is 100 only once the job has succeeded. Null for a
+    job without a configuration. """
     steps: list[JobStep]
     metadata: Metadata
-    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
-    stay within 2^53 - 1. Keys may hold spaces. """
+    """ Values of the provider. At most 50 keys, 8 KiB as JSON and five levels. Texts contain no NUL, and numbers
+    are within ±(2^53 - 1). Keys may contain spaces. """
     event_count: int
-    """ Events stored for the job. """
+    """ Number of stored events of the job. """
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
-    """ When the job succeeded, failed or was cancelled; null for an interrupted job, which is expected to go on.
-    """
+    """ Time at which the job succeeded, failed or was cancelled. Null for an interrupted job, which is expected to
+    continue. """
     last_event_at: datetime.datetime | None
-    """ When the newest event arrived, on the backend's clock. """
+    """ Time at which the latest event arrived, on the backend's clock. """
     last_occurred_at: datetime.datetime | None
     """ The latest `occurred_at` of an event, on the callers' clocks. """
     version: int
-    """ Grows with each change of the job. """
+    """ Number that grows with each change of the job. """
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id

@@ -17,14 +17,14 @@ T = TypeVar("T", bound="JobConfiguration")
 
 @_attrs_define
 class JobConfiguration:
-    """A stored job configuration; it never changes."""
+    """A stored job configuration, which never changes."""
 
     id: int
     tag: str
     name: str
     version: None | str
     revision: int
-    """ Counts the contents that this tag has had; the first is 1. """
+    """ Number of this content among all contents of the tag; the first content is 1. """
     metadata: MetadataPolicy | None | str
     step_configurations: list[StepConfiguration]
     created_at: datetime.datetime

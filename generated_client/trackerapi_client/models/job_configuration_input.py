@@ -17,16 +17,16 @@ T = TypeVar("T", bound="JobConfigurationInput")
 
 @_attrs_define
 class JobConfigurationInput:
-    """The steps of a kind of job."""
+    """Steps of a job, with display names and weights."""
 
     tag: str
     name: str
-    """ What a customer reads. """
+    """ Display name, for the customer. """
     step_configurations: list[StepConfigurationInput]
     version: str | Unset = UNSET
-    """ SemVer; without it revisions are numbered by content. """
+    """ Version by SemVer. Without a version, new content becomes the next revision. """
     metadata: MetadataPolicy | Unset = UNSET
-    """ With `declared`, a client drops undeclared keys before disk. """
+    """ With `declared`, a client drops undeclared metadata keys before it stores an event. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag

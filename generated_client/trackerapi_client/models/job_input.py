@@ -19,7 +19,7 @@ T = TypeVar("T", bound="JobInput")
 
 @_attrs_define
 class JobInput:
-    """What is needed to create a job."""
+    """Properties of a new job."""
 
     provider_job_id: str
     """ The provider's own id of the job, unique for the provider. """
@@ -28,15 +28,16 @@ class JobInput:
     tag: str
     """ Tag, or unambiguous display name, of the job configuration. """
     configuration: JobConfigurationInput | Unset = UNSET
-    """ The steps of a kind of job. """
+    """ Steps of a job, with display names and weights. """
     finish: FinishPolicy | Unset = UNSET
-    """ Whether a job succeeds by itself once all its steps are done or skipped (`auto`), or only by a `complete`
-    event that names no step (`explicit`). """
+    """ With `auto`, a job succeeds once all its steps are done or skipped. With `explicit`, a job succeeds only by
+    a `complete` event without a step. """
     created_at: datetime.datetime | Unset = UNSET
-    """ When the job was created on the caller's clock; now for a time more than a year ahead. """
+    """ Time of the creation on the caller's clock. A missing time, or a time more than a year ahead, is replaced by
+    the time of the request. """
     metadata: Metadata | Unset = UNSET
-    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
-    stay within 2^53 - 1. Keys may hold spaces. """
+    """ Values of the provider. At most 50 keys, 8 KiB as JSON and five levels. Texts contain no NUL, and numbers
+    are within ±(2^53 - 1). Keys may contain spaces. """
 
     def to_dict(self) -> dict[str, Any]:
         provider_job_id = self.provider_job_id

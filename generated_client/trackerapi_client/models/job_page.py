@@ -18,7 +18,7 @@ class JobPage:
 
     items: list[Job]
     next_cursor: None | str
-    """ Null on the last page. """
+    """ Cursor of the next page; null on the last page. """
 
     def to_dict(self) -> dict[str, Any]:
         items = []

@@ -13,22 +13,23 @@ T = TypeVar("T", bound="JobStep")
 
 @_attrs_define
 class JobStep:
-    """A step of a job and how far it is."""
+    """A step of a job, with status and progress."""
 
     tag: str
     name: str
     points: int
     status: StepStatus | str
-    """ A status as the backend reports it; later ones may be added. """
+    """ A status in responses; later releases may add values. """
     fraction: float
-    """ The largest share of the step ever reported, 0 to 1. """
+    """ Largest completed share of the step reported so far, 0 to 1. """
     completed: float | None
-    """ Units done, as last reported; where parts of the step count, the sum of the most that each has reported. """
+    """ Latest reported number of completed units. If parts of the step report counts, the sum of the largest count
+    of each part. """
     total: float | None
-    """ Units in all, as last reported; where parts of the step count, the smallest ever reported stands in for one
-    that is left out. """
+    """ Latest reported number of units of the whole step. If parts of the step report counts, a missing total is
+    replaced by the smallest total reported so far. """
     attempts: int
-    """ Attempts begun. """
+    """ Number of attempts that have begun. """
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
 

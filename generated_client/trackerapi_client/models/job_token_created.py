@@ -17,13 +17,13 @@ class JobTokenCreated:
     """A new job token."""
 
     token: str
-    """ The whole token, sent like any key. """
+    """ The whole token, which is sent like any key. """
     key_id: str
-    """ The public part, by which expire_api_key ends the token. """
+    """ Public part of the token, for expire_api_key. """
     provider_job_id: str
     expires_at: datetime.datetime
     scopes: list[ApiKeyScope | str] | Unset = UNSET
-    """ What the token may do. """
+    """ Scopes of the token. """
 
     def to_dict(self) -> dict[str, Any]:
         token = self.token

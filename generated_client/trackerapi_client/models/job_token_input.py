@@ -13,12 +13,12 @@ T = TypeVar("T", bound="JobTokenInput")
 
 @_attrs_define
 class JobTokenInput:
-    """What a job token is for and how long it lasts."""
+    """Purpose and lifetime of a new job token."""
 
     label: str | Unset = UNSET
-    """ What the token is for, in the provider's words. """
+    """ Purpose of the token, in the provider's words. """
     expires_at: datetime.datetime | Unset = UNSET
-    """ In 30 days when left out; a time that has passed is refused. """
+    """ Expiry; 30 days after the request by default. A past time is rejected. """
 
     def to_dict(self) -> dict[str, Any]:
         label = self.label

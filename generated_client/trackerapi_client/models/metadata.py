@@ -11,8 +11,8 @@ T = TypeVar("T", bound="Metadata")
 
 @_attrs_define
 class Metadata:
-    """Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers stay within
-    2^53 - 1. Keys may hold spaces.
+    """Values of the provider. At most 50 keys, 8 KiB as JSON and five levels. Texts contain no NUL, and numbers are within
+    ±(2^53 - 1). Keys may contain spaces.
 
     """
 

@@ -14,16 +14,16 @@ T = TypeVar("T", bound="MetadataConfiguration")
 
 @_attrs_define
 class MetadataConfiguration:
-    """A metadata key of a step and who may read it."""
+    """A metadata key of a step, with its format and audience."""
 
     name: str
-    """ The key, as events carry it; unique in the step. """
+    """ Key in the metadata of events; unique in the step. """
     kind: MetadataKind | Unset = UNSET
-    """ How a value is shown. """
+    """ Format in which a value is shown. """
     units: None | str | Unset = UNSET
-    """ Shown behind a number; null counts as left out. """
+    """ Unit that is shown after the value; null counts as missing. """
     audience: Audience | Unset = UNSET
-    """ Who may read a value; the provider always may. """
+    """ Reader of a value; the provider can always read it. """
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

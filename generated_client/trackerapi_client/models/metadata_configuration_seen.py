@@ -13,14 +13,14 @@ T = TypeVar("T", bound="MetadataConfigurationSeen")
 
 @_attrs_define
 class MetadataConfigurationSeen:
-    """A metadata key of a step as the backend reports it."""
+    """A metadata key of a step, in responses."""
 
     name: str
     kind: MetadataKind | str
-    """ A kind as the backend reports it; later ones may be added. """
+    """ A kind in responses; later releases may add values. """
     units: None | str
     audience: Audience | str
-    """ An audience as the backend reports it; later ones may be added. """
+    """ An audience in responses; later releases may add values. """
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name

@@ -17,7 +17,7 @@ T = TypeVar("T", bound="Problem")
 
 @_attrs_define
 class Problem:
-    """Problem details (RFC 9457); other members may be added."""
+    """Problem details (RFC 9457); later releases may add members."""
 
     type_: str
     """ Stable name of the kind of failure, `urn:trackerapi:problem:...`. """
@@ -25,9 +25,9 @@ class Problem:
     status: int
     detail: str
     request_id: str
-    """ The answer's `X-Request-Id`. """
+    """ Value of the response header `X-Request-Id`. """
     errors: list[ProblemError] | Unset = UNSET
-    """ The places in the request that are not valid. """
+    """ Invalid values of the request. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

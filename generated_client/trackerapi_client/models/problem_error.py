@@ -11,10 +11,10 @@ T = TypeVar("T", bound="ProblemError")
 
 @_attrs_define
 class ProblemError:
-    """One place that is not valid."""
+    """An invalid value of the request."""
 
     pointer: str
-    """ JSON pointer into the body, or the name of a parameter. """
+    """ JSON Pointer into the body, or name of a parameter. """
     detail: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -14,14 +14,14 @@ T = TypeVar("T", bound="RejectedLine")
 
 @_attrs_define
 class RejectedLine:
-    """A line that was refused, and why."""
+    """A rejected line with the reason."""
 
     line: int
-    """ The first line is 1. """
+    """ Number of the line in the body; the first line is 1. """
     event_id: None | str
-    """ As the line had it; null where it could not be read. """
+    """ The `event_id` of the line; null if it is missing or cannot be read. """
     problem: Problem
-    """ Problem details (RFC 9457); other members may be added. """
+    """ Problem details (RFC 9457); later releases may add members. """
 
     def to_dict(self) -> dict[str, Any]:
         line = self.line

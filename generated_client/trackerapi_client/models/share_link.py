@@ -11,7 +11,7 @@ T = TypeVar("T", bound="ShareLink")
 
 @_attrs_define
 class ShareLink:
-    """A link without its address."""
+    """A link without its URL."""
 
     id: int
     job_id: int

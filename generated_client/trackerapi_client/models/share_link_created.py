@@ -14,10 +14,10 @@ T = TypeVar("T", bound="ShareLinkCreated")
 
 @_attrs_define
 class ShareLinkCreated:
-    """A new link with its address."""
+    """A new link with its URL."""
 
     share_link: ShareLink
-    """ A link without its address. """
+    """ A link without its URL. """
     url: str
     """ The address of the customer's page. """
 

@@ -13,10 +13,10 @@ T = TypeVar("T", bound="ShareLinkInput")
 
 @_attrs_define
 class ShareLinkInput:
-    """How long a link lasts."""
+    """Lifetime of a new link."""
 
     expires_at: datetime.datetime | Unset = UNSET
-    """ In 30 days when left out; a time that has passed is refused. """
+    """ Expiry; 30 days after the request by default. A past time is rejected. """
 
     def to_dict(self) -> dict[str, Any]:
         expires_at: str | Unset = UNSET

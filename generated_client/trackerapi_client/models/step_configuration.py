@@ -16,14 +16,14 @@ T = TypeVar("T", bound="StepConfiguration")
 
 @_attrs_define
 class StepConfiguration:
-    """A step as the backend reports it."""
+    """A step of a stored job configuration."""
 
     tag: str
     name: str
     points: int
     metadata_configurations: list[MetadataConfigurationSeen]
     after: list[str] | Unset = UNSET
-    """ Left out where the configuration leaves it out. """
+    """ Tags of the steps before this step; missing if the sent configuration has no `after`. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag

@@ -16,18 +16,18 @@ T = TypeVar("T", bound="StepConfigurationInput")
 
 @_attrs_define
 class StepConfigurationInput:
-    """One step, in the order in which it is shown."""
+    """One step of a job configuration. The order of the steps is the order on the page."""
 
     tag: str
-    """ Unique in the configuration. """
+    """ Name of the step in events; unique in the configuration. """
     name: str
-    """ What a customer reads. """
+    """ Display name, for the customer. """
     points: int
-    """ Share of the work. """
+    """ Weight of the step relative to the other steps. """
     metadata_configurations: list[MetadataConfiguration] | Unset = UNSET
     after: list[str] | Unset = UNSET
-    """ Tags of the steps that must be done or skipped before this one is ready; the step before it when left out.
-    """
+    """ Tags of the steps that must be done or skipped before this step is ready. Without `after`, the step waits
+    for the previous step. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag

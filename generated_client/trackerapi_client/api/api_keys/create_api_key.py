@@ -63,12 +63,12 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: ApiKeyInput,
 ) -> Response[ApiKeyCreated | Problem]:
-    """Make a key
+    """Create a key
 
-     The answer is the only place where the key itself is shown.
+     Only this response contains the whole key.
 
     Args:
-        body (ApiKeyInput): What is needed to make a key.
+        body (ApiKeyInput): Properties of a new key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -94,12 +94,12 @@ def sync(
     client: AuthenticatedClient,
     body: ApiKeyInput,
 ) -> ApiKeyCreated | Problem | None:
-    """Make a key
+    """Create a key
 
-     The answer is the only place where the key itself is shown.
+     Only this response contains the whole key.
 
     Args:
-        body (ApiKeyInput): What is needed to make a key.
+        body (ApiKeyInput): Properties of a new key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -120,12 +120,12 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: ApiKeyInput,
 ) -> Response[ApiKeyCreated | Problem]:
-    """Make a key
+    """Create a key
 
-     The answer is the only place where the key itself is shown.
+     Only this response contains the whole key.
 
     Args:
-        body (ApiKeyInput): What is needed to make a key.
+        body (ApiKeyInput): Properties of a new key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -149,12 +149,12 @@ async def asyncio(
     client: AuthenticatedClient,
     body: ApiKeyInput,
 ) -> ApiKeyCreated | Problem | None:
-    """Make a key
+    """Create a key
 
-     The answer is the only place where the key itself is shown.
+     Only this response contains the whole key.
 
     Args:
-        body (ApiKeyInput): What is needed to make a key.
+        body (ApiKeyInput): Properties of a new key.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -63,10 +63,10 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ApiKey | Problem]:
-    """End a key at once
+    """Expire a key now
 
-     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
-    ended in the same way.
+     A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
+    tokens expire in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -95,10 +95,10 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ApiKey | Problem | None:
-    """End a key at once
+    """Expire a key now
 
-     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
-    ended in the same way.
+     A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
+    tokens expire in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -122,10 +122,10 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ApiKey | Problem]:
-    """End a key at once
+    """Expire a key now
 
-     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
-    ended in the same way.
+     A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
+    tokens expire in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -152,10 +152,10 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ApiKey | Problem | None:
-    """End a key at once
+    """Expire a key now
 
-     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
-    ended in the same way.
+     A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
+    tokens expire in the same way.
 
     Args:
         key_id (str): The public part of the key.

@@ -64,12 +64,12 @@ def sync_detailed(
 ) -> Response[ApiKeyPage | Problem]:
     """List the provider's keys, newest first
 
-     Job tokens are among them; `job_id` tells which.
+     The list includes job tokens, which have a `job_id`.
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -99,12 +99,12 @@ def sync(
 ) -> ApiKeyPage | Problem | None:
     """List the provider's keys, newest first
 
-     Job tokens are among them; `job_id` tells which.
+     The list includes job tokens, which have a `job_id`.
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -129,12 +129,12 @@ async def asyncio_detailed(
 ) -> Response[ApiKeyPage | Problem]:
     """List the provider's keys, newest first
 
-     Job tokens are among them; `job_id` tells which.
+     The list includes job tokens, which have a `job_id`.
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -162,12 +162,12 @@ async def asyncio(
 ) -> ApiKeyPage | Problem | None:
     """List the provider's keys, newest first
 
-     Job tokens are among them; `job_id` tells which.
+     The list includes job tokens, which have a `job_id`.
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -52,7 +52,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ApiKeyOwner | Problem]:
-    """Tell whose key this is and what it may do
+    """Get provider, scopes and expiry of the key
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -75,7 +75,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> ApiKeyOwner | Problem | None:
-    """Tell whose key this is and what it may do
+    """Get provider, scopes and expiry of the key
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -94,7 +94,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[ApiKeyOwner | Problem]:
-    """Tell whose key this is and what it may do
+    """Get provider, scopes and expiry of the key
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,7 +115,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> ApiKeyOwner | Problem | None:
-    """Tell whose key this is and what it may do
+    """Get provider, scopes and expiry of the key
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

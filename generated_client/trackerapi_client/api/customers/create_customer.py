@@ -68,10 +68,10 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: CustomerInput,
 ) -> Response[Customer | Problem]:
-    """Make a customer
+    """Create a customer
 
     Args:
-        body (CustomerInput): What is known of a new customer.
+        body (CustomerInput): Properties of a new customer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -97,10 +97,10 @@ def sync(
     client: AuthenticatedClient,
     body: CustomerInput,
 ) -> Customer | Problem | None:
-    """Make a customer
+    """Create a customer
 
     Args:
-        body (CustomerInput): What is known of a new customer.
+        body (CustomerInput): Properties of a new customer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -121,10 +121,10 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: CustomerInput,
 ) -> Response[Customer | Problem]:
-    """Make a customer
+    """Create a customer
 
     Args:
-        body (CustomerInput): What is known of a new customer.
+        body (CustomerInput): Properties of a new customer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,10 +148,10 @@ async def asyncio(
     client: AuthenticatedClient,
     body: CustomerInput,
 ) -> Customer | Problem | None:
-    """Make a customer
+    """Create a customer
 
     Args:
-        body (CustomerInput): What is known of a new customer.
+        body (CustomerInput): Properties of a new customer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

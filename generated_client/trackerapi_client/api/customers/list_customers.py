@@ -69,10 +69,10 @@ def sync_detailed(
     """List customers, newest first
 
     Args:
-        reference (str | Unset): Only the customer with this reference.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        reference (str | Unset): List only the customer with this reference.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -105,10 +105,10 @@ def sync(
     """List customers, newest first
 
     Args:
-        reference (str | Unset): Only the customer with this reference.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        reference (str | Unset): List only the customer with this reference.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,10 +136,10 @@ async def asyncio_detailed(
     """List customers, newest first
 
     Args:
-        reference (str | Unset): Only the customer with this reference.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        reference (str | Unset): List only the customer with this reference.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,10 +170,10 @@ async def asyncio(
     """List customers, newest first
 
     Args:
-        reference (str | Unset): Only the customer with this reference.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        reference (str | Unset): List only the customer with this reference.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -75,13 +75,13 @@ def sync_detailed(
 ) -> Response[Event | Problem]:
     """Report one event
 
-     An `event_id` that the job knows already is answered as the first time and changes nothing.
+     A repeated `event_id` of the job changes nothing: the response contains the stored event.
 
     Args:
-        body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
-            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
-            `interrupt` that names a step changes nothing.
+        body (EventInput): One report about a job or a step of the job. Known kinds: start,
+            progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; any other kind
+            is stored and shown like info. A `complete` with a step counts as `step`. A `cancel` or
+            `interrupt` with a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -109,13 +109,13 @@ def sync(
 ) -> Event | Problem | None:
     """Report one event
 
-     An `event_id` that the job knows already is answered as the first time and changes nothing.
+     A repeated `event_id` of the job changes nothing: the response contains the stored event.
 
     Args:
-        body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
-            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
-            `interrupt` that names a step changes nothing.
+        body (EventInput): One report about a job or a step of the job. Known kinds: start,
+            progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; any other kind
+            is stored and shown like info. A `complete` with a step counts as `step`. A `cancel` or
+            `interrupt` with a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,13 +138,13 @@ async def asyncio_detailed(
 ) -> Response[Event | Problem]:
     """Report one event
 
-     An `event_id` that the job knows already is answered as the first time and changes nothing.
+     A repeated `event_id` of the job changes nothing: the response contains the stored event.
 
     Args:
-        body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
-            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
-            `interrupt` that names a step changes nothing.
+        body (EventInput): One report about a job or a step of the job. Known kinds: start,
+            progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; any other kind
+            is stored and shown like info. A `complete` with a step counts as `step`. A `cancel` or
+            `interrupt` with a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -170,13 +170,13 @@ async def asyncio(
 ) -> Event | Problem | None:
     """Report one event
 
-     An `event_id` that the job knows already is answered as the first time and changes nothing.
+     A repeated `event_id` of the job changes nothing: the response contains the stored event.
 
     Args:
-        body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
-            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
-            `interrupt` that names a step changes nothing.
+        body (EventInput): One report about a job or a step of the job. Known kinds: start,
+            progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; any other kind
+            is stored and shown like info. A `complete` with a step counts as `step`. A `cancel` or
+            `interrupt` with a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

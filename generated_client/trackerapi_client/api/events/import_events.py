@@ -70,13 +70,13 @@ def sync_detailed(
     body: File,
     content_encoding: str | Unset = UNSET,
 ) -> Response[BatchReport | Problem]:
-    """Report many events, one JSON object a line
+    """Report many events, one JSON object per line
 
-     Each line is an EventInput. At most 1,000 lines and 1 MiB, counted unpacked. A line that is refused
-    never refuses its neighbours; accepted lines are stored when the answer arrives.
+     Each line is an EventInput. A body has at most 1,000 lines and 1 MiB, after decompression. A
+    rejected line does not affect other lines. Accepted lines are stored before the response is sent.
 
     Args:
-        content_encoding (str | Unset): gzip when the body is packed.
+        content_encoding (str | Unset): `gzip` for a compressed body.
         body (File):
 
     Raises:
@@ -105,13 +105,13 @@ def sync(
     body: File,
     content_encoding: str | Unset = UNSET,
 ) -> BatchReport | Problem | None:
-    """Report many events, one JSON object a line
+    """Report many events, one JSON object per line
 
-     Each line is an EventInput. At most 1,000 lines and 1 MiB, counted unpacked. A line that is refused
-    never refuses its neighbours; accepted lines are stored when the answer arrives.
+     Each line is an EventInput. A body has at most 1,000 lines and 1 MiB, after decompression. A
+    rejected line does not affect other lines. Accepted lines are stored before the response is sent.
 
     Args:
-        content_encoding (str | Unset): gzip when the body is packed.
+        content_encoding (str | Unset): `gzip` for a compressed body.
         body (File):
 
     Raises:
@@ -135,13 +135,13 @@ async def asyncio_detailed(
     body: File,
     content_encoding: str | Unset = UNSET,
 ) -> Response[BatchReport | Problem]:
-    """Report many events, one JSON object a line
+    """Report many events, one JSON object per line
 
-     Each line is an EventInput. At most 1,000 lines and 1 MiB, counted unpacked. A line that is refused
-    never refuses its neighbours; accepted lines are stored when the answer arrives.
+     Each line is an EventInput. A body has at most 1,000 lines and 1 MiB, after decompression. A
+    rejected line does not affect other lines. Accepted lines are stored before the response is sent.
 
     Args:
-        content_encoding (str | Unset): gzip when the body is packed.
+        content_encoding (str | Unset): `gzip` for a compressed body.
         body (File):
 
     Raises:
@@ -168,13 +168,13 @@ async def asyncio(
     body: File,
     content_encoding: str | Unset = UNSET,
 ) -> BatchReport | Problem | None:
-    """Report many events, one JSON object a line
+    """Report many events, one JSON object per line
 
-     Each line is an EventInput. At most 1,000 lines and 1 MiB, counted unpacked. A line that is refused
-    never refuses its neighbours; accepted lines are stored when the answer arrives.
+     Each line is an EventInput. A body has at most 1,000 lines and 1 MiB, after decompression. A
+    rejected line does not affect other lines. Accepted lines are stored before the response is sent.
 
     Args:
-        content_encoding (str | Unset): gzip when the body is packed.
+        content_encoding (str | Unset): `gzip` for a compressed body.
         body (File):
 
     Raises:

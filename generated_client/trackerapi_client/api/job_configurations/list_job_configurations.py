@@ -73,12 +73,12 @@ def sync_detailed(
     """List job configurations, newest first
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
-        tag (str | Unset): Only those with this tag.
-        version (str | Unset): Only those with this version; `latest` is the highest SemVer of
-            each tag, or the newest revision where no version is given.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
+        tag (str | Unset): List only items with this tag.
+        version (str | Unset): List only configurations with this version. `latest` is the highest
+            SemVer of each tag, or the newest revision of a tag without versions.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,12 +113,12 @@ def sync(
     """List job configurations, newest first
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
-        tag (str | Unset): Only those with this tag.
-        version (str | Unset): Only those with this version; `latest` is the highest SemVer of
-            each tag, or the newest revision where no version is given.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
+        tag (str | Unset): List only items with this tag.
+        version (str | Unset): List only configurations with this version. `latest` is the highest
+            SemVer of each tag, or the newest revision of a tag without versions.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,12 +148,12 @@ async def asyncio_detailed(
     """List job configurations, newest first
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
-        tag (str | Unset): Only those with this tag.
-        version (str | Unset): Only those with this version; `latest` is the highest SemVer of
-            each tag, or the newest revision where no version is given.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
+        tag (str | Unset): List only items with this tag.
+        version (str | Unset): List only configurations with this version. `latest` is the highest
+            SemVer of each tag, or the newest revision of a tag without versions.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -186,12 +186,12 @@ async def asyncio(
     """List job configurations, newest first
 
     Args:
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
-        tag (str | Unset): Only those with this tag.
-        version (str | Unset): Only those with this version; `latest` is the highest SemVer of
-            each tag, or the newest revision where no version is given.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
+        tag (str | Unset): List only items with this tag.
+        version (str | Unset): List only configurations with this version. `latest` is the highest
+            SemVer of each tag, or the newest revision of a tag without versions.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

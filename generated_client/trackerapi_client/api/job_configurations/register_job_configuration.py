@@ -75,12 +75,13 @@ def sync_detailed(
 ) -> Response[JobConfiguration | Problem]:
     """Register a job configuration
 
-     The same content is answered 200 with what is stored; new content becomes the next revision (201).
-    With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
+     Content that is already stored is answered with 200 and the stored configuration. New content
+    becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
+    `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
+    itself, or closes a cycle.
 
     Args:
-        body (JobConfigurationInput): The steps of a kind of job.
+        body (JobConfigurationInput): Steps of a job, with display names and weights.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -108,12 +109,13 @@ def sync(
 ) -> JobConfiguration | Problem | None:
     """Register a job configuration
 
-     The same content is answered 200 with what is stored; new content becomes the next revision (201).
-    With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
+     Content that is already stored is answered with 200 and the stored configuration. New content
+    becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
+    `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
+    itself, or closes a cycle.
 
     Args:
-        body (JobConfigurationInput): The steps of a kind of job.
+        body (JobConfigurationInput): Steps of a job, with display names and weights.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,12 +138,13 @@ async def asyncio_detailed(
 ) -> Response[JobConfiguration | Problem]:
     """Register a job configuration
 
-     The same content is answered 200 with what is stored; new content becomes the next revision (201).
-    With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
+     Content that is already stored is answered with 200 and the stored configuration. New content
+    becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
+    `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
+    itself, or closes a cycle.
 
     Args:
-        body (JobConfigurationInput): The steps of a kind of job.
+        body (JobConfigurationInput): Steps of a job, with display names and weights.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -167,12 +170,13 @@ async def asyncio(
 ) -> JobConfiguration | Problem | None:
     """Register a job configuration
 
-     The same content is answered 200 with what is stored; new content becomes the next revision (201).
-    With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
+     Content that is already stored is answered with 200 and the stored configuration. New content
+    becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
+    `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
+    itself, or closes a cycle.
 
     Args:
-        body (JobConfigurationInput): The steps of a kind of job.
+        body (JobConfigurationInput): Steps of a job, with display names and weights.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

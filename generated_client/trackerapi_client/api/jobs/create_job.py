@@ -83,16 +83,16 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: JobInput,
 ) -> Response[Job | Problem]:
-    """Create a job, or attach to it
+    """Create a job, or attach to an existing job
 
-     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
-    unambiguous. A `configuration` sent along is registered in the same transaction. A known
-    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409). A job token attaches to its
-    own job so; all else it asks for is refused (403).
+     `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
+    included `configuration` is registered in the same transaction. If a job with this
+    `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
+    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
+    to its own job; any other body is rejected (403).
 
     Args:
-        body (JobInput): What is needed to create a job.
+        body (JobInput): Properties of a new job.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -118,16 +118,16 @@ def sync(
     client: AuthenticatedClient,
     body: JobInput,
 ) -> Job | Problem | None:
-    """Create a job, or attach to it
+    """Create a job, or attach to an existing job
 
-     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
-    unambiguous. A `configuration` sent along is registered in the same transaction. A known
-    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409). A job token attaches to its
-    own job so; all else it asks for is refused (403).
+     `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
+    included `configuration` is registered in the same transaction. If a job with this
+    `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
+    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
+    to its own job; any other body is rejected (403).
 
     Args:
-        body (JobInput): What is needed to create a job.
+        body (JobInput): Properties of a new job.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -148,16 +148,16 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: JobInput,
 ) -> Response[Job | Problem]:
-    """Create a job, or attach to it
+    """Create a job, or attach to an existing job
 
-     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
-    unambiguous. A `configuration` sent along is registered in the same transaction. A known
-    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409). A job token attaches to its
-    own job so; all else it asks for is refused (403).
+     `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
+    included `configuration` is registered in the same transaction. If a job with this
+    `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
+    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
+    to its own job; any other body is rejected (403).
 
     Args:
-        body (JobInput): What is needed to create a job.
+        body (JobInput): Properties of a new job.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -181,16 +181,16 @@ async def asyncio(
     client: AuthenticatedClient,
     body: JobInput,
 ) -> Job | Problem | None:
-    """Create a job, or attach to it
+    """Create a job, or attach to an existing job
 
-     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
-    unambiguous. A `configuration` sent along is registered in the same transaction. A known
-    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409). A job token attaches to its
-    own job so; all else it asks for is refused (403).
+     `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
+    included `configuration` is registered in the same transaction. If a job with this
+    `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
+    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
+    to its own job; any other body is rejected (403).
 
     Args:
-        body (JobInput): What is needed to create a job.
+        body (JobInput): Properties of a new job.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -78,16 +78,16 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: JobTokenInput,
 ) -> Response[JobTokenCreated | Problem]:
-    """Make a credential for this job alone
+    """Create a credential for one job
 
-     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
-    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
-    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
-    job is answered as an unknown one. The answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
+    creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
+    Any other job is answered like an unknown job. Only this response contains the whole token.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (JobTokenInput): What a job token is for and how long it lasts.
+        body (JobTokenInput): Purpose and lifetime of a new job token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -115,16 +115,16 @@ def sync(
     client: AuthenticatedClient,
     body: JobTokenInput,
 ) -> JobTokenCreated | Problem | None:
-    """Make a credential for this job alone
+    """Create a credential for one job
 
-     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
-    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
-    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
-    job is answered as an unknown one. The answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
+    creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
+    Any other job is answered like an unknown job. Only this response contains the whole token.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (JobTokenInput): What a job token is for and how long it lasts.
+        body (JobTokenInput): Purpose and lifetime of a new job token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,16 +147,16 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: JobTokenInput,
 ) -> Response[JobTokenCreated | Problem]:
-    """Make a credential for this job alone
+    """Create a credential for one job
 
-     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
-    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
-    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
-    job is answered as an unknown one. The answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
+    creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
+    Any other job is answered like an unknown job. Only this response contains the whole token.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (JobTokenInput): What a job token is for and how long it lasts.
+        body (JobTokenInput): Purpose and lifetime of a new job token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -182,16 +182,16 @@ async def asyncio(
     client: AuthenticatedClient,
     body: JobTokenInput,
 ) -> JobTokenCreated | Problem | None:
-    """Make a credential for this job alone
+    """Create a credential for one job
 
-     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
-    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
-    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
-    job is answered as an unknown one. The answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
+    creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
+    Any other job is answered like an unknown job. Only this response contains the whole token.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (JobTokenInput): What a job token is for and how long it lasts.
+        body (JobTokenInput): Purpose and lifetime of a new job token.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -96,17 +96,18 @@ def sync_detailed(
 ) -> Response[JobPage | Problem]:
     """List jobs, newest first
 
-     A job token lists its own job alone.
+     A job token lists only its own job.
 
     Args:
-        provider_job_id (str | Unset): Only the job with this id of the provider.
+        provider_job_id (str | Unset): List only the job with this id of the provider.
         customer_id (int | Unset):
         tag (str | Unset):
-        status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
+        status (list[JobStatus] | Unset): Repeat the parameter to list jobs with any of several
+            statuses.
         created_since (datetime.datetime | Unset):
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -146,17 +147,18 @@ def sync(
 ) -> JobPage | Problem | None:
     """List jobs, newest first
 
-     A job token lists its own job alone.
+     A job token lists only its own job.
 
     Args:
-        provider_job_id (str | Unset): Only the job with this id of the provider.
+        provider_job_id (str | Unset): List only the job with this id of the provider.
         customer_id (int | Unset):
         tag (str | Unset):
-        status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
+        status (list[JobStatus] | Unset): Repeat the parameter to list jobs with any of several
+            statuses.
         created_since (datetime.datetime | Unset):
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -191,17 +193,18 @@ async def asyncio_detailed(
 ) -> Response[JobPage | Problem]:
     """List jobs, newest first
 
-     A job token lists its own job alone.
+     A job token lists only its own job.
 
     Args:
-        provider_job_id (str | Unset): Only the job with this id of the provider.
+        provider_job_id (str | Unset): List only the job with this id of the provider.
         customer_id (int | Unset):
         tag (str | Unset):
-        status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
+        status (list[JobStatus] | Unset): Repeat the parameter to list jobs with any of several
+            statuses.
         created_since (datetime.datetime | Unset):
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -239,17 +242,18 @@ async def asyncio(
 ) -> JobPage | Problem | None:
     """List jobs, newest first
 
-     A job token lists its own job alone.
+     A job token lists only its own job.
 
     Args:
-        provider_job_id (str | Unset): Only the job with this id of the provider.
+        provider_job_id (str | Unset): List only the job with this id of the provider.
         customer_id (int | Unset):
         tag (str | Unset):
-        status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
+        status (list[JobStatus] | Unset): Repeat the parameter to list jobs with any of several
+            statuses.
         created_since (datetime.datetime | Unset):
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -73,13 +73,13 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: ShareLinkInput,
 ) -> Response[Problem | ShareLinkCreated]:
-    """Make a link to the customer's page of a job
+    """Create a link to the customer's page of a job
 
-     The answer is the only place where the `url` is shown.
+     Only this response contains the `url`.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): How long a link lasts.
+        body (ShareLinkInput): Lifetime of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -107,13 +107,13 @@ def sync(
     client: AuthenticatedClient,
     body: ShareLinkInput,
 ) -> Problem | ShareLinkCreated | None:
-    """Make a link to the customer's page of a job
+    """Create a link to the customer's page of a job
 
-     The answer is the only place where the `url` is shown.
+     Only this response contains the `url`.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): How long a link lasts.
+        body (ShareLinkInput): Lifetime of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,13 +136,13 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: ShareLinkInput,
 ) -> Response[Problem | ShareLinkCreated]:
-    """Make a link to the customer's page of a job
+    """Create a link to the customer's page of a job
 
-     The answer is the only place where the `url` is shown.
+     Only this response contains the `url`.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): How long a link lasts.
+        body (ShareLinkInput): Lifetime of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -168,13 +168,13 @@ async def asyncio(
     client: AuthenticatedClient,
     body: ShareLinkInput,
 ) -> Problem | ShareLinkCreated | None:
-    """Make a link to the customer's page of a job
+    """Create a link to the customer's page of a job
 
-     The answer is the only place where the `url` is shown.
+     Only this response contains the `url`.
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): How long a link lasts.
+        body (ShareLinkInput): Lifetime of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -76,9 +76,9 @@ def sync_detailed(
 
     Args:
         job_id (int): The backend's id of the job.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -112,9 +112,9 @@ def sync(
 
     Args:
         job_id (int): The backend's id of the job.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -143,9 +143,9 @@ async def asyncio_detailed(
 
     Args:
         job_id (int): The backend's id of the job.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -177,9 +177,9 @@ async def asyncio(
 
     Args:
         job_id (int): The backend's id of the job.
-        cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
-            fewer.
+        cursor (str | Unset): The `next_cursor` of the previous page.
+        limit (int | Unset): Maximum number of items in a page, 50 by default. A page of large
+            items has fewer items.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

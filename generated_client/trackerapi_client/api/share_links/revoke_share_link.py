@@ -58,7 +58,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Problem | ShareLink]:
-    """End a link at once
+    """Revoke a link now
 
     Args:
         share_link_id (int):
@@ -87,7 +87,7 @@ def sync(
     *,
     client: AuthenticatedClient,
 ) -> Problem | ShareLink | None:
-    """End a link at once
+    """Revoke a link now
 
     Args:
         share_link_id (int):
@@ -111,7 +111,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
 ) -> Response[Problem | ShareLink]:
-    """End a link at once
+    """Revoke a link now
 
     Args:
         share_link_id (int):
@@ -138,7 +138,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
 ) -> Problem | ShareLink | None:
-    """End a link at once
+    """Revoke a link now
 
     Args:
         share_link_id (int):
