@@ -150,6 +150,6 @@ def test_steps_are_ready_after_a_restart(
                     return
                 assert job.steps["load"].is_ready
                 await job.step("load").done()
-        raise AssertionError("the second run did not know of the first")
+        raise AssertionError("the second tracker did not restore the done step")
 
     asyncio.run(main())

@@ -77,7 +77,7 @@ def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
     passed = b""
     while len(passed) < len(data):
         more = process.stdout.read(len(data) - len(passed))
-        assert more, "the filter has ended"
+        assert more, "`trackerapi track` ended before it printed all data"
         passed += more
     assert passed == data
 

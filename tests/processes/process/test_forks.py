@@ -176,7 +176,7 @@ def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="this Python never warns of a fork"
+    sys.version_info < (3, 12), reason="Python before 3.12 does not warn about forks"
 )
 def test_fork_beside_threads_warns_only_of_threads_of_the_script(
     scripts: Scripts,

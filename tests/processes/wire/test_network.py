@@ -48,7 +48,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Return a self-signed certificate."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        missing = "the program openssl, which makes certificates, is not here"
+        missing = "openssl is not installed: it creates the test certificate"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     folder = tmp_path_factory.mktemp("authority")
     made = Authority(folder / "certificate.pem", folder / "key.pem")

@@ -300,7 +300,7 @@ def test_output_of_background_processes_passes(variant: str, tmp_path: Path) -> 
     assert printed == b"begun\nlate\n"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full does not exist")
 @pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
 def test_unwritable_output_is_a_failure(variant: str) -> None:
     """If stdout cannot be written, `run` ends with status 1 and prints the reason."""
@@ -318,7 +318,7 @@ def test_unwritable_output_is_a_failure(variant: str) -> None:
     assert b"No space left on device" in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full does not exist")
 def test_unwritable_errors_change_no_status() -> None:
     """If stderr cannot be written, `run` keeps exit status 0 and passes on stdout."""
     with Path("/dev/full").open("wb") as full:
