@@ -17,15 +17,15 @@ class DiskView:
 
     Attributes:
         waiting: Lines behind the acknowledged position of their file.
-        kept: Deferred lines: the backend does not know their job yet.
+        deferred: Deferred lines: the backend does not know their job yet.
         held: Held lines: the backend has rejected them.
-        crooked: Acknowledged positions that are not at a line start, by file name.
+        misaligned: Acknowledged positions that are not at a line start, by file name.
     """
 
     waiting: list[bytes] = field(default_factory=list)
-    kept: list[bytes] = field(default_factory=list)
+    deferred: list[bytes] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
-    crooked: dict[str, int] = field(default_factory=dict)
+    misaligned: dict[str, int] = field(default_factory=dict)
 
 
 def view_of(folder: Path) -> DiskView:
@@ -39,7 +39,7 @@ def view_of(folder: Path) -> DiskView:
         view.waiting += _unsettled(path, content, view)
     for path in sorted(folder.glob("*.held")):
         for line, waits in _fold(path).values():
-            (view.kept if waits else view.held).append(line)
+            (view.deferred if waits else view.held).append(line)
     return view
 
 
@@ -68,7 +68,7 @@ def _unsettled(path: Path, content: bytes, view: DiskView) -> list[bytes]:
             if is_line_start(content, acknowledged):
                 position = acknowledged
             else:
-                view.crooked[path.name] = acknowledged
+                view.misaligned[path.name] = acknowledged
     return [line + b"\n" for line in content[position:].split(b"\n")[:-1]]
 
 

@@ -68,7 +68,7 @@ def closed_port() -> Iterator[int]:
         yield port
 
 
-def kept_counts(stderr: str, place: Path) -> list[int]:
+def record_counts(stderr: str, place: Path) -> list[int]:
     """Return the record counts in the lines of stderr that contain the path `place`."""
     return [
         int(found[1])

@@ -41,7 +41,7 @@ def job(tag: str, name: str = "Job", *, points: int = 1) -> JobConfig:
     return JobConfig(tag=tag, name=name, step_configurations=(step,))
 
 
-def written(path: Path, *configs: JobConfig) -> Path:
+def write_configs(path: Path, *configs: JobConfig) -> Path:
     """Write a configuration file and return its path."""
     documents = [config.as_document() for config in configs]
     path.write_text(json.dumps({"job_configs": documents}), encoding="utf-8")

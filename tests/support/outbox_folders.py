@@ -21,14 +21,14 @@ def records(outbox: Path) -> list[dict[str, Any]]:
     return found
 
 
-def written(folder: Path) -> bytes:
+def folder_content(folder: Path) -> bytes:
     """Return the names and contents of all files below a folder as bytes."""
     paths = sorted(folder.rglob("*"))
     names = "\n".join(str(path.relative_to(folder)) for path in paths).encode()
     return names + b"".join(path.read_bytes() for path in paths if path.is_file())
 
 
-def on_disk(folder: Path) -> list[bytes]:
+def recorded_lines(folder: Path) -> list[bytes]:
     """Return the lines of the records in all files of a folder, oldest file first."""
     return [
         line
@@ -37,7 +37,7 @@ def on_disk(folder: Path) -> list[bytes]:
     ]
 
 
-def read_anew(path: Path) -> HeldJournal:
+def read_journal(path: Path) -> HeldJournal:
     """Return the journal as a new process reads it."""
     journal = HeldJournal(path)
     journal.refresh()

@@ -57,7 +57,7 @@ def recorded(outbox: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "kind" in line]
 
 
-def story(outbox: Path) -> list[str]:
+def kinds_and_steps(outbox: Path) -> list[str]:
     """Return kind and step tag of each event except progress."""
     return [
         f"{event['kind']} {event['tag']}" if "tag" in event else event["kind"]

@@ -65,7 +65,7 @@ class Scripts:
         return (self.folder / "returned").read_text().split()
 
     @contextmanager
-    def started(
+    def start(
         self,
         script: str,
         *options: str,
@@ -101,7 +101,7 @@ class Scripts:
 
     def run(self, script: str, *options: str, **settings: str) -> tuple[str, str]:
         """Run a script to its end; return stdout and stderr."""
-        with self.started(script, *options, **settings) as process:
+        with self.start(script, *options, **settings) as process:
             output, errors = process.communicate()
         assert process.returncode == 0, errors
         return output, errors

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.event_loops import PATIENCE_SECONDS
-from tests.support.recorded_jobs import recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, recorded
 
 BEGUN: Final = ["start", "start load"]
 
@@ -48,7 +48,7 @@ def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
 
     assert process.returncode == -signal.SIGTERM
     assert stderr == ""
-    assert story(outbox) == [*BEGUN, "interrupt"]
+    assert kinds_and_steps(outbox) == [*BEGUN, "interrupt"]
 
 
 def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> None:
@@ -63,7 +63,7 @@ def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> 
     assert (process.returncode, stderr) == (0, "")
     notes = [e["message"] for e in recorded(outbox) if e["kind"] == "info"]
     assert notes == [str(number) for number in range(500)]
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
 
 
 def test_forked_child_starts_its_own_thread(outbox: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.backend_jobs import deliver, stored
-from tests.support.outbox_folders import written
+from tests.support.outbox_folders import folder_content
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import (
@@ -57,8 +57,8 @@ def test_undeclared_metadata_never_reaches_the_disk(
         again = tracker.job("declaring", tag=declaring.name)
         again.send_event(kind="info", name="Two", metadata={"Score": CANARY})
 
-    assert b"canary" not in written(outbox)
-    assert written(outbox).count(b'"Score":7') == 1
+    assert b"canary" not in folder_content(outbox)
+    assert folder_content(outbox).count(b'"Score":7') == 1
     assert CANARY not in caplog.text
     warnings = [m for m in caplog.messages if "declared" in m or "declare" in m]
     assert any("'one'" in m and "Patient canary" in m for m in warnings)
@@ -107,5 +107,5 @@ def test_filter_cannot_add_undeclared_metadata(
         job = tracker.create_job("declaring", 142, declaring.tag)
         job.send_event(kind="step", name="one", metadata={"Score": 7})
 
-    assert b'"Score":7' in written(outbox)
-    assert CANARY.encode() not in written(outbox)
+    assert b'"Score":7' in folder_content(outbox)
+    assert CANARY.encode() not in folder_content(outbox)

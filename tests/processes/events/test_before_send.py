@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.backend_jobs import deliver, stored
-from tests.support.outbox_folders import written
+from tests.support.outbox_folders import folder_content
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import (
@@ -76,10 +76,10 @@ def test_text_that_before_send_removes_is_never_written(
     with TrackerApi(KEY, NOWHERE, **options) as tracker:
         send_all(tracker.job("filtered"))
 
-    assert CANARY.encode() not in written(outbox)
+    assert CANARY.encode() not in folder_content(outbox)
     assert CANARY not in caplog.text
     if before_send is not nothing:
-        assert b'"kind":"error"' in written(outbox)
+        assert b'"kind":"error"' in folder_content(outbox)
 
 
 def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None:
@@ -87,7 +87,7 @@ def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None
     seen: list[Event] = []
 
     def look(event: Event) -> Event:
-        assert event.event_id.encode() not in written(outbox)
+        assert event.event_id.encode() not in folder_content(outbox)
         seen.append(event)
         return event
 
@@ -101,7 +101,7 @@ def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None
     assert [event.event_id for event in seen[-3:]] == ids
     assert [event.metadata for event in seen[-3:]] == [{"n": n} for n in range(3)]
     assert [event.completed for event in seen if event.kind == "progress"] == [0, 1, 2]
-    assert all(event.event_id.encode() in written(outbox) for event in seen[-3:])
+    assert all(event.event_id.encode() in folder_content(outbox) for event in seen[-3:])
 
 
 def test_before_send_changes_the_delivered_event(

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.recorded_jobs import story
+from tests.support.recorded_jobs import kinds_and_steps
 
 FORKS_WITHIN_A_FORK = """
 import os, signal, sys
@@ -92,7 +92,7 @@ def test_signal_handler_may_fork_during_a_fork(outbox: Path, what: str) -> None:
     run = subprocess.run([*command, what], check=True, timeout=60, capture_output=True)
 
     assert run.stdout == b"True\n"
-    events = story(outbox)
+    events = kinds_and_steps(outbox)
     assert events[0] == "start"
     assert events.count("info") == (2 if what == "report" else 0)
     assert events.count("complete") == 1
@@ -104,7 +104,7 @@ def test_filter_may_fork(outbox: Path, kind: str, ends: int) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FILTER, str(outbox)]
     subprocess.run([*command, kind], check=True, timeout=60)
 
-    assert story(outbox).count("step load") == ends
+    assert kinds_and_steps(outbox).count("step load") == ends
 
 
 def test_finalizer_may_fork_while_forks_are_blocked(outbox: Path) -> None:
@@ -112,7 +112,7 @@ def test_finalizer_may_fork_while_forks_are_blocked(outbox: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FINALIZER, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 FORKED_WITHIN: Final = {
@@ -178,7 +178,7 @@ def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
     command = [sys.executable, "-W", "ignore", "-c", script, str(outbox), end]
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
 
-    events = story(outbox)
+    events = kinds_and_steps(outbox)
     assert sorted(events) == ["complete", "start", "start load", "step load"]
 
 
@@ -194,4 +194,4 @@ def test_daemon_without_a_parent_ends_the_block(outbox: Path) -> None:
         process.stdin.close()
         assert process.stdout.read() == "done\n"
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]

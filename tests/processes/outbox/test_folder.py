@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.backend_jobs import deliver, stored
 from tests.support.gateway import Gateway
-from tests.support.outbox_folders import written
+from tests.support.outbox_folders import folder_content
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import Request, answering, http
 from tests.support.scripts import PATIENCE_SECONDS, Scripts
@@ -229,5 +229,5 @@ def test_no_file_names_machine_or_user(
     assert {path.suffix for path in outbox.rglob("*")} >= {".outbox", ".ack", ".held"}
     real_names = [n for n in (socket.gethostname(), uname[1]) if len(n) > 3]
     for name in ("canary", *real_names):
-        assert name.encode() not in written(outbox)
+        assert name.encode() not in folder_content(outbox)
     assert not [r for r in gateway.server.requests if "canary" in repr(r)]

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.outbox_folders import read_anew
+from tests.support.outbox_folders import read_journal
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> 
     ]
 
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    journal = read_anew(path)
+    journal = read_journal(path)
     assert journal.counts() == (0, 60)
     for name in ("first", "second", "third"):
         kept = journal.entries(provider_job_id=name)

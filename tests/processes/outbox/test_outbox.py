@@ -12,7 +12,7 @@ from tests.support.failure_table import in_row
 from tests.support.gateway import Gateway, reporting
 from tests.support.lines import event_id_of, event_line
 from tests.support.memory_backend import MemoryBackend
-from tests.support.outbox_folders import below_a_file, on_disk
+from tests.support.outbox_folders import below_a_file, recorded_lines
 from tests.support.reporting_process import ReportingProcess
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import always
@@ -139,4 +139,4 @@ def test_forked_child_releases_files_without_a_trace(
     assert sorted(folder.iterdir()) == before
     line = event_line()
     process.append(line)
-    assert event_id_of(on_disk(folder)[-1]) == event_id_of(line)
+    assert event_id_of(recorded_lines(folder)[-1]) == event_id_of(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.backend_jobs import stored
-from tests.support.ended_scripts import ended_script, kept_counts
+from tests.support.ended_scripts import ended_script, record_counts
 from tests.support.failure_table import in_row
 from tests.support.gateway import Gateway
 from tests.support.outbox_folders import below_a_file
@@ -39,7 +39,7 @@ def test_exit_waits_for_a_silent_backend_no_longer_than_its_timeout(
     )
 
     assert end.seconds <= 0.5 + SLACK_SECONDS
-    assert kept_counts(end.stderr, tmp_path / "outbox") == [5]
+    assert record_counts(end.stderr, tmp_path / "outbox") == [5]
     assert end.stderr.count("\n") == 1
 
 
@@ -59,7 +59,7 @@ def test_exit_does_not_wait_for_a_backend_known_to_be_down(
     )
 
     assert end.seconds <= SLACK_SECONDS
-    assert kept_counts(end.stderr, tmp_path / "outbox") == [6]
+    assert record_counts(end.stderr, tmp_path / "outbox") == [6]
 
 
 @in_row("exit")
@@ -78,7 +78,7 @@ def test_exit_reports_events_of_a_dropped_tracker(
         TRACKERAPI_STRICT=str(int(strict)),
     )
 
-    assert kept_counts(end.stderr, tmp_path / "outbox") == [5]
+    assert record_counts(end.stderr, tmp_path / "outbox") == [5]
 
 
 @in_row("exit")
@@ -99,7 +99,7 @@ def test_exit_reports_deferred_events(
     )
 
     assert end.seconds <= 2.0 + SLACK_SECONDS
-    assert kept_counts(end.stderr, tmp_path / "outbox") == [2]
+    assert record_counts(end.stderr, tmp_path / "outbox") == [2]
     assert f"delivers them; the backend does not know job {job_id!r}" in end.stderr
 
 

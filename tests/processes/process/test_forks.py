@@ -81,7 +81,7 @@ def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
 
     gateway.fault = fault
     scripts.base_url = gateway.url
-    with scripts.started(
+    with scripts.start(
         KEEPING
         + """\
         tracker = TrackerApi(timeout_seconds=60)

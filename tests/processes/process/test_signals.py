@@ -26,7 +26,7 @@ def test_ctrl_c_ends_a_script_as_without_tracking(
     """Ctrl-C ends a reporting script by SIGINT, with the usual traceback."""
     ends: list[tuple[int, list[str]]] = []
     for mode in ("online", "off"):
-        with scripts.started(ENDLESS, TRACKERAPI_MODE=mode) as process:
+        with scripts.start(ENDLESS, TRACKERAPI_MODE=mode) as process:
             assert line_of(process.stdout) == "ready"
             # The parameter moves the signal to different code in the loop.
             assert process.stdout is not None
@@ -46,7 +46,7 @@ def test_killed_script_leaves_its_events_to_the_next(
 ) -> None:
     """The signal ends the script; each event whose call returned is delivered."""
     number = signal.Signals[name]
-    with scripts.started(ENDLESS) as process:
+    with scripts.start(ENDLESS) as process:
         assert line_of(process.stdout) == "ready"
         process.send_signal(number)
         errors = process.communicate()[1]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import faults
 from tests.support.fault_proxy import FaultProxy
-from tests.support.recorded_jobs import recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, recorded
 from tests.support.running_backend import RunningBackend
 
 BEGIN = """
@@ -380,9 +380,11 @@ def test_sigterm_reports_by_its_setting_and_ends_the_process(
     with script(body, outbox, on_sigterm=kind) as process:
         assert stop_and_wait(process) == status
 
-    assert story(outbox)[0] == "start"
-    assert story(outbox)[-1] == kind
-    assert [line for line in story(outbox) if line in ("interrupt", "cancel")] == [kind]
+    assert kinds_and_steps(outbox)[0] == "start"
+    assert kinds_and_steps(outbox)[-1] == kind
+    assert [
+        line for line in kinds_and_steps(outbox) if line in ("interrupt", "cancel")
+    ] == [kind]
 
 
 def test_sigterm_interrupts_by_default(outbox: Path) -> None:
@@ -390,7 +392,7 @@ def test_sigterm_interrupts_by_default(outbox: Path) -> None:
     with script(PLAIN, outbox) as process:
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox) == ["start", "start load", "interrupt"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "interrupt"]
 
 
 def test_argument_wins_over_the_environment(outbox: Path) -> None:
@@ -404,7 +406,7 @@ job = tracker.run_job("job", 142, "imaging")
     with script(body + PLAIN, outbox, on_sigterm="interrupt") as process:
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox)[-1] == "cancel"
+    assert kinds_and_steps(outbox)[-1] == "cancel"
 
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
@@ -413,7 +415,7 @@ def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
     with script(PLAIN, outbox, on_sigterm=kind) as process:
         assert stop_and_wait(process, signal.SIGINT) == -signal.SIGINT
 
-    assert story(outbox) == ["start", "start load", "cancel"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "cancel"]
 
 
 def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
@@ -421,7 +423,7 @@ def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
     with script(STEP_HANDLER_EXITS, outbox) as process:
         assert stop_and_wait(process) == 143
 
-    assert story(outbox)[-2:] == ["start report", "interrupt"]
+    assert kinds_and_steps(outbox)[-2:] == ["start report", "interrupt"]
 
 
 def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
@@ -430,7 +432,7 @@ def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
         assert stop_and_wait(process) == 1
 
     last = recorded(outbox)[-1]
-    assert story(outbox) == ["start", "interrupt"]
+    assert kinds_and_steps(outbox) == ["start", "interrupt"]
     assert last["message"] == "The machine is needed elsewhere."
 
 
@@ -446,7 +448,7 @@ def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
                 process.terminate()
                 assert process.wait(timeout=30) == -signal.SIGTERM
 
-    assert story(outbox) == ["start", "interrupt", "step load", "interrupt"]
+    assert kinds_and_steps(outbox) == ["start", "interrupt", "step load", "interrupt"]
 
 
 def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
@@ -454,7 +456,7 @@ def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
     with script(FINISHED, outbox) as process:
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> None:
@@ -462,7 +464,7 @@ def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> 
     with script(GRACEFUL, outbox) as process:
         assert stop_and_wait(process) == 0
 
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
 
 
 def test_ignored_signal_stays_ignored(outbox: Path) -> None:
@@ -471,7 +473,7 @@ def test_ignored_signal_stays_ignored(outbox: Path) -> None:
         assert next_line(process) == "ready"
         assert process.wait(timeout=30) == 0
 
-    assert story(outbox)[-1] == "complete"
+    assert kinds_and_steps(outbox)[-1] == "complete"
 
 
 def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
@@ -479,7 +481,7 @@ def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
     with script(FORKED_CHILD, outbox) as process:
         assert process.wait(timeout=30) == 0
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
 
 
 def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
@@ -497,7 +499,7 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
         assert next_line(process) == "True"
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
@@ -513,7 +515,7 @@ def test_handle_that_has_not_begun_the_job_leaves_it_running(
     with script(body, outbox, on_sigterm=kind) as process:
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox) == reported
+    assert kinds_and_steps(outbox) == reported
 
 
 def test_forked_worker_that_runs_the_block_leaves_the_job_running(
@@ -526,7 +528,7 @@ def test_forked_worker_that_runs_the_block_leaves_the_job_running(
         os.kill(child, signal.SIGTERM)
         assert process.wait(timeout=30) == 0
 
-    assert story(outbox) == ["start", "start load"]
+    assert kinds_and_steps(outbox) == ["start", "start load"]
 
 
 @pytest.mark.parametrize("body", [CALLS_THE_ONE_BEFORE, ENDS_ELSEWHERE])
@@ -537,7 +539,7 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
     with script(body, outbox) as process:
         assert stop_and_wait(process) == -signal.SIGTERM
 
-    assert story(outbox)[-2:] == ["start", "interrupt"]
+    assert kinds_and_steps(outbox)[-2:] == ["start", "interrupt"]
 
 
 def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:
@@ -552,7 +554,7 @@ def test_handler_set_in_c_stays(outbox: Path, when: str) -> None:
     command = [sys.executable, "-c", BEGIN + SET_IN_C, str(outbox), when]
     subprocess.run(command, check=True, timeout=60)
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 @pytest.mark.parametrize(
@@ -563,7 +565,7 @@ def test_job_runs_where_no_handler_may_be_set(outbox: Path, error: str) -> None:
     command = [sys.executable, "-c", BEGIN + NOT_ALLOWED, str(outbox), error]
     subprocess.run(command, check=True, timeout=60)
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
 
 
 def test_job_runs_in_a_sub_interpreter(outbox: Path) -> None:
@@ -573,4 +575,4 @@ def test_job_runs_in_a_sub_interpreter(outbox: Path) -> None:
 
     assert run.stdout == b"worked\n"
     assert run.stderr == b""
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.gateway import Gateway
-from tests.support.outbox_folders import written
+from tests.support.outbox_folders import folder_content
 from tests.support.scripted_server import KEY, Request, always, problem
 from trackerapi import (
     DeliveryProblem,
@@ -54,8 +54,8 @@ def test_key_is_in_its_header_only(
 
     sent = {request.headers["x-api-key"] for request in gateway.server.requests}
     assert sent == (set() if outcome == "offline" else {KEYS[form]})
-    assert written(outbox)
-    assert b"canarysecret" not in written(outbox)
+    assert folder_content(outbox)
+    assert b"canarysecret" not in folder_content(outbox)
     assert "canarysecret" not in caplog.text
     assert not [thing for thing in shown if "canarysecret" in repr(thing)]
 
@@ -80,6 +80,6 @@ def test_key_that_an_answer_repeats_is_not_shown(
         report = tracker.flush(timeout=0.3)
 
     assert gateway.server.requests
-    assert b"canarysecret" not in written(outbox)
+    assert b"canarysecret" not in folder_content(outbox)
     assert "canarysecret" not in caplog.text
     assert "canarysecret" not in f"{reported} {report}"

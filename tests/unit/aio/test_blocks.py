@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.event_loops import PATIENCE_SECONDS, Gate
-from tests.support.recorded_jobs import progress, recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, progress, recorded
 from tests.support.scripted_server import NOWHERE
 from trackerapi import (
     AsyncTrackerApi,
@@ -57,7 +57,7 @@ def test_blocks_loops_and_reports_record_their_events(
         return got
 
     assert asyncio.run(main()) == [b"ab", b"c"]
-    assert story(outbox) == [
+    assert kinds_and_steps(outbox) == [
         "start",
         "start load",
         "info load",
@@ -94,7 +94,7 @@ def test_created_handle_is_awaitable_and_a_block(
 
     asyncio.run(main())
 
-    assert story(outbox) == ["start", "info", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "info", "complete"]
 
 
 def test_steps_are_ready_after_their_predecessors(
@@ -174,7 +174,7 @@ def test_exception_fails_step_and_job_and_propagates_unchanged(
 
     assert caught.value is mistake
     assert (mistake.__cause__, mistake.__context__) == (None, None)
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
     assert "no liver" in recorded(outbox)[2]["detail"]
 
 
@@ -300,7 +300,7 @@ def test_failed_attempts_are_reported_and_the_last_exception_raises(
     with pytest.raises(OSError, match="gone"):
         asyncio.run(main())
 
-    assert story(outbox) == [
+    assert kinds_and_steps(outbox) == [
         *("start", "start load", "error load", "start load", "error load"),
         *("start load", "step load", "start segment", "error segment"),
         *("start segment", "error segment", "error"),
@@ -323,7 +323,7 @@ def test_step_of_a_loop_left_by_break_ends_with_its_job(
 
     asyncio.run(main())
 
-    assert story(outbox)[2:] == [
+    assert kinds_and_steps(outbox)[2:] == [
         "start segment",
         "step segment",
         "step load",
@@ -400,7 +400,7 @@ def test_steps_of_a_decorated_coroutine_belong_to_its_job(
         return study
 
     assert asyncio.run(pipeline("one")) == "one"
-    assert story(outbox) == [
+    assert kinds_and_steps(outbox) == [
         *("start", "start load", "step load"),
         *("start segment", "info segment", "step segment", "complete"),
     ]
@@ -418,7 +418,7 @@ def test_sync_report_works_while_asyncio_is_partly_imported(
             load.advance()
             raise UsageError
 
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
 
 
 def test_tracker_records_reports_of_several_loops(
@@ -475,5 +475,5 @@ def test_sync_handle_tracks_an_async_loop(
 
     asyncio.run(main())
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
     assert progress(outbox, "load")[-1] == (2, None)

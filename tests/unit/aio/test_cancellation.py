@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from tests.support.event_loops import PATIENCE_SECONDS, Gate
-from tests.support.recorded_jobs import recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, recorded
 from tests.support.scripted_server import answering, silent
 from trackerapi import AsyncTrackerApi, AsyncTrackerJob, JobConfig, current_step, step
 
@@ -45,7 +45,7 @@ def test_cancelled_task_cancels_its_job(
 
     asyncio.run(main())
 
-    assert story(outbox) == CANCELLED
+    assert kinds_and_steps(outbox) == CANCELLED
 
 
 def test_timeout_around_a_job_cancels_it(
@@ -63,7 +63,7 @@ def test_timeout_around_a_job_cancels_it(
     with pytest.raises(TimeoutError):
         asyncio.run(main())
 
-    assert story(outbox) == CANCELLED
+    assert kinds_and_steps(outbox) == CANCELLED
 
 
 def test_timeout_within_a_job_fails_the_step_that_it_leaves(
@@ -80,7 +80,7 @@ def test_timeout_within_a_job_fails_the_step_that_it_leaves(
     with pytest.raises(TimeoutError):
         asyncio.run(main())
 
-    assert story(outbox) == [*BEGUN, "error load", "error"]
+    assert kinds_and_steps(outbox) == [*BEGUN, "error load", "error"]
 
 
 def test_task_group_fails_one_job_and_cancels_the_others(
@@ -129,7 +129,7 @@ def test_interrupted_main_task_cancels_its_job(
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(main())
 
-    assert story(outbox) == CANCELLED
+    assert kinds_and_steps(outbox) == CANCELLED
 
 
 @pytest.mark.parametrize("report", ["note", "step", "exit", "end"])
@@ -163,7 +163,7 @@ def test_event_being_written_at_the_cancellation_is_recorded(
 
     assert not gate.is_stuck
     assert (
-        story(outbox)
+        kinds_and_steps(outbox)
         == {
             "note": ["info"],
             "step": CANCELLED,
@@ -197,13 +197,13 @@ def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
             with pytest.raises(asyncio.CancelledError):
                 await task
             ended.set()
-            while "cancel" not in story(outbox):
+            while "cancel" not in kinds_and_steps(outbox):
                 await tracker.flush(0)
             await tracker.close()
 
         asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
 
-    assert story(outbox) == ["cancel"]
+    assert kinds_and_steps(outbox) == ["cancel"]
 
 
 def test_cancelled_coroutine_of_a_job_cancels_the_job(
@@ -222,7 +222,7 @@ def test_cancelled_coroutine_of_a_job_cancels_the_job(
 
     async def main() -> None:
         task = asyncio.create_task(pipeline())
-        while story(outbox) != BEGUN:
+        while kinds_and_steps(outbox) != BEGUN:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -230,4 +230,4 @@ def test_cancelled_coroutine_of_a_job_cancels_the_job(
 
     asyncio.run(main())
 
-    assert story(outbox) == CANCELLED
+    assert kinds_and_steps(outbox) == CANCELLED

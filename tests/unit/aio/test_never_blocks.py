@@ -12,7 +12,7 @@ from tests.support.event_loops import (
     PATIENCE_SECONDS,
     Gate,
 )
-from tests.support.recorded_jobs import story
+from tests.support.recorded_jobs import kinds_and_steps
 from tests.support.scripted_server import NOWHERE, Request, answering, silent
 from trackerapi import (
     AsyncTrackerApi,
@@ -140,7 +140,7 @@ def test_coroutine_decorated_by_a_sync_tracker_does_not_block_its_loop(
     asyncio.run(main())
 
     assert not gate.is_stuck
-    assert story(outbox) == [
+    assert kinds_and_steps(outbox) == [
         *("start", "start load", "step load", "start segment", "step segment"),
         *("start report", "step report", "complete"),
     ]
@@ -215,7 +215,7 @@ def test_loop_runs_while_a_job_is_created(outbox: Path, *, fsync: bool) -> None:
         asyncio.run(backend.script(script))
 
     assert "creating" in backend.stages_with_a_running_loop
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
 
 
 def test_loop_runs_while_a_tracker_closes(outbox: Path) -> None:
@@ -247,7 +247,7 @@ def test_async_job_records_all_events_while_the_backend_is_down(
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
 
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
 
 
 def test_read_call_without_an_answer_ends_at_its_timeout(outbox: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.event_loops import PATIENCE_SECONDS
-from tests.support.recorded_jobs import story
+from tests.support.recorded_jobs import kinds_and_steps
 from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
 
 
@@ -34,7 +34,7 @@ def test_exhausted_id_function_raises_runtime_error(
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
 
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 @pytest.mark.parametrize("error", [StopIteration("x"), Ended("x")])
@@ -111,7 +111,9 @@ def test_events_are_recorded_where_no_thread_can_be_started(
 
     no_threads()
     assert asyncio.run(main()) == "done"
-    assert story(outbox) == ["start", "start load", "step load", "complete"] * 2
+    assert (
+        kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"] * 2
+    )
 
 
 def test_later_report_is_written_after_a_filter_exits(
@@ -140,4 +142,4 @@ def test_later_report_is_written_after_a_filter_exits(
         asyncio.run(main("leave"))
     asyncio.run(asyncio.wait_for(main("stay"), PATIENCE_SECONDS))
 
-    assert story(outbox) == ["info"]
+    assert kinds_and_steps(outbox) == ["info"]

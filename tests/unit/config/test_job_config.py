@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract_document import validator
-from tests.support.job_configs import FULL, job, steps, written
+from tests.support.job_configs import FULL, job, steps, write_configs
 from trackerapi.config.job_config import MetadataConfiguration
 from trackerapi.config.manager import JobConfigManager
 
@@ -36,7 +36,7 @@ def test_metadata_key_is_for_the_provider_by_default() -> None:
 def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
     """`after` is None, empty or a tuple of tags, from a file and from code."""
     config = JobConfigManager().add_job_config(FULL)
-    path = written(tmp_path / "configs.json", config)
+    path = write_configs(tmp_path / "configs.json", config)
     loaded = JobConfigManager(path).get_job_config("scan")
 
     for each in (config, loaded):

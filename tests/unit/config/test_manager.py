@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from scripts.project import ROOT
-from tests.support.job_configs import FULL, job, written
+from tests.support.job_configs import FULL, job, write_configs
 from trackerapi.config.manager import JobConfigManager, find_loaded, forget_loaded
 from trackerapi.errors import ConfigError
 
@@ -84,7 +84,7 @@ def test_wrong_type_of_a_tag_is_rejected(given: Any, error: type[Exception]) -> 
 
 def test_manager_keeps_the_order_of_file_and_code(tmp_path: Path) -> None:
     """A file comes first, then configurations from code, each in its own order."""
-    path = written(tmp_path / "jobs.json", job("z"), job("a"))
+    path = write_configs(tmp_path / "jobs.json", job("z"), job("a"))
     manager = JobConfigManager(configurations_file=path, configs=[job("m")])
 
     manager.add_job_config(job("b"))
@@ -113,7 +113,7 @@ def test_configuration_from_code_is_checked() -> None:
 
 def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
     """The same configuration can be loaded twice, from a file and from code."""
-    path = written(tmp_path / "jobs.json", job("a"))
+    path = write_configs(tmp_path / "jobs.json", job("a"))
     manager = JobConfigManager(configurations_file=path)
 
     JobConfigManager(configurations_file=path)
@@ -125,7 +125,7 @@ def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
 def test_same_tag_with_other_content_is_rejected_whole(tmp_path: Path) -> None:
     """If one configuration of a file conflicts with a loaded one, none is added."""
     JobConfigManager(configs=[job("b")])
-    path = written(tmp_path / "jobs.json", job("a"), job("b", points=2))
+    path = write_configs(tmp_path / "jobs.json", job("a"), job("b", points=2))
 
     error = error_of(lambda: JobConfigManager(configurations_file=path))
 

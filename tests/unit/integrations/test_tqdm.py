@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm as upstream
 
-from tests.support.recorded_jobs import progress, recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, progress, recorded
 from trackerapi import TrackerApi, TrackerJob, UnknownStepError
 from trackerapi.integrations.tqdm import tqdm, trange
 
@@ -23,7 +23,7 @@ def test_loop_over_a_bar_reports_its_step(run: TrackerJob, outbox: Path) -> None
     with run:
         assert list(quiet(range(5), step="load")) == [0, 1, 2, 3, 4]
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
     assert progress(outbox, "load")[-1] == (5, 5)
 
 
@@ -35,7 +35,7 @@ def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None
         list(quiet(range(3), desc="Something else"))
         list(quiet(range(3)))
 
-    assert story(outbox)[1:-1] == [
+    assert kinds_and_steps(outbox)[1:-1] == [
         "start segment",
         "step segment",
         "start load",
@@ -48,7 +48,7 @@ def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
     job = recorder.create_job("given", 142, "undescribed")
     list(quiet(range(2), job=job, step="anything"))
 
-    assert story(outbox) == ["start anything", "step anything"]
+    assert kinds_and_steps(outbox) == ["start anything", "step anything"]
 
 
 def test_bar_that_failed_in_its_constructor_is_ignored(
@@ -97,7 +97,7 @@ def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
         list(quiet(range(2), step="load"))
         list(quiet(range(3), step="load"))
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
     assert progress(outbox, "load")[-1] == (5, 5)
 
 
@@ -110,7 +110,7 @@ def test_units_are_counted_by_update(run: TrackerJob, outbox: Path) -> None:
         bar.update(0)
         bar.update(4.5)
 
-    assert story(outbox)[1:-1] == ["start load", "step load"]
+    assert kinds_and_steps(outbox)[1:-1] == ["start load", "step load"]
     assert progress(outbox, "load")[-1] == (10, 10)
 
 
@@ -167,7 +167,7 @@ def test_disabled_bar_still_reports(
             bar.update(2)
             bar.update()
 
-    assert story(outbox)[1:-1] == [
+    assert kinds_and_steps(outbox)[1:-1] == [
         "start load",
         "step load",
         "start segment",
@@ -187,7 +187,7 @@ def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> 
     with pytest.raises(ValueError, match="third"), run:
         work()
 
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
     assert progress(outbox, "load")[-1] == (2, 5)
     assert "third" in recorded(outbox)[-2]["detail"]
 
@@ -204,7 +204,7 @@ def test_exception_in_the_block_of_a_bar_fails_the_step(
         except ValueError:
             job.step("segment").done()
 
-    assert story(outbox)[1:4] == ["start load", "error load", "step segment"]
+    assert kinds_and_steps(outbox)[1:4] == ["start load", "error load", "step segment"]
 
 
 def test_bar_closed_by_an_exception_fails_its_step(
@@ -223,7 +223,7 @@ def test_bar_closed_by_an_exception_fails_its_step(
     with pytest.raises(ValueError, match="broken"), run:
         work()
 
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
 
 
 def test_step_left_by_break_ends_with_the_bar_or_the_job(
@@ -235,17 +235,17 @@ def test_step_left_by_break_ends_with_the_bar_or_the_job(
         for number in quiet(range(5), step="load"):
             if number == 2:
                 break
-        errors.append(story(outbox))
+        errors.append(kinds_and_steps(outbox))
         bar = quiet(range(5), step="segment")
         for number in bar:
             if number == 2:
                 break
         bar.close()
-        errors.append(story(outbox))
+        errors.append(kinds_and_steps(outbox))
 
     assert errors[0] == ["start", "start load"]
     assert errors[1] == ["start", "start load", "start segment", "step segment"]
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
     assert progress(outbox, "load")[-1] == (2, 5)
 
 
@@ -258,7 +258,7 @@ def test_inner_bar_without_a_step_reports_nothing(
             list(quiet(range(100)))
             list(quiet(range(3), desc="other"))
 
-    assert story(outbox)[1:-1] == ["start load", "step load"]
+    assert kinds_and_steps(outbox)[1:-1] == ["start load", "step load"]
     assert progress(outbox, "load")[-1] == (2, 2)
 
 

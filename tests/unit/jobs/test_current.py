@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.recorded_jobs import progress, recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, progress, recorded
 from trackerapi import (
     BackendUnavailable,
     JobConfig,
@@ -61,7 +61,7 @@ def test_decorated_function_is_a_step_of_the_current_job(
         assert current_job() is run
 
     assert load.__name__ == "load"
-    assert story(outbox)[1:-1] == [
+    assert kinds_and_steps(outbox)[1:-1] == [
         "start load",
         "step load",
         "start report",
@@ -93,7 +93,11 @@ def test_coroutine_is_timed_to_its_end(run: TrackerJob, outbox: Path) -> None:
 
     asyncio.run(main())
 
-    assert story(outbox)[1:4] == ["start segment", "info segment", "step segment"]
+    assert kinds_and_steps(outbox)[1:4] == [
+        "start segment",
+        "info segment",
+        "step segment",
+    ]
 
 
 def test_tasks_of_one_loop_do_not_mix_their_jobs(
@@ -171,7 +175,7 @@ def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -
             generator.send(22)
         assert end.value.value == "42"
 
-    assert story(outbox)[1:-1] == [
+    assert kinds_and_steps(outbox)[1:-1] == [
         "start load",
         "start segment",
         "step segment",
@@ -196,7 +200,7 @@ def test_generator_gets_exceptions_of_its_caller(run: TrackerJob, outbox: Path) 
         assert generator.throw(KeyError("x")) == 2
         generator.close()
 
-    assert story(outbox)[1:3] == ["start load", "step load"]
+    assert kinds_and_steps(outbox)[1:3] == ["start load", "step load"]
 
 
 def test_async_generator_is_a_step_until_its_real_end(
@@ -220,7 +224,7 @@ def test_async_generator_is_a_step_until_its_real_end(
             return found
 
     assert asyncio.run(main()) == [0, 1]
-    assert story(outbox)[1:3] == ["start load", "step load"]
+    assert kinds_and_steps(outbox)[1:3] == ["start load", "step load"]
 
 
 def test_async_generator_gets_sent_values_and_exceptions(
@@ -246,7 +250,7 @@ def test_async_generator_gets_sent_values_and_exceptions(
             return found
 
     assert asyncio.run(main()) == ["first", ("sent", "load"), ("caught", "load")]
-    assert story(outbox)[1:3] == ["start load", "step load"]
+    assert kinds_and_steps(outbox)[1:3] == ["start load", "step load"]
 
 
 def test_async_context_manager_over_a_job_handles_the_exception_of_its_body(
@@ -267,7 +271,7 @@ def test_async_context_manager_over_a_job_handles_the_exception_of_its_body(
             raise KeyError("x")
 
     asyncio.run(main())
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 @pytest.mark.parametrize("end", ["exhausted", "closed", "dropped"])
@@ -332,7 +336,7 @@ def test_block_that_threads_share_ends_the_step_of_each(
 
     thread = threading.Thread(target=first)
     thread.start()
-    while story(outbox) != ["start", "start load"]:
+    while kinds_and_steps(outbox) != ["start", "start load"]:
         time.sleep(0.01)
     with recorder.job("second") as second:
         with shared:
@@ -369,7 +373,7 @@ def test_decorated_function_is_a_job(
         return f"{current_job().provider_job_id} for {customer}"
 
     assert pipeline(7, customer=142) == "study-7 for 142"
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
     assert {event["provider_job_id"] for event in recorded(outbox)} == {"study-7"}
 
 
@@ -386,7 +390,7 @@ def test_decorated_coroutine_is_a_job_that_may_fail(
     with pytest.raises(ValueError, match="no liver"):
         asyncio.run(pipeline())
 
-    assert story(outbox)[-2:] == ["step segment", "error"]
+    assert kinds_and_steps(outbox)[-2:] == ["step segment", "error"]
 
 
 @pytest.mark.parametrize("is_named", [False, True])
@@ -407,7 +411,7 @@ def test_older_spelling_of_as_job_makes_the_same_decorator(
         return current_job().provider_job_id
 
     assert pipeline(7) == "7"
-    assert story(outbox) == ["start", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "complete"]
 
 
 def test_job_method_returns_a_handle(recorder: TrackerApi, config: JobConfig) -> None:

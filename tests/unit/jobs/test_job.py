@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.recorded_jobs import recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, recorded
 from tests.support.scripted_server import NOWHERE
 from trackerapi import JobConfig, OutboxError, TrackerApi, TrackerJob
 
@@ -20,7 +20,7 @@ def test_block_that_ends_is_a_success(run: TrackerJob, outbox: Path) -> None:
     with run as job, job.step("load"):
         pass
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
 
 
 def test_exception_fails_step_and_job_and_goes_on_untouched(
@@ -35,7 +35,7 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
 
     assert caught.value is mistake
     assert (mistake.__cause__, mistake.__context__) == (None, None)
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
     step, job_error = recorded(outbox)[-2:]
     assert step["message"] == "This step could not be completed."
     assert "Traceback" in step["detail"]
@@ -66,7 +66,7 @@ def test_exception_outside_of_a_step_is_reported_with_the_job(
         with run:
             raise UsageError("between two steps")
 
-    assert story(outbox) == ["start", "error"]
+    assert kinds_and_steps(outbox) == ["start", "error"]
     assert "Traceback" in recorded(outbox)[-1]["detail"]
 
 
@@ -79,7 +79,7 @@ def test_handled_exception_lets_the_job_succeed(run: TrackerJob, outbox: Path) -
         except UsageError:
             pass
 
-    assert story(outbox)[-2:] == ["error load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["error load", "complete"]
 
 
 def test_exception_with_a_reused_id_is_reported(run: TrackerJob, outbox: Path) -> None:
@@ -122,7 +122,7 @@ def test_exit_with_success_is_a_success(
         with run as job, job.step("load"):
             raise SystemExit(status)
 
-    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert kinds_and_steps(outbox)[-2:] == ["step load", "complete"]
 
 
 @pytest.mark.parametrize("status", [1, "no space left"])
@@ -134,7 +134,7 @@ def test_exit_with_a_status_is_a_failure(
         with run as job, job.step("load"):
             raise SystemExit(status)
 
-    assert story(outbox)[-2:] == ["error load", "error"]
+    assert kinds_and_steps(outbox)[-2:] == ["error load", "error"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_interruption_is_a_cancellation(
         with run as job, job.step("load"):
             raise error
 
-    assert story(outbox) == ["start", "start load", "cancel"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "cancel"]
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
@@ -160,7 +160,7 @@ def test_explicit_end_is_not_reported_again(
         getattr(job, end)("in a word")
 
     kind = {"complete": "complete", "fail": "error", "cancel": "cancel"}[end]
-    assert story(outbox) == ["start", kind]
+    assert kinds_and_steps(outbox) == ["start", kind]
     assert recorded(outbox)[-1]["message"] == "in a word"
 
 
@@ -173,7 +173,7 @@ def test_job_that_continues_after_its_failure_may_succeed(
         with job.step("load"):
             pass
 
-    assert story(outbox)[-3:] == ["start load", "step load", "complete"]
+    assert kinds_and_steps(outbox)[-3:] == ["start load", "step load", "complete"]
 
 
 def test_handle_of_create_job_is_a_block_that_its_steps_may_end(
@@ -184,7 +184,12 @@ def test_handle_of_create_job_is_a_block_that_its_steps_may_end(
         for step in job.steps:
             job.step(step).done()
 
-    assert story(outbox) == ["start", "step load", "step segment", "step report"]
+    assert kinds_and_steps(outbox) == [
+        "start",
+        "step load",
+        "step segment",
+        "step report",
+    ]
 
 
 def test_strict_outbox_error_never_replaces_the_script_s_exception(
@@ -223,7 +228,7 @@ def test_strict_misfit_never_replaces_the_script_s_exception(
         with job.step("segment") as step:
             step.metadata["Images"] = {1, 2}
 
-    assert story(outbox)[1:4] == ["start load", "error load", "error"]
+    assert kinds_and_steps(outbox)[1:4] == ["start load", "error load", "error"]
 
 
 def test_skip_and_remarks_are_for_the_customer(run: TrackerJob, outbox: Path) -> None:

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from tests.support.recorded_jobs import progress, recorded, story
+from tests.support.recorded_jobs import kinds_and_steps, progress, recorded
 from trackerapi import TrackerJob, current_step
 
 
@@ -29,7 +29,7 @@ def test_loop_is_a_whole_step(run: TrackerJob, outbox: Path) -> None:
     """A loop starts its step, counts each item, and ends the step."""
     assert list(run.track(["a", "b", "c"], step="load")) == ["a", "b", "c"]
 
-    assert story(outbox) == ["start load", "step load"]
+    assert kinds_and_steps(outbox) == ["start load", "step load"]
     assert progress(outbox, "load")[-1] == (3, 3)
 
 
@@ -100,7 +100,7 @@ def test_item_that_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
                 if number == 2:
                     raise ValueError("third")
 
-    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "error load", "error"]
     assert progress(outbox, "load")[-1] == (2, 5)
     assert "third" in recorded(outbox)[-2]["detail"]
 
@@ -114,7 +114,7 @@ def test_loop_left_by_break_is_done_when_the_job_is(
             break
         assert job.step("load").status == "running"
 
-    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert kinds_and_steps(outbox) == ["start", "start load", "step load", "complete"]
 
 
 def test_million_items_write_few_events(run: TrackerJob, outbox: Path) -> None:

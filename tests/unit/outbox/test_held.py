@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.lines import creation_line, event_id_of, event_line
 from tests.support.memory_backend import problem
-from tests.support.outbox_folders import read_anew
+from tests.support.outbox_folders import read_journal
 from tests.support.small_disk import SmallDisk
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 
@@ -41,7 +41,7 @@ def lines_in(journal: HeldJournal) -> list[bytes]:
 
 def test_journal_is_created_with_the_first_held_record(path: Path) -> None:
     """Empty additions and removals do not create a journal file."""
-    journal = read_anew(path)
+    journal = read_journal(path)
 
     journal.add([])
     journal.remove([], "delivered")
@@ -56,7 +56,7 @@ def test_held_record_is_read_unchanged(path: Path) -> None:
     line = event_line(message="Grüße \U0001f600 \\ \" ' \x7f")
     HeldJournal(path).add([held_entry(line)])
 
-    (kept,) = read_anew(path).entries()
+    (kept,) = read_journal(path).entries()
 
     assert kept.record == line
     assert dict(kept.problem) == PROBLEM
@@ -73,7 +73,7 @@ def test_held_creation_is_known_as_a_creation(path: Path) -> None:
     """An entry of a creation has `creation` set."""
     HeldJournal(path).add([held_entry(creation_line("refused"))])
 
-    (kept,) = read_anew(path).entries()
+    (kept,) = read_journal(path).entries()
 
     assert kept.creation is not None
     assert kept.creation.provider_job_id == kept.provider_job_id == "refused"
@@ -91,7 +91,7 @@ def test_held_and_deferred_records_are_counted_separately(path: Path) -> None:
         ]
     )
 
-    for seen in (journal, read_anew(path)):
+    for seen in (journal, read_journal(path)):
         assert seen.counts() == (3, 1)
         assert seen.rejected_jobs() == {"refused"}
         assert seen.deferred_jobs() == {"unknown"}
@@ -110,7 +110,7 @@ def test_released_record_is_gone_for_every_reader(path: Path) -> None:
     other.remove([event_id_of(lines[1]), "never seen"], "delivered")
 
     journal.refresh()
-    for seen in (journal, other, read_anew(path)):
+    for seen in (journal, other, read_journal(path)):
         assert lines_in(seen) == [lines[0], lines[2]]
 
 
@@ -126,7 +126,7 @@ def test_record_held_again_keeps_its_position_and_time(path: Path) -> None:
     (kept, _) = journal.entries()
     journal.add([JournalEntry(record=first, problem=PROBLEM, since=kept.since)])
 
-    for seen in (journal, read_anew(path)):
+    for seen in (journal, read_journal(path)):
         assert lines_in(seen) == [first, second]
         assert next(seen.entries()).since == "2026-11-01T00:00:00Z"
         assert seen.counts() == (1, 1)
@@ -143,7 +143,7 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
 
     for cut in range(whole, len(content)):
         path.write_bytes(content[:cut])
-        survivor = read_anew(path)
+        survivor = read_journal(path)
         assert lines_in(survivor) == [lines[0]], cut
         survivor.add([held_entry(lines[2])])
         expected = [lines[0], lines[2]]
@@ -151,7 +151,7 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
         if cut == len(content) - 1:
             expected.insert(1, lines[1])
         assert lines_in(survivor) == expected, cut
-        assert lines_in(read_anew(path)) == expected, cut
+        assert lines_in(read_journal(path)) == expected, cut
 
 
 def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -> None:
@@ -160,7 +160,7 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
     HeldJournal(path).add([held_entry(line)])
     content = path.read_bytes()
     path.write_bytes(content[:50])
-    journal = read_anew(path)
+    journal = read_journal(path)
     assert lines_in(journal) == []
 
     with path.open("ab") as file:
@@ -172,7 +172,7 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
 
 def test_unreadable_journal_is_not_forgotten(path: Path) -> None:
     """If the journal cannot be opened, a refresh keeps the records read before."""
-    journal = read_anew(path)
+    journal = read_journal(path)
     journal.add([held_entry(event_line())])
     path.unlink()
     path.symlink_to(path)  # A link to itself cannot be opened.
@@ -215,7 +215,7 @@ def test_record_without_room_is_not_held(
     assert lines_in(journal) == [first]
     journal.add([held_entry(last)])
 
-    assert lines_in(read_anew(path)) == [first, last]
+    assert lines_in(read_journal(path)) == [first, last]
 
 
 def test_full_disk_keeps_records_of_another_writer(
@@ -235,7 +235,7 @@ def test_full_disk_keeps_records_of_another_writer(
     with pytest.raises(OSError, match="No space"):
         journal.add([held_entry(ours)])
 
-    assert lines_in(read_anew(path)) == [theirs]
+    assert lines_in(read_journal(path)) == [theirs]
 
 
 @pytest.mark.parametrize(
@@ -260,10 +260,10 @@ def test_damaged_line_is_skipped(path: Path, damage: bytes) -> None:
     HeldJournal(path).add([held_entry(first)])
     with path.open("ab") as file:
         file.write(damage)
-    journal = read_anew(path)
+    journal = read_journal(path)
     journal.add([held_entry(last)])
 
-    found = lines_in(read_anew(path))
+    found = lines_in(read_journal(path))
 
     assert found[0] == first
     assert found[-1] == last
@@ -278,7 +278,7 @@ def test_damaged_record_has_an_id_of_its_own(path: Path) -> None:
 
     journal.remove([one.record_id], "dropped")
 
-    assert lines_in(read_anew(path)) == [two.record]
+    assert lines_in(read_journal(path)) == [two.record]
 
 
 IDS: Final = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(4)]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.lines import event_line, event_lines, ids_of
 from tests.support.memory_backend import MemoryBackend, unavailable
-from tests.support.outbox_folders import on_disk
+from tests.support.outbox_folders import recorded_lines
 from tests.support.reporting_process import ReportingProcess
 from tests.support.small_disk import SmallDisk
 from trackerapi.errors import BackendUnavailable, OutboxError
@@ -55,7 +55,7 @@ def test_record_is_on_disk_when_append_returns(
     """When `append()` returns, the record is the last line of the file."""
     for line in event_lines(3):
         process.append(line)
-        assert on_disk(folder)[-1] == line
+        assert recorded_lines(folder)[-1] == line
 
     assert process.outbox.undelivered_count == 3
     assert not process.outbox.is_empty
@@ -89,7 +89,7 @@ def test_full_file_is_followed_by_a_new_file(
     process.append(*lines)
 
     assert len(process.outbox.files) > 5
-    assert on_disk(folder) == lines
+    assert recorded_lines(folder) == lines
     assert max(path.stat().st_size for path in folder.iterdir()) < 2500
     process.deliver()
     assert list(memory.events.values()) == lines
@@ -123,7 +123,7 @@ def test_threads_that_report_at_once_lose_nothing(
     for thread in threads:
         thread.join()
 
-    found = on_disk(folder)
+    found = recorded_lines(folder)
     assert process.outbox.undelivered_count == len(found) == 1200
     for batch in lines.values():
         assert [line for line in found if line in set(batch)] == batch
@@ -136,7 +136,7 @@ def test_closed_outbox_refuses_records(folder: Path, process: ReportingProcess) 
     files = process.outbox.close()
 
     assert process.outbox.append(event_line()) is False
-    assert len(on_disk(folder)) == 1
+    assert len(recorded_lines(folder)) == 1
     for file in files:
         file.close()
 
@@ -150,7 +150,7 @@ def test_records_refused_by_the_disk_are_written_later(
     disk.room_bytes = 30
     process.append(*lines[1:4])
 
-    assert on_disk(folder)[:1] == lines[:1]
+    assert recorded_lines(folder)[:1] == lines[:1]
     assert list(process.outbox.backlog) == lines[1:4]
     assert process.outbox.undelivered_count == 4
     assert process.reported_kinds == ["outbox-unwritable"]
@@ -159,7 +159,7 @@ def test_records_refused_by_the_disk_are_written_later(
     disk.room_bytes = None
     later.append(60)
     process.append(*lines[4:])
-    assert on_disk(folder) == lines
+    assert recorded_lines(folder) == lines
     assert not process.outbox.backlog
     assert process.counters.dropped == {}
 
@@ -177,7 +177,7 @@ def test_disk_is_tried_again_after_a_frozen_clock(
 
     process.append(lines[1])
 
-    assert on_disk(folder) == lines
+    assert recorded_lines(folder) == lines
 
 
 def test_report_reads_no_clock_that_a_test_replaces(
@@ -191,7 +191,7 @@ def test_report_reads_no_clock_that_a_test_replaces(
         disk.room_bytes = 0
         process.append(lines[3])
 
-    assert on_disk(folder) == lines[:3]
+    assert recorded_lines(folder) == lines[:3]
     assert list(process.outbox.backlog) == lines[3:]
 
 
@@ -283,10 +283,10 @@ def test_strict_refusal_raises_and_records_nothing(
         process.outbox.append(refused)
 
     disk.room_bytes = None
-    assert on_disk(folder) == [first]
+    assert recorded_lines(folder) == [first]
     assert not process.outbox.backlog
     process.append(refused)
-    assert on_disk(folder) == [first, refused]
+    assert recorded_lines(folder) == [first, refused]
     process.kill()
 
 
@@ -386,7 +386,7 @@ def test_close_writes_records_of_memory(
 
     process.close()
 
-    assert on_disk(folder) == lines
+    assert recorded_lines(folder) == lines
     assert process.counters.dropped == {}
 
 
@@ -411,7 +411,7 @@ def test_close_writes_records_in_flight_from_memory(
     folder = process.outbox.options.folder
     assert folder is not None
 
-    assert on_disk(folder) == (lines if room else [])
+    assert recorded_lines(folder) == (lines if room else [])
     assert process.counters.dropped == ({} if room else {"outbox unwritable": 3})
     assert process.outbox.undelivered_count == 0
 
@@ -588,7 +588,7 @@ def test_interrupt_during_a_report_loses_no_other(
             process.append(lines[1])
     process.append(*lines[2:])
 
-    assert on_disk(folder) == lines
+    assert recorded_lines(folder) == lines
     assert process.outbox.undelivered_count == 4
     process.deliver()
     assert process.counters.delivered == 4
@@ -611,5 +611,5 @@ def test_interrupt_during_the_first_report_loses_no_other(
             process.append(first)
     process.append(second)
 
-    assert on_disk(folder) == [first, second]
+    assert recorded_lines(folder) == [first, second]
     assert process.outbox.undelivered_count == 2

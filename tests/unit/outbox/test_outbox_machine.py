@@ -243,7 +243,7 @@ class OutboxMachine(RuleBasedStateMachine):
         which=st.integers(0, MAX_PROCESSES - 1),
         cut=st.none() | st.integers(0, 1200),
         ack=st.sampled_from(
-            ["as it is", "missing", "old", "crooked", *range(len(GARBAGE))]
+            ["as it is", "missing", "old", "misaligned", *range(len(GARBAGE))]
         ),
         is_held_torn=st.booleans(),
         residue=st.integers(0, 80),
@@ -372,11 +372,11 @@ class OutboxMachine(RuleBasedStateMachine):
             ack_path.unlink(missing_ok=True)
         elif ack == "old" and self.old_acks.get(path.name):
             ack_path.write_bytes(self.old_acks[path.name][0])
-        elif ack == "crooked":
+        elif ack == "misaligned":
             # This position is inside the last record.
             position = path.read_bytes().rfind(b"\n") - 5
-            crooked = {"position": position, "delivered": 0}
-            ack_path.write_text(json.dumps(crooked))
+            misaligned = {"position": position, "delivered": 0}
+            ack_path.write_text(json.dumps(misaligned))
         elif isinstance(ack, int):
             ack_path.write_bytes(GARBAGE[ack])
         if is_held_torn:
@@ -395,7 +395,7 @@ class OutboxMachine(RuleBasedStateMachine):
         there = {
             *self.backend.events.values(),
             *view.waiting,
-            *view.kept,
+            *view.deferred,
             *view.held,
             *in_memory,
         }
@@ -447,7 +447,7 @@ class OutboxMachine(RuleBasedStateMachine):
         view = view_of(self.folder) if self.folder.exists() else DiskView()
         assert view.waiting == []
         # Records that a crash cut off may be in the journal of a file without a header.
-        assert {json.loads(line)["event_id"] for line in view.kept} <= self.unsure
+        assert {json.loads(line)["event_id"] for line in view.deferred} <= self.unsure
         self._assert_nothing_is_lost(view)
         self._assert_nothing_is_doubled()
         self._assert_order()

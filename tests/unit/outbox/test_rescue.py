@@ -386,7 +386,7 @@ def test_held_records_of_a_file_that_was_deleted_alone_stay(
     process.close()
 
     view = view_of(folder)
-    assert (view.waiting, view.kept) == (known, unknown)
+    assert (view.waiting, view.deferred) == (known, unknown)
 
 
 def test_closed_file_takes_no_record_and_reads_nothing(folder: Path) -> None:
