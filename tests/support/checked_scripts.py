@@ -71,7 +71,7 @@ def findings_in(
     path: Path = Path("job.py"),
 ) -> list[Finding]:
     """Check a script against configurations; by default only against `my_job`."""
-    script = Script.parsed(path, dedent(text).encode())
+    script = Script.parse(path, dedent(text).encode())
     return check_script(script, configs or (MY_JOB,))
 
 

@@ -69,7 +69,7 @@ def read_call(state: State, node: ast.Call) -> Reading:
         case Library(name) if name in FOLLOWED_NAMES:
             return call_library(state, name, given, node)
         case Member(Job() as job, name):
-            with state.replaced(current_job=job):
+            with state.override(current_job=job):
                 yield _release_objects(state, given)
             return call_job(state, job, name, given, node)
         case Member(Step() as step, name):
@@ -173,7 +173,7 @@ def _call_function(
         node: Node of the call; None for a call by code that the check cannot follow.
     """
     is_recursive = function.node in state.chain
-    if is_recursive or len(state.chain) > MAX_CHAIN or (node and state.is_long):
+    if is_recursive or len(state.chain) > MAX_CHAIN or (node and state.is_over_limit):
         if not is_recursive:
             state.current_job.leave()
         yield release(state, *given)
@@ -182,7 +182,7 @@ def _call_function(
     is_awaited = not is_coroutine or node is None or node in state.awaited
     if is_awaited and not function.is_deferred:
         return (yield _read_function(state, function, given, node))
-    with state.replaced(flow={}):
+    with state.override(flow={}):
         symbol = yield _read_function(state, function, given, node)
     if not function.is_deferred:
         return symbol  # The result of a later `await`.
@@ -200,7 +200,7 @@ def call_later(
     if isinstance(symbol, Function) and symbol.node not in state.chain:
         if given is not UNKNOWN_ARGUMENTS:
             state.later.append((symbol, given))
-        with state.replaced(flow={}, findings=Findings("", [])):
+        with state.override(flow={}, findings=Findings("", [])):
             yield _call_function(state, symbol, given, None)
     return UNKNOWN
 
@@ -209,11 +209,11 @@ def read_later(state: State) -> Reading:
     """Read the functions that other code calls, with the final symbols of all names."""
     seen: set[tuple[object, ...]] = set()
     for function, given in state.later:  # The list grows: functions define functions.
-        key = (function.node, *(() if state.is_long else given))
+        key = (function.node, *(() if state.is_over_limit else given))
         is_called = given is UNKNOWN_ARGUMENTS and function.node in state.called
         if key not in seen and not is_called:
             seen.add(key)
-            with state.replaced(flow={}):
+            with state.override(flow={}):
                 yield _call_function(state, function, given, None)
     return UNKNOWN
 
@@ -316,7 +316,7 @@ def _read_function(
             report_step(state, job, tag, decorator.named_at, begins=True)
     around = (function.node,) if node is None else (node, function.node)
     chain, returned = (*state.chain, *around), list[Symbol]()
-    with state.replaced(
+    with state.override(
         scope=scope, chain=chain, current_job=job, returned=returned, return_flow={}
     ):
         if isinstance(function.node, ast.Lambda):
@@ -338,8 +338,8 @@ def _read_parameters(
     """Return the symbols of the parameters of a called function."""
     parameters = function.node.args
     positional = [*parameters.posonlyargs, *parameters.args]
-    passed = [_passed(argument) for argument in given.positional]
-    keywords = {name: _passed(argument) for name, argument in given.keywords.items()}
+    passed = [_symbol_of(argument) for argument in given.positional]
+    keywords = {name: _symbol_of(argument) for name, argument in given.keywords.items()}
     names = dict(zip((each.arg for each in positional), passed, strict=False))
     for parameter in [*positional[len(passed) :], *parameters.kwonlyargs]:
         default = function.defaults.get(parameter.arg, UNKNOWN)
@@ -356,7 +356,7 @@ def _read_parameters(
     return names
 
 
-def _passed(argument: Argument) -> Symbol:
+def _symbol_of(argument: Argument) -> Symbol:
     """Return the symbol of an argument; a text keeps the first argument it had."""
     symbol = argument.symbol
     if isinstance(symbol, Text) and symbol.passed_at is None:

@@ -175,7 +175,7 @@ def _read_sequence(state: State, node: ast.List | ast.Tuple) -> Reading:
 def _read_comprehension(state: State, node: _Comprehension) -> Reading:
     made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
     flow: Flow = {} if isinstance(node, ast.GeneratorExp) else state.flow
-    with state.replaced(scope=Scope(state.scope), flow=flow):
+    with state.override(scope=Scope(state.scope), flow=flow):
         for generator in node.generators:
             iterable = yield generator.iter
             item = yield item_of(state, iterable)
@@ -188,7 +188,7 @@ def _read_comprehension(state: State, node: _Comprehension) -> Reading:
 
 def _read_bool(state: State, node: ast.BoolOp) -> Reading:
     symbols = [(yield node.values[0])]
-    with state.replaced(flow=state.flow):  # The other operands may not run.
+    with state.override(flow=state.flow):  # The other operands may not run.
         for operand in node.values[1:]:
             symbol = yield operand
             symbols.append(symbol)
@@ -197,9 +197,9 @@ def _read_bool(state: State, node: ast.BoolOp) -> Reading:
 
 def _read_choice(state: State, node: ast.IfExp) -> Reading:
     yield node.test
-    with state.replaced(flow=state.flow):
+    with state.override(flow=state.flow):
         first = yield node.body
-    with state.replaced(flow=state.flow):
+    with state.override(flow=state.flow):
         second = yield node.orelse
     return (yield join(state, first, second))
 

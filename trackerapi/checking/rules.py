@@ -173,7 +173,7 @@ def _check_order(state: State, job: Job, step: StepConfiguration, at: ast.expr) 
     No finding is added if the step may have begun before.
     """
     config = job.config
-    if config is None or job not in state.flow or state.is_long:
+    if config is None or job not in state.flow or state.is_over_limit:
         return
     begun = state.flow[job]
     state.flow = {**state.flow, job: begun | {step.tag}}

@@ -63,7 +63,7 @@ class Script:
                 return False
 
     @classmethod
-    def parsed(cls, path: Path, source: bytes) -> "Script":
+    def parse(cls, path: Path, source: bytes) -> "Script":
         """Parse the source of a script.
 
         Raises:

@@ -92,8 +92,8 @@ class State:
         awaited: Calls of coroutines that run before the next statement.
         unstable: Attributes that the script sets, and names that functions bind in an
             outer scope: code that the check reads later may change them.
-        is_long: Whether the check now skips calls and further rounds of loops, because
-            the check has taken too many tasks.
+        is_over_limit: Whether the check has run `limit` tasks: it then skips calls and
+            further rounds of loops.
         scope: Names of the module, function or class under reading.
         chain: Calls and called functions that lead from the module to this point.
         returned: Symbols of the `return` statements of the function.
@@ -121,7 +121,7 @@ class State:
         self.later: list[tuple[Function, Arguments]] = []
         self.awaited: set[ast.AST] = set()
         self.unstable: set[str] = set()
-        self.is_long = False
+        self.is_over_limit = False
         self.scope = Scope()
         self.chain: tuple[ast.AST, ...] = ()
         self.returned: list[Symbol] = []
@@ -151,7 +151,7 @@ class State:
         return self.configs[0] if self.is_complete and len(self.configs) == 1 else None
 
     @contextmanager
-    def replaced(self, **attributes: object) -> Generator[None]:
+    def override(self, **attributes: object) -> Generator[None]:
         """Set attributes within a block (`with` statement); restore them at its end."""
         before = {name: getattr(self, name) for name in attributes}
         for name, value in attributes.items():
@@ -186,4 +186,4 @@ class State:
     def stop_following(self) -> None:
         """Skip calls and further rounds of loops from now on."""
         # Skipped code may report each step and end each job.
-        self.is_long = self.unknown_job.is_open = self.unknown_job.is_ended = True
+        self.is_over_limit = self.unknown_job.is_open = self.unknown_job.is_ended = True

@@ -61,7 +61,7 @@ def _read_branches(state: State, branches: Sequence[Sequence[ast.AST]]) -> Readi
     start, ends = state.scope.names, list[dict[str, Symbol]]()
     for branch in branches:
         state.scope.names = dict(start)
-        with state.replaced(flow=state.flow):
+        with state.override(flow=state.flow):
             yield branch
         ends.append(state.scope.names)
     return (yield join_names(state, ends))
@@ -70,7 +70,7 @@ def _read_branches(state: State, branches: Sequence[Sequence[ast.AST]]) -> Readi
 def _read_if(state: State, node: ast.If) -> Reading:
     branches: list[Sequence[ast.AST]] = []
     orelse: list[ast.stmt] = [node]
-    with state.replaced(flow=state.flow):  # The test of an `elif` may not run.
+    with state.override(flow=state.flow):  # The test of an `elif` may not run.
         while len(orelse) == 1 and isinstance(orelse[0], ast.If):
             yield orelse[0].test
             branches.append(orelse[0].body)
@@ -95,7 +95,7 @@ def _read_match(state: State, node: ast.Match) -> Reading:
 def _read_for(state: State, node: _For) -> Reading:
     iterable = yield node.iter
     items = state.items_of(iterable) if isinstance(node, ast.For) else None
-    if items is not None and len(items) <= MAX_UNROLLED and not state.is_long:
+    if items is not None and len(items) <= MAX_UNROLLED and not state.is_over_limit:
         for item in items:
             yield assign(state, node.target, item)
             yield node.body
@@ -114,8 +114,8 @@ def _read_while(state: State, node: ast.While) -> Reading:
 def _read_rounds(state: State, body: Sequence[ast.AST]) -> Reading:
     """Read a loop with an unknown number of rounds: the first round and a later one."""
     before = state.scope.names
-    with state.replaced(flow=state.flow):
-        for _ in range(1 if state.is_long else 2):
+    with state.override(flow=state.flow):
+        for _ in range(1 if state.is_over_limit else 2):
             state.scope.names = dict(state.scope.names)
             yield body
             ends = [before, state.scope.names]
@@ -131,7 +131,7 @@ def _read_with(state: State, node: ast.With | ast.AsyncWith) -> Reading:
             if item.optional_vars is not None:
                 yield assign(state, item.optional_vars, bound)
             if isinstance(symbol, Job):
-                blocks.enter_context(state.replaced(current_job=symbol))
+                blocks.enter_context(state.override(current_job=symbol))
         return (yield node.body)
 
 
@@ -147,7 +147,7 @@ def _read_try(state: State, node: ast.Try | ast.TryStar) -> Reading:
         state.scope.names = dict(stopped)
         if handler.name:
             state.scope.assign(handler.name, UNKNOWN)
-        with state.replaced(flow=flow):
+        with state.override(flow=flow):
             yield handler.body
         ends.append(state.scope.names)
     yield join_names(state, ends)
@@ -222,7 +222,7 @@ def _has_yield(node: _Function) -> bool:
 def _read_class(state: State, node: ast.ClassDef) -> Reading:
     yield [*node.bases, *node.decorator_list]
     scope = Scope(state.scope, is_class=True)
-    with state.replaced(scope=scope):
+    with state.override(scope=scope):
         yield node.body
     handles = [s for s in scope.names.values() if isinstance(s, Job | Step | Member)]
     yield release(state, *handles)  # Methods may use the handles.

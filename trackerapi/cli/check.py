@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.exit_statuses import FINE, FOUND
 from trackerapi.cli.options import add_command, add_json
-from trackerapi.cli.printing import counted, print_json, print_line
+from trackerapi.cli.printing import count_text, print_json, print_line
 from trackerapi.errors import UsageError, printable
 from trackerapi.files import read_given
 
@@ -81,8 +81,8 @@ def _print(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
         return
     for finding in sorted(found):
         print_line(printable(finding.as_text()))
-    count = counted(len(found), "finding") if found else "nothing found"
-    print_line(f"{count} in {counted(script_count, 'script')}")
+    count = count_text(len(found), "finding") if found else "nothing found"
+    print_line(f"{count} in {count_text(script_count, 'script')}")
 
 
 def _script(path: Path) -> "Script":
@@ -97,7 +97,7 @@ def _script(path: Path) -> "Script":
         source = read_given(path, MAX_SCRIPT_BYTES)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    script = Script.parsed(path, source)
+    script = Script.parse(path, source)
     if script.is_data:
         raise UsageError(f"{path} is not a Python script")
     return script

@@ -210,7 +210,7 @@ def size_text(size_bytes: int) -> str:
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def count_text(count: int, one: str, many: str = "") -> str:
     """Return a count with its noun, such as `1 file` or `2,000 files`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
@@ -256,7 +256,7 @@ class Progress:
 
 def progress_of(verb: str, total: int, noun: str) -> Progress:
     """Return a progress line such as `sent 1,200 of 5,000 records`."""
-    return Progress(lambda count: f"{verb} {count:,} of {counted(total, noun)}")
+    return Progress(lambda count: f"{verb} {count:,} of {count_text(total, noun)}")
 
 
 class _PrintedMessages(logging.Handler):

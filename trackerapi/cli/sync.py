@@ -19,7 +19,7 @@ from trackerapi.cli.outbox.dispatch import Dispatch
 from trackerapi.cli.outbox.retry_loop import QUIET_SECONDS, RetryLoop
 from trackerapi.cli.printing import (
     Progress,
-    counted,
+    count_text,
     print_json,
     print_line,
     print_message,
@@ -135,7 +135,7 @@ class Sync:
                 error = self._attempt(progress)
                 if error is None or isinstance(error, AuthenticationError):
                     break
-                if not self._retry_loop.pauses_after(error):
+                if not self._retry_loop.pause_after(error):
                     break
             # Print the error after the loop: the time limit may end the loop in a
             # pause.
@@ -161,7 +161,7 @@ class Sync:
                                 0,
                             )
                         )
-                    elif not self._retry_loop.pauses_after(error):
+                    elif not self._retry_loop.pause_after(error):
                         return
         except _Terminated:
             self._attempt_and_print()
@@ -188,10 +188,10 @@ class Sync:
         if isinstance(error, AuthenticationError):
             self._dispatch.forget_provider()
         if count := self._dispatch.counters.delivered - before:
-            print_message(f"delivered {counted(count, 'event')}")
+            print_message(f"delivered {count_text(count, 'event')}")
         if time.monotonic() >= self._next_warning:
             self._next_warning = time.monotonic() + _WARNING_SECONDS
-            self.warn(self.report().stranded())
+            self.warn(self.report().lines_to_act_on())
         return error
 
     def _attempt(self, progress: Progress) -> Exception | None:

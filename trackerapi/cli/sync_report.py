@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from trackerapi.cli.exit_statuses import FINE, HELD, UNDELIVERED
-from trackerapi.cli.printing import counted
+from trackerapi.cli.printing import count_text
 from trackerapi.errors import printable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.folder import OutboxFolder
@@ -28,7 +28,7 @@ ELSEWHERE: Final = "elsewhere"
 UNCONFIRMED: Final = "unconfirmed"
 
 _MAX_NAMES: Final = 3
-_TO_DO: Final = (UNCONFIRMED, NEWER, UNREADABLE)
+_NEEDS_ACTION: Final = (UNCONFIRMED, NEWER, UNREADABLE)
 _MAX_LINES: Final = 20
 
 _LEFT_ALONE: Final = {
@@ -65,7 +65,7 @@ class RemainingFile:
 
     def as_text(self) -> str:
         """Return the file, the reason and the command as one line."""
-        text = f"file {self.id} ({counted(self.records, 'record')}): {self.reason}"
+        text = f"file {self.id} ({count_text(self.records, 'record')}): {self.reason}"
         if not self.command:
             return text
         condition = f"if {self.condition}, " if self.condition else ""
@@ -129,35 +129,36 @@ class SyncReport:
             remaining=[
                 describe(each, group, last_error, outbox)
                 for each, group in groups
-                if group in {ELSEWHERE, *_TO_DO} or (group == OURS and each.undelivered)
+                if group in {ELSEWHERE, *_NEEDS_ACTION}
+                or (group == OURS and each.undelivered)
             ],
         )
 
     @property
     def exit_status(self) -> int:
         """Exit status of the command."""
-        if self.waiting or any(self.files[each] for each in _TO_DO):
+        if self.waiting or any(self.files[each] for each in _NEEDS_ACTION):
             return UNDELIVERED
         return HELD if self.held else FINE
 
     def as_text(self) -> str:
         """Return the report as one line."""
         parts = [
-            f"delivered {counted(self.delivered, 'event')}; {self.waiting:,} waiting, "
-            f"{self.held:,} held"
+            f"delivered {count_text(self.delivered, 'event')}; {self.waiting:,} "
+            f"waiting, {self.held:,} held"
         ]
         if self.dropped:
             parts.append(f"{sum(self.dropped.values()):,} dropped as damaged")
         parts += [
-            text.format(counted(self.files[state], "file"))
+            text.format(count_text(self.files[state], "file"))
             for state, text in _LEFT_ALONE.items()
             if self.files[state]
         ]
         return "; ".join(parts)
 
-    def stranded(self) -> Iterator[str]:
+    def lines_to_act_on(self) -> Iterator[str]:
         """Iterate over a line for each file that the user has to fix, at most 20."""
-        found = [each for each in self.remaining if each.group in _TO_DO]
+        found = [each for each in self.remaining if each.group in _NEEDS_ACTION]
         yield from (each.as_text() for each in found[:_MAX_LINES])
 
     def lines(self) -> Iterator[str]:

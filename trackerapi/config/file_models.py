@@ -193,7 +193,7 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
             tag or metadata key is used twice, or if a step can never become ready.
     """
     content = read_json_file(path)
-    document = _checked(FileModel, content, path, "")
+    document = _validate(FileModel, content, path, "")
     jobs: list[dict[str, Any]] = document["job_configs"]
     _refuse_repeats(jobs, "tag", path, "/job_configs")
     for index, job in enumerate(jobs):
@@ -217,14 +217,14 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
             document = members
         case _:
             pass
-    checked = _checked(JobModel, document, None, at)
+    checked = _validate(JobModel, document, None, at)
     _refuse_contradictions(checked, None, at)
     return checked
 
 
 def json_schema() -> JsonSchemaValue:
     """Return the JSON Schema (draft 2020-12) of a configuration file."""
-    schema = _pruned(FileModel.model_json_schema(by_alias=True))
+    schema = _prune(FileModel.model_json_schema(by_alias=True))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Job configurations of trackerapi",
@@ -232,14 +232,14 @@ def json_schema() -> JsonSchemaValue:
     }
 
 
-def _pruned(schema: Any) -> Any:
+def _prune(schema: Any) -> Any:
     """Return a schema without pydantic's titles, and without null defaults."""
     match schema:
         case [*items]:
-            return [_pruned(item) for item in items]
+            return [_prune(item) for item in items]
         case {**members}:
             return {
-                name: _pruned(value)
+                name: _prune(value)
                 for name, value in members.items()
                 if not (name == "title" and isinstance(value, str))
                 and not (name == "default" and value is None)
@@ -248,7 +248,7 @@ def _pruned(schema: Any) -> Any:
             return schema
 
 
-def _checked(
+def _validate(
     model: type[BaseModel], content: object, path: Path | None, at: str
 ) -> dict[str, Any]:
     try:
@@ -265,7 +265,7 @@ def _config_error(
     model: type[BaseModel], mistakes: list[ErrorDetails], path: Path | None, at: str
 ) -> ConfigError:
     meant = {
-        mistake["loc"]: _key_meant(model, mistake["loc"])
+        mistake["loc"]: _similar_key(model, mistake["loc"])
         for mistake in mistakes
         if mistake["type"] == "extra_forbidden"
     }
@@ -288,7 +288,7 @@ def _config_error(
     )
 
 
-def _key_meant(model: type[BaseModel], loc: Location) -> str | None:
+def _similar_key(model: type[BaseModel], loc: Location) -> str | None:
     """Return the known key that the unknown key at `loc` resembles; else None."""
     # Each level of models adds two parts to a location: a key and an index.
     level = _MODELS[_MODELS.index(model) + len(loc) // 2]

@@ -35,7 +35,7 @@ def read_json_file(path: Path) -> Any:
             deeply, or contains a repeated key, a number that is not finite, or a lone
             surrogate.
     """
-    document = _parsed(_decoded(_content(path), path), path)
+    document = _parse(_decode(_read_content(path), path), path)
     for location, value in _values(document):
         fault = _fault(value)
         if fault is not None:
@@ -51,7 +51,7 @@ def json_pointer(location: Sequence[int | str]) -> str:
     )
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         content = read_given(path, MAX_FILE_BYTES + 1)
     except IsADirectoryError:
@@ -73,7 +73,7 @@ def _no_such_file(path: Path) -> str:
     return f"no such file; relative paths start at the working directory, {Path.cwd()}"
 
 
-def _decoded(content: bytes, path: Path) -> str:
+def _decode(content: bytes, path: Path) -> str:
     encoding = json.detect_encoding(content)
     if not encoding.startswith("utf-8"):
         name = encoding[: len("utf-16")].upper()
@@ -88,7 +88,7 @@ def _decoded(content: bytes, path: Path) -> str:
     return text
 
 
-def _parsed(text: str, path: Path) -> Any:
+def _parse(text: str, path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
     except json.JSONDecodeError as error:

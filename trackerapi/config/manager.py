@@ -104,7 +104,7 @@ class JobConfigManager:
         )
 
     def _add(self, configs: Mapping[str, JobConfig], path: Path | None) -> None:
-        _remember(configs, path)
+        _register(configs, path)
         self._configs.update((config.tag, config) for config in configs.values())
 
 
@@ -133,7 +133,7 @@ at a fork, the child would wait for the lock for ever.
 """
 
 
-def _remember(configs: Mapping[str, JobConfig], path: Path | None) -> None:
+def _register(configs: Mapping[str, JobConfig], path: Path | None) -> None:
     """Keep configurations, by JSON Pointer, until the process ends.
 
     Raises:

@@ -9,7 +9,7 @@ from trackerapi.errors import SettingsError
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-LONGEST_ADDRESS = 2000
+MAX_ADDRESS_LENGTH = 2000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _PLAIN_HOST = r"localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:\d)|\[[0-9a-f:]+\]"
@@ -112,7 +112,7 @@ def _split(text: str) -> SplitResult | None:
         is_valid = parts.port is None or parts.port > 0
     except ValueError:
         return None
-    is_valid = is_valid and len(text) <= LONGEST_ADDRESS
+    is_valid = is_valid and len(text) <= MAX_ADDRESS_LENGTH
     is_valid = is_valid and text.isprintable() and " " not in text
     return parts if is_valid and host and _is_host(host) else None
 

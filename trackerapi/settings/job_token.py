@@ -13,7 +13,7 @@ from typing import Final, Self
 JOB: Final = "TRACKERAPI_JOB"
 """Variable with the job of a process: the id of the job, or a token for the job."""
 
-_LONGEST: Final = 4_000
+_MAX_LENGTH: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class JobToken:
     def parse(cls, text: str) -> Self | None:
         """Return `text` as a token; None if `text` is not a token."""
         api_key, dot, packed = text.strip().partition(".")
-        if not dot or not api_key.startswith("trk_") or len(text) > _LONGEST:
+        if not dot or not api_key.startswith("trk_") or len(text) > _MAX_LENGTH:
             return None
         try:
             padded = packed + "=" * (-len(packed) % 4)

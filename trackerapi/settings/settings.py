@@ -37,11 +37,11 @@ VIEWS = ("off", "auto", "live", "plain")
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 2.0
 DEFAULT_PROGRESS_SECONDS = 10.0
-SHORTEST_PROGRESS_SECONDS = 1
+MIN_PROGRESS_SECONDS = 1
 DEFAULT_OUTBOX_LIMIT_BYTES = 1024**3
-SMALLEST_OUTBOX_LIMIT_BYTES = 64 * 1024
-LARGEST_OUTBOX_LIMIT_BYTES = 2**63 - 1
-LONGEST_TIMEOUT_SECONDS = 3600
+MIN_OUTBOX_LIMIT_BYTES = 64 * 1024
+MAX_OUTBOX_LIMIT_BYTES = 2**63 - 1
+MAX_TIMEOUT_SECONDS = 3600
 OFF_BASE_URL = "off:"
 """Placeholder address of a tracker with mode `off`, which sends nothing."""
 
@@ -122,8 +122,8 @@ class Settings:
                 "shutdown_timeout",
                 SHUTDOWN_TIMEOUT,
                 default=DEFAULT_SHUTDOWN_TIMEOUT_SECONDS,
-                smallest=0,
-                largest=LONGEST_TIMEOUT_SECONDS,
+                minimum=0,
+                maximum=MAX_TIMEOUT_SECONDS,
             ),
             fsync=sources.flag("fsync", default=False),
             outbox_limit_bytes=_outbox_limit(sources),
@@ -133,8 +133,8 @@ class Settings:
                 "progress_seconds",
                 PROGRESS_SECONDS,
                 default=DEFAULT_PROGRESS_SECONDS,
-                smallest=SHORTEST_PROGRESS_SECONDS,
-                largest=LONGEST_TIMEOUT_SECONDS,
+                minimum=MIN_PROGRESS_SECONDS,
+                maximum=MAX_TIMEOUT_SECONDS,
             ),
         )
 
@@ -177,9 +177,9 @@ def _outbox_limit(sources: Sources) -> int:
     value = sources.arguments.get("outbox_limit_bytes", DEFAULT_OUTBOX_LIMIT_BYTES)
     if isinstance(value, bool) or not isinstance(value, int):
         raise SettingsError("not a number of bytes", "outbox_limit_bytes")
-    if not SMALLEST_OUTBOX_LIMIT_BYTES <= value <= LARGEST_OUTBOX_LIMIT_BYTES:
+    if not MIN_OUTBOX_LIMIT_BYTES <= value <= MAX_OUTBOX_LIMIT_BYTES:
         raise SettingsError(
-            f"must be {SMALLEST_OUTBOX_LIMIT_BYTES} to {LARGEST_OUTBOX_LIMIT_BYTES}",
+            f"must be {MIN_OUTBOX_LIMIT_BYTES} to {MAX_OUTBOX_LIMIT_BYTES}",
             "outbox_limit_bytes",
         )
     return value
@@ -198,9 +198,9 @@ def _timeout(sources: Sources) -> float:
     value = sources.arguments.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError("not a number of seconds", "timeout_seconds")
-    if not 0 < value <= LONGEST_TIMEOUT_SECONDS:
+    if not 0 < value <= MAX_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS} seconds",
+            f"must be more than 0 and at most {MAX_TIMEOUT_SECONDS} seconds",
             "timeout_seconds",
         )
     return float(value)

@@ -76,10 +76,10 @@ class Sources:
         variable: str,
         *,
         default: float,
-        smallest: float,
-        largest: float,
+        minimum: float,
+        maximum: float,
     ) -> float:
-        """Return a number of seconds from `smallest` to `largest`.
+        """Return a number of seconds from `minimum` to `maximum`.
 
         Raises:
             SettingsError: If the value is not a number in this range.
@@ -92,8 +92,8 @@ class Sources:
             seconds = float(value) if isinstance(value, str | int | float) else math.nan
         except (ValueError, OverflowError):
             seconds = math.nan
-        if isinstance(value, bool) or not smallest <= seconds <= largest:
-            raise SettingsError(f"must be {smallest:g} to {largest:g} seconds", setting)
+        if isinstance(value, bool) or not minimum <= seconds <= maximum:
+            raise SettingsError(f"must be {minimum:g} to {maximum:g} seconds", setting)
         return seconds
 
     def flag(self, argument: str, *, default: bool) -> bool:

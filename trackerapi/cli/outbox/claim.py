@@ -10,7 +10,7 @@ from trackerapi.cli.options import add_command, add_delivery
 from trackerapi.cli.outbox.consent import add_yes, check_consent
 from trackerapi.cli.outbox.dispatch import Dispatch
 from trackerapi.cli.outbox.retry_loop import RetryLoop
-from trackerapi.cli.printing import counted, print_json, print_line, print_message
+from trackerapi.cli.printing import count_text, print_json, print_line, print_message
 from trackerapi.cli.sync_report import UNCONFIRMED, destination_text, group_of
 from trackerapi.errors import BackendError, UsageError
 from trackerapi.outbox.header import Binding
@@ -125,10 +125,10 @@ def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
     """List the files and ask for consent on the terminal; see `check_consent()`."""
     for file in files:
         print_message(_file_text(file))
-    records = counted(_count(files), "record")
+    records = count_text(_count(files), "record")
     key = f"key {binding.key_id}" if binding.key_id else "the present key"
     change = (
-        f"bind {records} of {counted(len(files), 'file')} to {binding.base_url} and "
+        f"bind {records} of {count_text(len(files), 'file')} to {binding.base_url} and "
         f"{key}"
     )
     check_consent(change, change, "nothing was bound")
@@ -167,9 +167,11 @@ def _report(
     if not bound:
         for file in files:
             print_line(_file_text(file))
-        print_line(f"{counted(len(files), 'file')}: {counted(_count(files), 'record')}")
+        print_line(
+            f"{count_text(len(files), 'file')}: {count_text(_count(files), 'record')}"
+        )
         return
-    text = f"bound {counted(len(bound), 'file')} to {binding.base_url}"
+    text = f"bound {count_text(len(bound), 'file')} to {binding.base_url}"
     print_line(f"{text}; to deliver the records: trackerapi sync")
     if any(file.held for file in files):
         print_line("held records are sent again by: trackerapi outbox retry")
@@ -177,7 +179,7 @@ def _report(
 
 def _file_text(file: FileSummary) -> str:
     assert file.header is not None  # noqa: S101 - true for each chosen file
-    records = counted(file.remaining, "record")
+    records = count_text(file.remaining, "record")
     return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"
 
 

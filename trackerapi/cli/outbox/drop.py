@@ -14,7 +14,7 @@ from trackerapi.cli.options import (
     folder_of,
 )
 from trackerapi.cli.outbox.consent import add_yes, check_consent
-from trackerapi.cli.printing import counted, print_json, print_line
+from trackerapi.cli.printing import count_text, print_json, print_line
 from trackerapi.outbox.disk import is_locked
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.rewriting import (
@@ -74,16 +74,18 @@ def _drop(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"dropped": count, "left_to_running_processes": live_count})
         return FINE
-    print_line(f"dropped {counted(count, 'record')}" if count else "nothing to drop")
+    print_line(f"dropped {count_text(count, 'record')}" if count else "nothing to drop")
     if live_count:
-        print_line(f"{counted(live_count, 'record')} of running processes left to them")
+        print_line(
+            f"{count_text(live_count, 'record')} of running processes left to them"
+        )
     return FINE
 
 
 def _ask(counts: Mapping[str, int], job_id: str | None) -> None:
     """Ask for consent on the terminal; see `check_consent()`."""
     of_job = f" of job {job_id!r}" if job_id is not None else ""
-    parts = [counted(n, f"{state} record") for state, n in counts.items() if n]
+    parts = [count_text(n, f"{state} record") for state, n in counts.items() if n]
     change = f"drop {' and '.join(parts)}{of_job}"
     check_consent(change, f"{change} for good", "nothing was dropped")
 

@@ -15,7 +15,7 @@ from trackerapi.cli.options import (
 )
 from trackerapi.cli.printing import (
     Progress,
-    counted,
+    count_text,
     print_json,
     print_line,
     print_message,
@@ -101,10 +101,12 @@ def _export(options: argparse.Namespace) -> int:
         if options.remove:
             summary["removed"] = export.remove()
         if writer.damaged:
-            print_message(f"{counted(writer.damaged, 'damaged record')} left out")
+            print_message(f"{count_text(writer.damaged, 'damaged record')} left out")
     left_out = [f for f in survey(folder) if f.state in {NEWER, UNREADABLE}]
     if left_out:
-        print_message(f"{counted(len(left_out), 'file')} that cannot be read left out")
+        print_message(
+            f"{count_text(len(left_out), 'file')} that cannot be read left out"
+        )
     _print(options, summary)
     return exit_statuses.UNDELIVERED if left_out else exit_statuses.FINE
 
@@ -193,7 +195,7 @@ class Export:
         """
         jobs: set[str] = set()
         created: set[str] = set()
-        with Progress(lambda count: f"wrote {counted(count, 'record')}") as progress:
+        with Progress(lambda count: f"wrote {count_text(count, 'record')}") as progress:
             for file in self._files():
                 for line in self._copy_file(file, writer):
                     progress.add(1)

@@ -19,7 +19,7 @@ from trackerapi.cli.options import (
 )
 from trackerapi.cli.printing import (
     Progress,
-    counted,
+    count_text,
     print_json,
     print_line,
     print_message,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from trackerapi.outbox.held import JournalEntry
     from trackerapi.settings.settings import Settings
 
-_HELD_AT_ONCE: Final = 500
+_HELD_BATCH_LENGTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,8 @@ def _import(options: argparse.Namespace) -> int:
         return FINE
     if known:
         print_message(
-            f"{counted(known, 'record')} left out: the outbox has or had them already"
+            f"{count_text(known, 'record')} left out: the outbox has or had them "
+            "already"
         )
     if imported.path is None:
         print_line(f"nothing new for {settings.base_url}")
@@ -218,5 +219,5 @@ def _new_held(
 
 
 def _batches(records: Iterator["JournalEntry"]) -> Iterator[list["JournalEntry"]]:
-    while batch := list(islice(records, _HELD_AT_ONCE)):
+    while batch := list(islice(records, _HELD_BATCH_LENGTH)):
         yield batch

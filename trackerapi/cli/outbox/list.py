@@ -9,7 +9,7 @@ from typing import Any, Final
 from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
 from trackerapi.cli.printing import (
-    counted,
+    count_text,
     print_json,
     print_line,
     print_table,
@@ -74,7 +74,7 @@ def _list(options: argparse.Namespace) -> int:
         return FINE
     print_table([_HEADING, *map(_row, files)], numbers=_NUMBERS)
     waiting, held = sum(f.undelivered for f in files), sum(f.held for f in files)
-    print_line(f"{counted(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
+    print_line(f"{count_text(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
     return FINE
 
 

@@ -27,7 +27,7 @@ from trackerapi.cli.outbox.dispatch import (
 from trackerapi.cli.outbox.retry_loop import RetryLoop
 from trackerapi.cli.printing import (
     Progress,
-    counted,
+    count_text,
     print_json,
     print_line,
     print_message,
@@ -107,10 +107,12 @@ class ReplayReport:
 
     def as_text(self) -> str:
         """Return the report as one line."""
-        text = (
-            f"{counted(self.jobs, 'job')}: {counted(self.accepted, 'event')} accepted, "
-            f"{counted(self.duplicates, 'duplicate')}"
+        jobs, accepted = (
+            count_text(self.jobs, "job"),
+            count_text(self.accepted, "event"),
         )
+        duplicates = count_text(self.duplicates, "duplicate")
+        text = f"{jobs}: {accepted} accepted, {duplicates}"
         return f"{text}, {self.refused:,} refused" if self.refused else text
 
 

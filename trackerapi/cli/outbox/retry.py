@@ -26,7 +26,7 @@ from trackerapi.cli.outbox.dispatch import (
 )
 from trackerapi.cli.outbox.retry_loop import RetryLoop
 from trackerapi.cli.printing import (
-    counted,
+    count_text,
     print_json,
     print_line,
     print_message,
@@ -112,7 +112,7 @@ class RetryReport:
 
     def as_text(self) -> str:
         """Return the report as one line."""
-        text = f"{counted(self.taken, 'record')} taken, {self.held:,} still held"
+        text = f"{count_text(self.taken, 'record')} taken, {self.held:,} still held"
         return f"{text}, {self.waiting:,} waiting" if self.waiting else text
 
 
@@ -282,9 +282,9 @@ class Retry:
             return
         self._remove(journal, [entry])
         if self._changes:
-            self._remember(document)
+            self._record_creation(document)
 
-    def _remember(self, document: dict[str, Any]) -> None:
+    def _record_creation(self, document: dict[str, Any]) -> None:
         """Record the accepted creation in a new outbox file.
 
         If the backend loses the job, delivery and `outbox replay` send the newest

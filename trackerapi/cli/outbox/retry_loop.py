@@ -58,7 +58,7 @@ class RetryLoop:
         """Restart the time since the last success; the next pause is short again."""
         self._quiet_since, self._failures = time.monotonic(), 0
 
-    def pauses_after(self, error: Exception) -> bool:
+    def pause_after(self, error: Exception) -> bool:
         """Block until the next attempt is due; return False if the loop gives up.
 
         Args:
@@ -98,7 +98,7 @@ class RetryLoop:
             except AuthenticationError:
                 raise
             except BackendError as error:
-                if error.exchange.is_backend_up or not self.pauses_after(error):
+                if error.exchange.is_backend_up or not self.pause_after(error):
                     raise
             else:
                 self.note_success()

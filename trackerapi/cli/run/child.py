@@ -82,18 +82,18 @@ class Child:
         number = arrival.number
         # A signal of the terminal has already reached the child. A signal from the
         # child must not return to the child.
-        has_it = arrival.is_from_terminal or arrival.sender == self._process_id
+        has_received = arrival.is_from_terminal or arrival.sender == self._process_id
         if number in (signal.SIGINT, signal.SIGTERM):
             self.stopped_by = number
         elif number == signal.SIGTSTP:
             self._must_pause = True
         elif number == signal.SIGCONT:
             self._must_pause = False
-            has_it = self._was_continued_with_us()
-        if not has_it and self.status is None:
+            has_received = self._has_child_continued()
+        if not has_received and self.status is None:
             os.kill(self._process_id, number)
 
-    def _was_continued_with_us(self) -> bool:
+    def _has_child_continued(self) -> bool:
         """Return whether SIGCONT reached the child too, as a signal to the group."""
         self._poll()
         has_continued, self._has_continued = self._has_continued, False

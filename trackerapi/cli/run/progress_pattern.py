@@ -13,7 +13,7 @@ MAX_LINES: Final = 200
 """Maximum number of lines to match in a chunk of output; earlier lines are skipped."""
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
-_LARGEST: Final = float(2**53 - 1)
+_MAX_COUNT: Final = float(2**53 - 1)
 _ESCAPES: Final = re.compile(
     r"""
     (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]               # CSI: colours, cursor
@@ -149,7 +149,7 @@ def _share(text: str | None, whole: float) -> float | None:
 
 def _count(text: str | None) -> float | None:
     number = _number((text or "").translate(_GROUPED))
-    return None if number is None else min(number, _LARGEST)
+    return None if number is None else min(number, _MAX_COUNT)
 
 
 def _number(text: str) -> float | None:

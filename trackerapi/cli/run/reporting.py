@@ -54,8 +54,8 @@ class Reporting:
         self._name = command_text(
             arguments.command, shows_arguments=arguments.shows_arguments
         )
-        self._todo: queue.SimpleQueue[Callable[[TrackerJob], object] | None]
-        self._todo = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[Callable[[TrackerJob], object] | None]
+        self._reports = queue.SimpleQueue()
         self._newest: Measure | None = None
         self._is_offered = self._is_over = False
         self._warnings = _Warnings()
@@ -76,7 +76,7 @@ class Reporting:
             at: Start time of the command, in seconds since 1970.
         """
         moment = datetime.fromtimestamp(at, UTC)
-        self._todo.put(
+        self._reports.put(
             lambda job: job.send_event(
                 kind="start", name=self._arguments.step, occurred_at=moment
             )
@@ -87,7 +87,7 @@ class Reporting:
         self._newest = measure
         if not self._is_offered:
             self._is_offered = True
-            self._todo.put(self._offer)
+            self._reports.put(self._offer)
 
     def retry(self, number: int, outcome: Outcome) -> None:
         """Report that an attempt failed and another one follows.
@@ -99,9 +99,9 @@ class Reporting:
         text = outcome.as_text(self._name)
         step, count = self._arguments.step, self._arguments.attempts
         if step is None:
-            self._todo.put(lambda job: job.detail(text))
+            self._reports.put(lambda job: job.detail(text))
         else:
-            self._todo.put(
+            self._reports.put(
                 lambda job: _work_of(job, step).attempt_failed(number, count, text)
             )
 
@@ -110,15 +110,15 @@ class Reporting:
         text = outcome.as_text(self._name)
         step, kind = self._arguments.step, outcome.kind
         if step is None and kind == "stopped":
-            self._todo.put(lambda job: self._report_stop(job, outcome, text))
+            self._reports.put(lambda job: self._report_stop(job, outcome, text))
         elif step is None:
-            self._todo.put(lambda job: job.detail(text))
+            self._reports.put(lambda job: job.detail(text))
         elif kind == "done":
-            self._todo.put(lambda job: job.step(step).done())
+            self._reports.put(lambda job: job.step(step).done())
         elif kind == "failed":
-            self._todo.put(lambda job: job.step(step).fail(error=text))
+            self._reports.put(lambda job: job.step(step).fail(error=text))
         else:
-            self._todo.put(
+            self._reports.put(
                 lambda job: job.send_event(
                     kind="info", name=step, message=STEP_STOPPED, detail=text
                 )
@@ -130,7 +130,7 @@ class Reporting:
         Returns:
             Whether the thread has ended; a running thread would delay the exit.
         """
-        self._todo.put(None)
+        self._reports.put(None)
         seconds = max(
             self._delivery_seconds + _LAST_SECONDS,
             self._began + _FIRST_SECONDS - time.monotonic(),
@@ -160,7 +160,7 @@ class Reporting:
             tracker, job = self._open_job()
         except (TrackerError, ValueError) as error:
             self._warnings.add(logging.WARNING, f"nothing is reported: {error}")
-        while (report := self._todo.get()) is not None:
+        while (report := self._reports.get()) is not None:
             if job is not None:
                 self._do(report, job)
         if tracker is not None:

@@ -66,11 +66,11 @@ class Signals:
 
     def __init__(self) -> None:
         numbers = [getattr(signal, n) for n in _FORWARDED if hasattr(signal, n)]
-        taken = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
-        self._forwarded = frozenset(taken)
-        self._taken = self._forwarded.union(_OWN)
+        forwarded = [n for n in numbers if signal.getsignal(n) != signal.SIG_IGN]
+        self._forwarded = frozenset(forwarded)
+        self._blocked = self._forwarded.union(_OWN)
         self.reset = RESTORED
-        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._taken)
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
         for number in (*_OWN, signal.SIGCONT):
             # The kernel may drop a blocked signal whose action is to ignore it.
             signal.signal(number, _do_nothing)
@@ -88,9 +88,9 @@ class Signals:
         if not hasattr(signal, "sigtimedwait"):
             return self._next_without_sender(seconds)
         if seconds is None:
-            info = signal.sigwaitinfo(self._taken)
+            info = signal.sigwaitinfo(self._blocked)
         else:
-            timed = signal.sigtimedwait(self._taken, max(seconds, 0.0))
+            timed = signal.sigtimedwait(self._blocked, max(seconds, 0.0))
             if timed is None:
                 return None
             info = timed
@@ -137,11 +137,11 @@ class Signals:
     def _next_without_sender(self, seconds: float | None) -> Arrival | None:
         """Implement `next()` on systems without `sigtimedwait()`, such as macOS."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        while deadline is not None and not signal.sigpending() & self._taken:
+        while deadline is not None and not signal.sigpending() & self._blocked:
             if time.monotonic() >= deadline:
                 return None
             time.sleep(_POLL_SECONDS)
-        number = signal.sigwait(self._taken)
+        number = signal.sigwait(self._blocked)
         from_terminal = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
         return Arrival(number, number in from_terminal and _has_terminal(), 0)
 
