@@ -185,7 +185,7 @@ def _call_function(
     with state.override(flow={}):
         symbol = yield _read_function(state, function, given, node)
     if not function.is_deferred:
-        return symbol  # The result of a later `await`.
+        return symbol  # A later `await` returns this symbol.
     return (yield release(state, symbol))
 
 
@@ -208,7 +208,8 @@ def call_later(
 def read_later(state: State) -> Reading:
     """Read the functions that other code calls, with the final symbols of all names."""
     seen: set[tuple[object, ...]] = set()
-    for function, given in state.later:  # The list grows: functions define functions.
+    # The list grows during the loop: a function may define other functions.
+    for function, given in state.later:
         key = (function.node, *(() if state.is_over_limit else given))
         is_called = given is UNKNOWN_ARGUMENTS and function.node in state.called
         if key not in seen and not is_called:
@@ -291,7 +292,10 @@ def join_names(
 
 
 def item_of(state: State, iterable: Symbol) -> Reading:
-    """Return the symbol of any item of an iterable; `track()` begins its step."""
+    """Return the symbol of any item of an iterable.
+
+    For a loop of `track()`, record that the step begins.
+    """
     if isinstance(iterable, Step) and iterable.is_loop:
         report_handle(state, iterable, begins=True)
     if isinstance(iterable, Member) and isinstance(iterable.owner, Job):
@@ -328,7 +332,7 @@ def _read_function(
         state.flow = state.flow or state.return_flow
         symbol = yield join(state, *returned)
         if len(chain) == 1:
-            yield release(state, symbol)  # The caller is in another module.
+            yield release(state, symbol)  # The caller may be in another module.
     return symbol
 
 
@@ -357,7 +361,10 @@ def _read_parameters(
 
 
 def _symbol_of(argument: Argument) -> Symbol:
-    """Return the symbol of an argument; a text keeps the first argument it had."""
+    """Return the symbol of an argument; record in a text the argument that passed it.
+
+    A text that another argument has passed before keeps the first argument.
+    """
     symbol = argument.symbol
     if isinstance(symbol, Text) and symbol.passed_at is None:
         return replace(symbol, passed_at=argument.at)

@@ -16,9 +16,9 @@ from trackerapi.checking.symbols import UNKNOWN, Symbol
 from trackerapi.config.job_config import JobConfig
 
 MAX_READINGS: Final = 100_000
-"""Number of tasks, plus five for each node, after which the check skips calls.
+"""Number of tasks, in about one second, after which the check skips calls.
 
-The check of a script then takes about one second.
+Five tasks for each node of the script are added to this number.
 """
 
 _READERS: Final = {**expressions.READERS, **statements.READERS}

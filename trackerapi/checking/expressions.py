@@ -103,7 +103,7 @@ def _read_name(state: State, node: ast.Name) -> Reading | Symbol:
     scope = state.scope.find(node.id)
     if scope is None:
         return UNKNOWN
-    # Code elsewhere may change the variable before this code runs.
+    # Code in another scope may change the variable before this code runs.
     is_changed = node.id in scope.changed and scope is not state.scope
     is_stable = not is_changed and node.id not in state.unstable
     symbol = scope.names[node.id]
@@ -118,7 +118,7 @@ def _read_attribute(state: State, node: ast.Attribute) -> Reading:
         case Library(name) if name not in TRACKER_CLASSES:
             return Library(node.attr)
         case Library():
-            return Member(Plain.TRACKER, node.attr)  # For `from_env()`.
+            return Member(Plain.TRACKER, node.attr)  # Such as `TrackerApi.from_env`.
         case Scope():
             symbol = owner.names.get(node.attr, UNKNOWN)
             is_stable = node.attr not in state.unstable

@@ -27,8 +27,8 @@ TRACKER_CLASSES: Final = frozenset({"TrackerApi", "AsyncTrackerApi"})
 FOLLOWED_NAMES: Final = TRACKER_CLASSES | {"current_job", "step"}
 ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 
-# `send_event("complete", step)` ends the step, as in the original service: the step
-# has begun before.
+# `send_event("complete", step)` ends the step, as in the original service. A step that
+# has ended has also begun.
 _BEGINNING_KINDS: Final = kinds_with("begins_attempt") | {"complete"}
 _ENDING_KINDS: Final = kinds_with("ends_job")
 _BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})

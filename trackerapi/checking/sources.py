@@ -1,4 +1,4 @@
-"""Source files: the script, its configuration files, and its modules in its folders."""
+"""Source files: the script, its configuration files, and its imported modules."""
 
 import ast
 import contextlib
@@ -174,7 +174,7 @@ def _own_modules(tree: ast.Module, folders: list[Path]) -> Iterator[Path]:
 
 
 def _named_configs(tree: ast.Module, script: Path) -> tuple[tuple[Path, ...], bool]:
-    """Return `config_files` and `makes_configs` of a `Script`."""
+    """Return the attributes `config_files` and `makes_configs` of a `Script`."""
     assigned: dict[str, list[ast.expr]] = {}
     calls: list[ast.Call] = []
     for node in ast.walk(tree):
@@ -216,7 +216,8 @@ def _path_of(
     parts: list[Path] = []
     levels, file = 0, script.absolute()
     waiting: list[ast.AST] = [expression]
-    for _ in range(_MAX_PATH_NODES):  # The value of a constant may contain its name.
+    # The number of nodes is limited: the value of a constant may contain its own name.
+    for _ in range(_MAX_PATH_NODES):
         if not waiting:
             break
         node = waiting.pop()

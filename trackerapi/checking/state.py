@@ -78,7 +78,7 @@ class State:
     """State of the check at its current point in a script.
 
     Attributes:
-        configs: Job configurations of the files.
+        configs: Job configurations from configuration files.
         is_complete: False if the script makes further configurations in code.
         findings: Collector of the mistakes.
         unknown_job: Placeholder for all jobs that the script does not visibly create,
@@ -147,7 +147,7 @@ class State:
 
     @property
     def only_config(self) -> JobConfig | None:
-        """The job configuration, if the script can use no other."""
+        """The only job configuration that the script can use; else None."""
         return self.configs[0] if self.is_complete and len(self.configs) == 1 else None
 
     @contextmanager
@@ -184,6 +184,6 @@ class State:
         return None
 
     def stop_following(self) -> None:
-        """Skip calls and further rounds of loops from now on."""
-        # Skipped code may report each step and end each job.
+        """Skip calls and further rounds of loops in the rest of the check."""
+        # Skipped code may report any step and end any job.
         self.is_over_limit = self.unknown_job.is_open = self.unknown_job.is_ended = True

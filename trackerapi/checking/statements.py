@@ -112,7 +112,7 @@ def _read_while(state: State, node: ast.While) -> Reading:
 
 
 def _read_rounds(state: State, body: Sequence[ast.AST]) -> Reading:
-    """Read a loop with an unknown number of rounds: the first round and a later one."""
+    """Read the body of a loop with unknown items twice: as first and as later round."""
     before = state.scope.names
     with state.override(flow=state.flow):
         for _ in range(1 if state.is_over_limit else 2):

@@ -51,7 +51,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A module, class or function of this library, by the last part of its name."""
+    """A module, class or function of this library; `name` is its name without dots."""
 
     name: str
 

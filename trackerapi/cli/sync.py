@@ -257,7 +257,10 @@ class Sync:
             self._dispatch.delivery.retry_deferred(file)
 
     def _may_deliver(self, header: Header | None) -> bool:
-        """Return whether this key may deliver a file; True also if not known yet."""
+        """Return whether this key may deliver a file.
+
+        True also if the backend has to be asked first.
+        """
         if header is None or not header.is_readable:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)

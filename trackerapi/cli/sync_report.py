@@ -171,7 +171,7 @@ class SyncReport:
 
 
 def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
-    """Return the group of a file: who can deliver its records, or why nobody can.
+    """Return the group of a file: it says which process or key delivers the records.
 
     Args:
         file: Summary of the file.

@@ -1,8 +1,8 @@
 """Command `track`: a filter in a pipe that counts lines or bytes as units of a step.
 
 `track` copies stdin to stdout byte for byte. Like `cat`, `track` ends at the end of the
-data, when the reader has ended, or by a signal. It closes both ends of the
-pipe before the delivery, so that writer and reader need not wait for the backend.
+data, when the reader has ended, or by a signal. Both ends of the pipe are closed before
+the delivery, so that writer and reader need not wait for the backend.
 """
 
 import argparse

@@ -95,7 +95,9 @@ def _claim(options: argparse.Namespace) -> int:
 
 
 def _choose_files(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
-    """Return the files to bind: the named files, or all files no backend accepted.
+    """Return the files to bind: the named files, or all unconfirmed files.
+
+    No backend has ever accepted the address and key of an unconfirmed file.
 
     Raises:
         UsageError: If an id matches no file or several files, or a running process

@@ -73,7 +73,7 @@ class Dispatch:
 
     @classmethod
     def of(cls, options: argparse.Namespace, problems: Problems | None = None) -> Self:
-        """Return the delivery for the options of `add_delivery()`.
+        """Return a `Dispatch` for the options of `add_delivery()`.
 
         Raises:
             SettingsError: If a setting is missing or invalid.
@@ -112,7 +112,7 @@ class Dispatch:
         return unreachable(error)
 
     def forget_provider(self) -> None:
-        """Read the key again, and forget its provider: a new key may have another."""
+        """Read the key again, and forget the provider, as the key may have changed."""
         self.reload_key()
         with suppress(SettingsError):  # the next attempt uses the old key again
             key = self._settings.read_key_again()

@@ -137,7 +137,7 @@ class Drop:
         return self._folder.paths(delivered=DELIVERED in self._states)
 
     def _drop_from(self, path: Path) -> int:
-        """Drop the records of one file; while a process uses it, only held records."""
+        """Drop the records of one file; of a file in use, drop only held records."""
         selection = self._selection(*self._states)
         count = remove_records(self._folder, path, selection)
         if count is None and HELD in self._states:

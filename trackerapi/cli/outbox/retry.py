@@ -241,7 +241,10 @@ class Retry:
         return total
 
     def _journals(self) -> Iterator[HeldJournal]:
-        """Iterate over the journals that this key delivers, also of live processes."""
+        """Iterate over the journals that this key delivers.
+
+        Journals of running processes are included.
+        """
         for path in self._dispatch.folder.paths():
             header, journal = header_of(path), HeldJournal.beside(path)
             if header is None or not header.is_readable:

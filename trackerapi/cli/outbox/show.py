@@ -104,7 +104,7 @@ def _print_summary(summary: FileSummary) -> None:
 
 
 def _print_record(shown: Mapping[str, Any]) -> None:
-    """Print a record: a line with job, kind and step, then reason and other members."""
+    """Print a record: job, kind and step, then the reason, then the other members."""
     record = shown["record"]
     if not isinstance(record, dict):
         print_line(f"{shown['state']:9} damaged: {printable(str(record))}")

@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def stop_signal(self) -> int | None:
-        """SIGINT or SIGTERM that stopped the run; None if no signal stopped it."""
+        """SIGINT or SIGTERM that stopped the run; None if neither signal did."""
         if self.kind != "stopped":
             return None
         is_killed = os.WIFSIGNALED(self.status)
