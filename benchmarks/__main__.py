@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few events, one round")
     options, more = parser.parse_known_args(argv)
     if unknown := [name for name in options.questions if name not in QUESTIONS]:
-        parser.error(f"no such question: {', '.join(unknown)}")
+        parser.error(f"no such benchmark: {', '.join(unknown)}")
     if options.quick:
         more = ["--quick", "--rounds", "1", *more]
     missed = []

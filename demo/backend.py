@@ -47,10 +47,10 @@ def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBacken
         return
     running = _running()
     if running is not None:
-        print(f"Reporting to the backend at {running.base_url}, which runs already.")
+        print(f"Reporting to the backend at {running.base_url}, which is running.")
         yield running
         return
-    print("No backend is named or running: starting one for as long as this takes.")
+    print("No backend is named or running: starting one until the end of this script.")
     with (
         tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,
         started_backend(Path(folder)) as own,

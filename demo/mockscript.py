@@ -40,23 +40,26 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m demo.mockscript",
-        description="Run a job that works on nothing, and report its steps.",
+        description="Run a job that simulates its work, and report its steps.",
     )
     tags = JobConfigManager(configurations_file=CONFIGURATIONS).tags
     parser.add_argument(
-        "--job", choices=tags, default=tags[0], help="which job (default: %(default)s)"
+        "--job",
+        choices=tags,
+        default=tags[0],
+        help="tag of the job (default: %(default)s)",
     )
     parser.add_argument(
-        "--id", metavar="ID", help="go on where the job of this id was, or start it"
+        "--id", metavar="ID", help="id of a job to continue or to start"
     )
     parser.add_argument(
         "--pace",
         type=_seconds,
         default=1.0,
         metavar="SECONDS",
-        help="time for a step (default: %(default)s)",
+        help="duration of a step (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, help="draw the same numbers each time")
+    parser.add_argument("--seed", type=int, help="seed of the random durations")
     return parser
 
 

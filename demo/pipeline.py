@@ -134,13 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m demo.pipeline", description="Run a study in three places."
+        prog="python -m demo.pipeline",
+        description="Run a study in a gateway and two workers.",
     )
-    parser.add_argument("--id", metavar="ID", help="go on with the study of this id")
-    parser.add_argument("--folder", type=Path, help="where its files lie")
-    parser.add_argument("--crash", action="store_true", help="kill a worker on its way")
+    parser.add_argument("--id", metavar="ID", help="id of a study to continue")
+    parser.add_argument("--folder", type=Path, help="folder of the files of the study")
     parser.add_argument(
-        "--crash-after", metavar="STEP", help="end without a word after this step"
+        "--crash", action="store_true", help="kill a worker in its work"
+    )
+    parser.add_argument(
+        "--crash-after", metavar="STEP", help="end without clean-up after this step"
     )
     return parser
 

@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Find organs in a share of scans.")
     parser.add_argument("share", type=int)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--crash", action="store_true", help="be killed on the way")
+    parser.add_argument(
+        "--crash", action="store_true", help="end by SIGKILL in the middle"
+    )
     options = parser.parse_args(argv)
     scans = scans_of(options.folder)[options.share :: WORKERS]
     finished = {path.stem for path in results_of(options.folder)}

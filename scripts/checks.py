@@ -48,9 +48,9 @@ PARTS = (
     Part("Lint", ("ruff", "check", ".")),
     Part("Layers", ("scripts.layers",)),
     Part("Types", ("mypy", "--strict", *TYPED)),
-    Part("Types as editors see them", ("pyright",), slow=True),
+    Part("Types in editors", ("pyright",), slow=True),
     Part("Generated files", ("scripts.regenerate", "--check")),
-    Part("Promise of the last release", ("scripts.contract_changes",)),
+    Part("Contract of the last release", ("scripts.contract_changes",)),
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
 SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
@@ -63,9 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="leave out slow parts: pyright, tests with processes or a backend",
+        help="leave out slow checks: pyright, tests with processes or a backend",
     )
-    parser.add_argument("pytest_arguments", nargs="*", help="after --: for pytest")
+    parser.add_argument(
+        "pytest_arguments", nargs="*", help="arguments of pytest, after --"
+    )
     options = parser.parse_args(argv)
     # With arguments, pytest runs in one process: its output then appears immediately.
     tests = (
@@ -92,7 +94,7 @@ def holds(part: Part) -> bool:
         stdin=subprocess.DEVNULL,
         check=False,
     ).returncode
-    verdict = "holds" if status == 0 else "FAILED"
+    verdict = "passed" if status == 0 else "FAILED"
     print(f"   {verdict} after {time.monotonic() - began:.1f} s", flush=True)
     return status == 0
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--record",
         action="store_true",
-        help="make the contract as it is the promise; done at each release",
+        help="write the present contract as the baseline; done at each release",
     )
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -49,7 +49,7 @@ def record(contract: Contract, root: Path) -> None:
     content = (json.dumps(contract.document, indent=1) + "\n").encode()
     (root / BASELINE_PATH).write_bytes(content)
     (root / BASELINE_DIGEST_PATH).write_text(_digest_line(content), encoding="ascii")
-    print(f"{BASELINE_PATH} holds the contract as it is.")
+    print(f"{BASELINE_PATH} contains the present contract.")
 
 
 def promise(root: Path) -> Contract:
@@ -67,8 +67,8 @@ def promise(root: Path) -> Contract:
         ) from error
     if recorded != _digest_line((root / BASELINE_PATH).read_bytes()):
         raise ContractError(
-            f"{BASELINE_PATH} is not what was recorded: bring it and"
-            f" {BASELINE_DIGEST_PATH} back from the last release"
+            f"{BASELINE_PATH} does not match its digest: restore it and"
+            f" {BASELINE_DIGEST_PATH} from the last release"
         )
     return baseline
 
@@ -83,9 +83,9 @@ def tell(changes: Sequence[Change]) -> int:
         print(change)
     broken = sum(change.breaking for change in changes)
     if broken:
-        print(f"{broken} changes break the promise of {BASELINE_PATH}: take them back.")
+        print(f"{broken} breaking changes since {BASELINE_PATH}: revert them.")
         return 1
-    print(f"The contract keeps the promise of {BASELINE_PATH}.")
+    print(f"The contract has no breaking change since {BASELINE_PATH}.")
     return 0
 
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="?",
         type=Path,
         default=ROOT / CONTRACT_PATH,
-        help="OpenAPI document to judge (default: the project's own)",
+        help="OpenAPI document to check (default: the project's own)",
     )
     options = parser.parse_args(argv)
     try:

@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     failed = [] if FAULTS not in parts or faults_hold() else [FAULTS]
     failed += failed_kills([part for part in KILLS if part in parts], options)
     if failed:
-        print(f"Does not hold: {', '.join(failed)}", file=sys.stderr)
+        print(f"Failed: {', '.join(failed)}", file=sys.stderr)
         return 1
-    print("All of it holds: 0 lost, 0 doubled")
+    print("All parts passed: 0 lost, 0 doubled")
     return 0
 
 
@@ -53,36 +53,38 @@ def build_parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         choices=(FAULTS, *KILLS),
-        help="run this part alone; may be given again",
+        help="run only this part; may be repeated",
     )
     parser.add_argument(
         "--sample",
         type=_count,
         metavar="N",
-        help="kill at N calls of the job and of a sync instead of at each",
+        help="kill at N calls of the job and of a sync, instead of at each call",
     )
     parser.add_argument(
         "--random",
         type=_count,
         default=RANDOM_KILLS,
         metavar="N",
-        help="kills at random times (default: %(default)s)",
+        help="number of kills at random times (default: %(default)s)",
     )
     parser.add_argument(
         "--lanes",
         type=_count,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="kills at the same time (default: one a processor, %(default)s)",
+        help="number of parallel kills (default: one per processor, %(default)s)",
     )
-    parser.add_argument("--seed", type=int, help="draw the same random times again")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the random times, to repeat a run"
+    )
     return parser
 
 
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise argparse.ArgumentTypeError("not 1 or more")
+        raise argparse.ArgumentTypeError("must be 1 or more")
     return count
 
 
@@ -100,7 +102,7 @@ def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]
     if not parts:
         return []
     if not tracer.is_possible():
-        print("System calls are only known of Linux on x86-64 or AArch64")
+        print("Kills need Linux on x86-64 or AArch64")
         return list(parts)
     folder = Path(tempfile.mkdtemp(prefix="trackerapi-prove-"))
     with started_backend(folder / "backend") as backend:

@@ -34,22 +34,22 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="scripts/regenerate.sh",
-        description="Compile the contract into everything that is made from it.",
+        description="Compile the contract into all generated files.",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; exit 1 if a generated file is not as it should be",
+        help="write nothing; exit 1 if a generated file is missing, edited or stale",
     )
     parser.add_argument(
         "--spec",
         metavar="FILE|URL",
-        help="write nothing; say how the contract of a deployed backend differs",
+        help="write nothing; print the changes to the contract of a deployed backend",
     )
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="with --spec: take that contract over and regenerate from it",
+        help="with --spec: replace our contract by that contract, and regenerate",
     )
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     return parser
@@ -87,7 +87,7 @@ def check_outputs(contract: Contract, root: Path) -> int:
     with tempfile.TemporaryDirectory() as workshop:
         found = differences(generate(contract, root, Path(workshop)), root)
     if not found:
-        print("Generated files are what the contract says.")
+        print("Generated files match the contract.")
         return 0
     print(report(found))
     print(f"{len(found)} generated files differ. To fix: scripts/regenerate.sh")
@@ -106,8 +106,8 @@ def write_outputs(contract: Contract, root: Path) -> int:
         if found or len(paths) > len(OUTPUTS):
             replace(fresh, root, workshop / "attic", paths)
     for each in found:
-        print(f"Mended ({each.fault}): {each.path}")
-    print(f"Generated files are what the contract says; {len(found)} changed.")
+        print(f"Fixed ({each.fault}): {each.path}")
+    print(f"Generated files match the contract; {len(found)} changed.")
     return 0
 
 
@@ -116,11 +116,11 @@ def tell_differences(ours: Contract, theirs: Contract) -> int:
     check_validity(theirs)
     changes = compare(ours, theirs)
     if not changes:
-        words = "" if ours.document == theirs.document else ", in other words"
-        print(f"The contracts say the same{words}.")
+        words = "" if ours.document == theirs.document else ", with other texts"
+        print(f"The contracts are equivalent{words}.")
         return 0
     print_changes(changes)
-    print("Nothing was written. To take theirs over: add --accept")
+    print("Nothing was written. To replace our contract: add --accept")
     return 1
 
 

@@ -68,18 +68,23 @@ def read_options(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--rounds", type=int, default=rounds, help="turns (%(default)s)"
+        "--rounds",
+        type=int,
+        default=rounds,
+        help="number of rounds (default: %(default)s)",
     )
     names = ",".join(peer.name for peer in peers)
-    parser.add_argument("--peers", default=names, help="names, with commas between")
-    parser.add_argument("--quick", action="store_true", help="try it with few events")
+    parser.add_argument("--peers", default=names, help="names, separated by commas")
+    parser.add_argument(
+        "--quick", action="store_true", help="report few events, as a trial"
+    )
     given = parser.parse_args(argv)
     wanted = [name for name in given.peers.split(",") if name and name != OURS]
     if unknown := [name for name in wanted if name not in ADAPTERS]:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ADAPTERS)}")
     there = [name for name in wanted if interpreter(ADAPTERS[name]).exists()]
     if missing := sorted(set(wanted) - set(there)):
-        note(f"left out, run benchmarks/peers.sh first: {', '.join(missing)}")
+        note(f"not installed, run benchmarks/peers.sh first: {', '.join(missing)}")
     return Options(libraries=(OURS, *there), rounds=given.rounds, is_quick=given.quick)
 
 

@@ -64,7 +64,7 @@ def _scheme_changes(old: Contract, new: Contract) -> Iterator[Change]:
     )
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            yield Change(name, "is another kind of proof", breaking=name in before)
+            yield Change(name, "is another security scheme", breaking=name in before)
 
 
 def _operation_set_changes(old: Contract, new: Contract) -> Iterator[Change]:

@@ -128,7 +128,9 @@ class Contract:
             for part in reference.removeprefix("#/").split("/"):
                 name = unquote(part).replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, Mapping) or name not in target:
-                    raise ContractError(f"$ref {reference!r} leads nowhere; name one")
+                    raise ContractError(
+                        f"$ref {reference!r} has no target; name a component"
+                    )
                 target = target[name]
             node = target
         return node
@@ -170,7 +172,7 @@ def parse_contract(text: str, source: str) -> Contract:
         raise ContractError(f"{source} is not valid YAML or JSON: {error}") from error
     if not isinstance(document, dict) or "openapi" not in document:
         raise ContractError(
-            f"{source} is no OpenAPI document: it has no member `openapi`"
+            f"{source} is not an OpenAPI document: it has no member `openapi`"
         )
     try:
         # Convert to JSON values: YAML also has dates, and keys that are not text.

@@ -185,7 +185,7 @@ def check_validity(contract: Contract) -> None:
                 # The validator would open the file or address of the reference.
                 raise ContractError(
                     f"{contract.source} refers to another document, {reference!r};"
-                    " put both into one"
+                    " merge the documents"
                 )
         validate(contract.document)
         for server in contract.document.get("servers") or ():
@@ -195,7 +195,7 @@ def check_validity(contract: Contract) -> None:
             f"{contract.source} is not valid: a reference leads back to itself"
         ) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = f"a part of it is of another type ({error})"
+        reason = f"a part has another type than in OpenAPI ({error})"
         raise ContractError(f"{contract.source} is not valid: {reason}") from error
     except (OpenAPIValidationError, OSError) as error:
         place = "/".join(("#", *map(str, getattr(error, "absolute_path", ()))))

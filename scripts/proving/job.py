@@ -57,18 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.proving.job")
-    parser.add_argument("--id", required=True, help="id of the job that ends")
+    parser.add_argument(
+        "--id", required=True, help="id of the job that ends; the open job adds -open"
+    )
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--events", type=int, default=100)
-    parser.add_argument("--round", type=int, default=1, help="a restart counts on")
+    parser.add_argument("--round", type=int, default=1, help="number of the run")
     parser.add_argument(
         "--pace", type=float, default=0.0, help="seconds between events"
     )
     parser.add_argument("--gates", action="store_true", help="wait between phases")
-    parser.add_argument("--flush", type=float, help="flush for so long at the end")
+    parser.add_argument("--flush", type=float, help="seconds to flush at the end")
     parser.add_argument("--fsync", action="store_true")
     parser.add_argument(
-        "--fork", choices=("exit", "_exit", "waits"), help="end of the child"
+        "--fork", choices=("exit", "_exit", "waits"), help="how the child ends"
     )
     parser.add_argument("--ending", choices=("close", "exit", "_exit"), default="close")
     return parser

@@ -236,7 +236,7 @@ def _run_and_kill(plot: Plot, seconds: float) -> str:
             process.wait()
             reported = len(read_record(plot.record))
             if reported == len(planned(EVENTS)):
-                return "delivering the rest"
+                return "delivering"
             return "reporting" if reported else "starting"
     return ""
 

@@ -227,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.proving.tracer")
     parser.add_argument("--kill-at", type=int, metavar="N")
     parser.add_argument("--report", type=Path, required=True)
-    parser.add_argument("command", nargs="+", help="after --: what to run")
+    parser.add_argument("command", nargs="+", help="command to run, after --")
     options = parser.parse_args(argv)
     done = trace(options.command, options.kill_at)
     report = {

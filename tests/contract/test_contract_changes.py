@@ -217,7 +217,7 @@ def test_promise_edited_by_hand_is_refused(
     baseline.write_text(json.dumps(edited))
 
     assert contract_changes.main(["--root", str(tree)]) == 1
-    assert "is not what was recorded" in capsys.readouterr().err
+    assert "does not match its digest" in capsys.readouterr().err
     (tree / BASELINE_DIGEST_PATH).unlink()
     assert contract_changes.main(["--root", str(tree)]) == 1
     assert "cannot be read" in capsys.readouterr().err

@@ -349,7 +349,7 @@ def test_deployed_contract_of_the_same_content_is_no_difference(
     """The JSON contract of a backend equals the YAML file with the same content."""
     address, _ = deployed
     assert run(tree, "--spec", address) == 0
-    assert capsys.readouterr().out == "The contracts say the same.\n"
+    assert capsys.readouterr().out == "The contracts are equivalent.\n"
 
 
 def test_deployed_contract_that_differs_is_reported_and_not_written(
@@ -366,7 +366,7 @@ def test_deployed_contract_that_differs_is_reported_and_not_written(
     assert capsys.readouterr().out.splitlines() == [
         "breaking: get_customer: was removed",
         "additive: JobInput.host: is a new member",
-        "Nothing was written. To take theirs over: add --accept",
+        "Nothing was written. To replace our contract: add --accept",
     ]
     assert snapshot(tree) == before
 
@@ -459,7 +459,7 @@ ENDLESS = (
 )
 UNUSABLE = [
     ('{$ref: "#/components/responses/A"}', ENDLESS, "leads back to itself"),
-    ('{$ref: "other.yaml#/A"}', "", "leads nowhere"),
+    ('{$ref: "other.yaml#/A"}', "", "has no target"),
     ("{description: 5}", "", "is not valid"),
     ("[1]", "", "is not valid"),
     ("{description: fine}", "components: 7\n", "is not valid"),

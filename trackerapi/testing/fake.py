@@ -78,7 +78,7 @@ class FakeTracker:
             return RecordedJob.of(record)
         known = ", ".join(repr(job.provider_job_id) for job in self.store.jobs())
         raise LookupError(
-            f"nothing was reported of a job {provider_job_id!r}; jobs that reported: "
+            f"there are no reports of a job {provider_job_id!r}; jobs with reports: "
             f"{known or 'none'}"
         )
 

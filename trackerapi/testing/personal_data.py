@@ -100,7 +100,7 @@ def findings_in(
     rules = dict(_RULES)
     for extra in extra_patterns:
         pattern = re.compile(extra)
-        rules[f"what {pattern.pattern!r} describes"] = pattern
+        rules[f"a match of {pattern.pattern!r}"] = pattern
     return [
         Finding(location, *found)
         for job in jobs

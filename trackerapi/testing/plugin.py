@@ -36,9 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the option `trackerapi_everywhere`."""
     parser.addini(
         EVERYWHERE,
-        "Keep each TrackerApi of the process away from network and disk, also those "
-        "that modules make while they are imported; without the fixture they do "
-        "nothing.",
+        "Keep each TrackerApi of the process away from network and disk, including "
+        "objects that modules create during their import. Without the fixture, "
+        "reports are discarded.",
         type="bool",
         default=False,
     )

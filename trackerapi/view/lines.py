@@ -98,7 +98,7 @@ def progress_line(job: JobSnapshot, delivery: DeliveryReport | None) -> str:
     running = [step for step in job.steps if step.status in ("running", "waiting")]
     words = [_step_words(step) for step in running[:_MAX_STEPS]]
     if len(running) > _MAX_STEPS:
-        words.append(f"{len(running) - _MAX_STEPS} steps more")
+        words.append(f"{len(running) - _MAX_STEPS} more steps")
     return _line(job, percent_text(job), *words, trouble_text(delivery))
 
 

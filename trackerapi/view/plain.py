@@ -107,7 +107,7 @@ class PlainLines:
 
     def _print_ends(self) -> None:
         if self._unprinted_ends and self._room >= 1:
-            self._print(f"{self._unprinted_ends:,} jobs more have ended")
+            self._print(f"{self._unprinted_ends:,} more jobs have ended")
             self._unprinted_ends = 0
 
     def _refill(self, at: float) -> None:

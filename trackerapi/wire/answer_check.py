@@ -65,9 +65,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except RecursionError:
         raise InvalidAnswer(f"more than {MAX_DEPTH} levels") from None
     except ValueError as error:
-        raise InvalidAnswer("no JSON") from error
+        raise InvalidAnswer("its content is not JSON") from error
     if not isinstance(content, dict):
-        raise InvalidAnswer("no JSON object")
+        raise InvalidAnswer("its content is not a JSON object")
     _check_values(content)
     return content
 
@@ -90,10 +90,10 @@ def check_answer(
     for template_method, template, answers in _TEMPLATES:
         if template_method == method and template.search(path):
             if status not in answers:
-                raise InvalidAnswer("the operation has no such answer")
+                raise InvalidAnswer("the contract has no answer with this status")
             check_model(answers[status], content)
             return
-    raise InvalidAnswer("no operation has this path")
+    raise InvalidAnswer("the contract has no operation with this path")
 
 
 def check_model(name: str, content: object) -> None:
@@ -114,7 +114,7 @@ def _faults(schema: Mapping[str, Any], value: Any, pointer: str) -> Iterator[str
         found = [next(_faults(each, value, pointer), None) for each in schema["anyOf"]]
         yield from () if None in found else map(str, found)
     elif not _has_type(value, schema.get("type", list(_TYPES))):
-        yield f"{pointer or 'the answer'} is of another type"
+        yield f"{pointer or 'the answer'} has another type than in the contract"
     elif isinstance(value, dict):
         yield from _member_faults(schema, value, pointer)
     elif isinstance(value, list):
@@ -122,7 +122,7 @@ def _faults(schema: Mapping[str, Any], value: Any, pointer: str) -> Iterator[str
         for index, each in enumerate(value):
             yield from _faults(items, each, f"{pointer}/{index}")
     elif not _is_allowed(schema, value):
-        yield f"{pointer} is out of range or of another format"
+        yield f"{pointer} is out of range or has another format"
 
 
 def _member_faults(
@@ -192,11 +192,11 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidAnswer("a text holds half a character") from None
+        raise InvalidAnswer("a text contains half a surrogate pair") from None
 
 
 def _refuse(constant: str) -> Never:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _finite(digits: str) -> float:

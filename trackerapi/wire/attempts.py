@@ -157,5 +157,5 @@ class Attempts:
         if delay is not None and self._count == 1:
             # Log the first failure only: one line tells the user why the caller blocks.
             seconds = self._time_limits.deadline_seconds
-            log(logging.INFO, f"{error} (asking again, for at most {seconds:g} s)")
+            log(logging.INFO, f"{error} (retrying for at most {seconds:g} s)")
         return delay

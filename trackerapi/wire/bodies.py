@@ -43,7 +43,7 @@ class Body:
 
     def __init__(self, coding: str, max_bytes: int) -> None:
         if not is_known_coding(coding):
-            raise InvalidAnswer("its content is packed as no request asks for")
+            raise InvalidAnswer("its Content-Encoding was not requested")
         is_packed = coding.strip().lower() in _PACKED
         self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
         self._max_bytes, self._received_bytes = max_bytes, 0
@@ -66,7 +66,7 @@ class Body:
             try:
                 piece = self._inflater.decompress(chunk, _PIECE_BYTES)
             except zlib.error:
-                raise InvalidAnswer("its content cannot be unpacked") from None
+                raise InvalidAnswer("its content cannot be decompressed") from None
             self._content += piece
             self._check_size()
             chunk = self._inflater.unconsumed_tail
@@ -79,7 +79,7 @@ class Body:
             InvalidAnswer: If the packed content is incomplete.
         """
         if self._received_bytes and self._inflater and not self._inflater.eof:
-            raise InvalidAnswer("its packed content breaks off")
+            raise InvalidAnswer("its compressed content is incomplete")
         return bytes(self._content)
 
     def _check_size(self) -> None:

@@ -309,7 +309,7 @@ class Calls:
             if page.next_cursor is None:
                 return
             if page.next_cursor in cursors or not page.items:
-                raise BackendUnavailable("the pages of the answer lead on for ever")
+                raise BackendUnavailable("the pages of the list never end")
             cursors.append(page.next_cursor)
 
 
@@ -317,7 +317,7 @@ def _parsed(answer: Response[Any], expected: type[T]) -> T:
     """Return the generated model of an answer that the client has checked."""
     if isinstance(answer.parsed, expected):
         return answer.parsed
-    raise BackendUnavailable(f"the answer is no {expected.__name__}")
+    raise BackendUnavailable(f"the answer is not of the type {expected.__name__}")
 
 
 def _parsed_of(

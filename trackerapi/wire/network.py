@@ -89,7 +89,7 @@ class ConnectionState:
             InvalidAnswer: If a proxy has sent the previous answer again.
         """
         if request_id and request_id == self.last_answer_id:
-            raise InvalidAnswer("it repeats the answer to the request before")
+            raise InvalidAnswer("it repeats the answer to the previous request")
         self.last_answer_id = request_id
 
     @property

@@ -115,7 +115,7 @@ def test_verify_prints_that_it_retries() -> None:
         done = run("verify", TRACKERAPI_BASE_URL=server.url, TRACKERAPI_API_KEY=KEY)
 
     assert done.returncode == FINE
-    assert done.stderr.count("(asking again, for at most 30 s)") == 1
+    assert done.stderr.count("(retrying for at most 30 s)") == 1
 
 
 def test_verify_names_the_job_of_a_token(

@@ -113,7 +113,7 @@ def test_progress_line_names_three_running_steps() -> None:
     steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
     line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
 
-    assert line.endswith("step-2 450 of 1,000 (37.5/s, 15 s left), 6 steps more")
+    assert line.endswith("step-2 450 of 1,000 (37.5/s, 15 s left), 6 more steps")
 
 
 def test_title_is_printable() -> None:

@@ -143,4 +143,4 @@ def test_many_jobs_are_limited_to_a_readable_number_of_lines(
     log.plain.close()
 
     assert len(new_lines) <= MAX_LINES_A_SECOND + 5
-    assert log.new_lines()[-1].endswith(" jobs more have ended")
+    assert log.new_lines()[-1].endswith(" more jobs have ended")

@@ -297,5 +297,5 @@ def test_list_with_endless_pages_is_an_error(
 
     with answering(page) as server:
         assert run_command(command, server.url) == 1
-    assert "lead on for ever" in capsys.readouterr().err
+    assert "the pages of the list never end" in capsys.readouterr().err
     assert next(count) < 9
