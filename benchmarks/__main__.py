@@ -23,7 +23,7 @@ from benchmarks.rig.places import ROOT
 from benchmarks.rig.runs import note
 
 README: Final = ROOT / "benchmarks/README.md"
-QUESTIONS: Final = (
+BENCHMARKS: Final = (
     "import_time",
     "run_command",
     "physical_limit",
@@ -45,32 +45,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("questions", nargs="*", help=", ".join(QUESTIONS))
+    parser.add_argument("benchmarks", nargs="*", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="few events, one round")
     options, more = parser.parse_known_args(argv)
-    if unknown := [name for name in options.questions if name not in QUESTIONS]:
+    if unknown := [name for name in options.benchmarks if name not in BENCHMARKS]:
         parser.error(f"no such benchmark: {', '.join(unknown)}")
     if options.quick:
         more = ["--quick", "--rounds", "1", *more]
     missed = []
-    for name in options.questions or QUESTIONS:
+    for name in options.benchmarks or BENCHMARKS:
         began = time.monotonic()
-        status, answer = ask(name, more)
+        status, answer = run_benchmark(name, more)
         note(f"{name}: exit status {status}, {time.monotonic() - began:.0f} s")
         print(f"## {name}\n\n{answer}", flush=True)
         if status:
             missed.append(name)
         if not options.quick:
-            write(name, answer)
+            write_tables(name, answer)
     if missed:
         note(f"Missed: {', '.join(missed)}")
     return 1 if missed else 0
 
 
-def ask(question: str, arguments: Sequence[str]) -> tuple[int, str]:
+def run_benchmark(benchmark: str, arguments: Sequence[str]) -> tuple[int, str]:
     """Run one benchmark; return its exit status and its tables."""
     answer = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{question}", *arguments],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -79,13 +79,13 @@ def ask(question: str, arguments: Sequence[str]) -> tuple[int, str]:
     return answer.returncode, answer.stdout
 
 
-def write(question: str, answer: str) -> None:
+def write_tables(benchmark: str, answer: str) -> None:
     """Write tables between the markers of their benchmark; none for a failed run."""
     if not answer:
         return
     python, now = platform.python_version(), datetime.now(UTC)
     stamp = f"Measured {now:%Y-%m-%d}, CPython {python}, {platform.machine()}."
-    begin, end = f"<!-- {question} -->", f"<!-- /{question} -->"
+    begin, end = f"<!-- {benchmark} -->", f"<!-- /{benchmark} -->"
     text = README.read_text(encoding="utf-8")
     between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     section = f"{begin}\n{stamp}\n\n{answer.strip()}\n{end}"

@@ -28,9 +28,9 @@ from benchmarks.rig import job
 from benchmarks.rig.adapters import ADAPTERS, OURS, PEERS, UNINSTRUMENTED
 from benchmarks.rig.places import interpreter
 from benchmarks.rig.runs import (
-    at_once,
     ends_within,
     environment,
+    new_pool,
     note,
     read_options,
     temporary_folder,
@@ -131,7 +131,7 @@ def main() -> int:
         plain = run_job(UNINSTRUMENTED, fault)
         ours = [changes(run_job(OURS, fault), plain) for _ in range(options.rounds)]
         cells[OURS].append(first_change(ours))
-        with at_once(PEERS_AT_ONCE) as pool:
+        with new_pool(PEERS_AT_ONCE) as pool:
             judge = partial(_judge, fault, plain, options.rounds)
             verdicts = pool.map(judge, options.libraries[1:])
             for name, verdict in zip(options.libraries[1:], verdicts, strict=True):

@@ -63,7 +63,7 @@ CONDITIONS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class Comparison:
     """Two measurements that are compared, ours first.
 
     Attributes:
@@ -81,21 +81,25 @@ class Duel:
     other_condition: str
 
 
-DUELS: Final = (
-    Duel("burst p50 beside sentry-sdk's log call", 1.0, "burst", "sentry-log", "burst"),
-    Duel(
+COMPARISONS: Final = (
+    Comparison(
+        "burst p50 beside sentry-sdk's log call", 1.0, "burst", "sentry-log", "burst"
+    ),
+    Comparison(
         "burst p50 beside sentry-sdk's message call",
         0.05,
         "burst",
         "sentry-message",
         "burst",
     ),
-    Duel("burst p50 beside `requests.post`", 0.01, "burst", "requests.post", "burst"),
-    Duel(
+    Comparison(
+        "burst p50 beside `requests.post`", 0.01, "burst", "requests.post", "burst"
+    ),
+    Comparison(
         "paced p50 beside OpenTelemetry's log emit", 0.8, "paced", "otel-log", "paced"
     ),
-    Duel("paced p50, 200 ms away beside healthy", 1.15, "away", OURS, "paced"),
-    Duel("paced p50, down beside healthy", 1.15, "down", OURS, "paced"),
+    Comparison("paced p50, 200 ms away beside healthy", 1.15, "away", OURS, "paced"),
+    Comparison("paced p50, down beside healthy", 1.15, "down", OURS, "paced"),
 )
 Figures = dict[tuple[str, str], list[dict[str, Any]]]
 
@@ -109,8 +113,8 @@ def main() -> int:
         note(f"emit_cost: round {turn + 1} of {options.rounds}")
         for adapter in options.adapters:
             for condition in CONDITIONS:
-                told = _measure(adapter, condition, options)
-                figures.setdefault((adapter.name, condition), []).append(told)
+                results = _measure(adapter, condition, options)
+                figures.setdefault((adapter.name, condition), []).append(results)
     status = conclude(_targets(options))
     _print_figures(figures, options)
     return status
@@ -139,42 +143,49 @@ def _measure(adapter: type[Adapter], name: str, options: Options) -> dict[str, A
                 "cpu": worker_cpu(),
             },
         )
-        return dict(run(task).told)
+        return dict(run(task).results)
 
 
 def _targets(options: Options) -> list[Target]:
     names = {adapter.name: adapter for adapter in options.adapters}
     return [
         Target(
-            what=duel.what,
-            bound=duel.bound,
-            measured=_ratio(duel, names, options) if duel.other in names else None,
+            what=comparison.what,
+            bound=comparison.bound,
+            measured=_ratio(comparison, names, options)
+            if comparison.other in names
+            else None,
         )
-        for duel in DUELS
+        for comparison in COMPARISONS
     ]
 
 
 def _ratio(
-    duel: Duel, names: Mapping[str, type[Adapter]], options: Options
+    comparison: Comparison, names: Mapping[str, type[Adapter]], options: Options
 ) -> float | None:
     """Return the median of the ratios of all pairs; the order in a pair alternates."""
-    note(f"emit_cost: {duel.what}")
-    sides = ((OURS, duel.condition), (duel.other, duel.other_condition))
-    told: dict[tuple[str, str], list[float | None]] = {side: [] for side in sides}
+    note(f"emit_cost: {comparison.what}")
+    sides = (
+        (OURS, comparison.condition),
+        (comparison.other, comparison.other_condition),
+    )
+    results: dict[tuple[str, str], list[float | None]] = {side: [] for side in sides}
     for turn in range(1 if options.is_quick else PAIRS):
         for name, condition in sides if turn % 2 else sides[::-1]:
             figures = _measure(names[name], condition, options)
-            told[name, condition].append(figures.get("p50"))
-    return ratio_of(told[sides[0]], told[sides[1]])
+            results[name, condition].append(figures.get("p50"))
+    return ratio_of(results[sides[0]], results[sides[1]])
 
 
 def _print_figures(figures: Figures, options: Options) -> None:
     def cell(name: str, condition: str) -> str:
-        told = figures[name, condition]
-        if not any(told):
+        results = figures[name, condition]
+        if not any(results):
             return f"> {LIMIT_SECONDS:.0f} s"
-        p50, p99 = (median_of([one.get(key) for one in told]) for key in ("p50", "p99"))
-        raises = " (raises)" if any(one.get("errors") for one in told) else ""
+        p50, p99 = (
+            median_of([one.get(key) for one in results]) for key in ("p50", "p99")
+        )
+        raises = " (raises)" if any(one.get("errors") for one in results) else ""
         return f"{microseconds(p50)} / {microseconds(p99)}{raises}"
 
     print_table(

@@ -23,8 +23,8 @@ from benchmarks.rig.adapters import OURS
 from benchmarks.rig.runs import (
     Options,
     Task,
-    at_once,
     median_of,
+    new_pool,
     note,
     read_options,
     run,
@@ -69,7 +69,7 @@ def main() -> int:
         note(f"exit_delay: round {turn + 1} of {options.rounds}")
         for fault in FAULTS:
             leavings.setdefault((OURS, fault), []).append(_leave(OURS, fault, options))
-            with at_once(PEERS_AT_ONCE) as pool:
+            with new_pool(PEERS_AT_ONCE) as pool:
                 peers = options.libraries[1:]
                 results = pool.map(_leave, peers, repeat(fault), repeat(options))
                 for name, leaving in zip(peers, results, strict=True):
@@ -100,7 +100,7 @@ def _leave(library: str, fault: str, options: Options) -> Leaving:
         if library == "wandb-offline":
             time.sleep(1.0)  # The helper process of wandb writes last.
             arrived = found_in_files(folder)
-    left_at = outcome.told.get("left_at")
+    left_at = outcome.results.get("left_at")
     seconds = None
     if left_at is not None and not outcome.is_timed_out:
         seconds = outcome.ended_at - left_at

@@ -26,7 +26,7 @@ from benchmarks.rig.runs import (
     Options,
     Outcome,
     Task,
-    at_once,
+    new_pool,
     note,
     read_options,
     run,
@@ -91,12 +91,12 @@ class Outage:
             time.sleep(0.5)
             counts = sink.counts()
             arrived = _arrived(library, counts, folder)
-        untried = events - outcome.told.get("emitted", 0)
+        untried = events - outcome.results.get("emitted", 0)
         remark = f"{untried} never tried: caller blocked" if untried else ""
         return Loss((events - arrived,), counts.repeats, remark)
 
 
-def killed(library: str, options: Options, *, is_down: bool) -> Loss:
+def measure_kill(library: str, options: Options, *, is_down: bool) -> Loss:
     """Kill the process after the last call; start another process in its folder."""
     events = options.events(EVENTS)
     with Sink(is_pinned=False) as sink, temporary_folder() as folder:
@@ -112,7 +112,7 @@ def killed(library: str, options: Options, *, is_down: bool) -> Loss:
     return Loss((events - arrived,), counts.repeats)
 
 
-def forked(library: str, options: Options) -> Loss:
+def measure_fork(library: str, options: Options) -> Loss:
     """Report in a process and in its forked child."""
     events = options.events(FORK_EVENTS)
     with Sink(is_pinned=False) as sink, temporary_folder() as folder:
@@ -122,7 +122,9 @@ def forked(library: str, options: Options) -> Loss:
         events - sum(key.startswith(f"EVT{run:04x}") for key in seen)
         for run in (PARENT, CHILD)
     )
-    return Loss(lost, repeats, "child hung" if outcome.told.get("child_hung") else "")
+    return Loss(
+        lost, repeats, "child hung" if outcome.results.get("child_hung") else ""
+    )
 
 
 Case = Callable[[str, Options], Loss]
@@ -132,9 +134,9 @@ CASES: Final[dict[str, Case]] = {
     "503 for 6 s": Outage(faults={"status": 503, "until": 6}),
     "429 for 6 s": Outage(faults={"status": 429, "retry_after": 2, "until": 6}),
     "every 3rd answer dropped": Outage(faults={"drop_every": 3}, gap=0.002),
-    "kill -9": partial(killed, is_down=False),
-    "kill -9 while down": partial(killed, is_down=True),
-    "fork: parent / child": forked,
+    "kill -9": partial(measure_kill, is_down=False),
+    "kill -9 while down": partial(measure_kill, is_down=True),
+    "fork: parent / child": measure_fork,
 }
 
 
@@ -145,7 +147,7 @@ def main() -> int:
     for turn in range(options.rounds):
         for name, case in CASES.items():
             note(f"loss: {name}, round {turn + 1} of {options.rounds}")
-            with at_once(AT_ONCE) as pool:
+            with new_pool(AT_ONCE) as pool:
                 found = pool.map(case, options.libraries, repeat(options))
                 for library, loss in zip(options.libraries, found, strict=True):
                     losses.setdefault((library, name), []).append(loss)

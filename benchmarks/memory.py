@@ -42,7 +42,9 @@ def main() -> int:
             growth.setdefault(name, []).append(_measure(name, options))
 
     def column(name: str, key: str, unit: float = 1.0) -> float | None:
-        values = [told[key] / unit if key in told else None for told in growth[name]]
+        values = [
+            results[key] / unit if key in results else None for results in growth[name]
+        ]
         return None if None in values else median_of(values)
 
     peak = column(OURS, "peak_grown_bytes", MB)
@@ -82,7 +84,7 @@ def _measure(library: str, options: Options) -> Mapping[str, Any]:
                 limit=LIMIT_SECONDS + 60.0,
                 arguments={"events": options.events(EVENTS), "limit": LIMIT_SECONDS},
             )
-        ).told
+        ).results
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def main() -> int:
 
 def _our_call(sink: Sink, folder: Path, options: Options) -> tuple[float, float]:
     arguments = {"events": options.events(2000), "gap": 0.0, "limit": 4.0}
-    told = run(
+    results = run(
         Task(
             library=OURS,
             scenario="calls",
@@ -90,8 +90,8 @@ def _our_call(sink: Sink, folder: Path, options: Options) -> tuple[float, float]
             folder=folder,
             arguments={**arguments, "cpu": worker_cpu()},
         )
-    ).told
-    return told["p50"], told["p99"]
+    ).results
+    return results["p50"], results["p99"]
 
 
 def _measure(call: Callable[[], object], times: int) -> tuple[float, float]:

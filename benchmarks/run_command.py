@@ -33,7 +33,7 @@ RUN: Final = "`trackerapi run -- true`"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class MeasuredCommand:
     """A measured command line, and its environment variables."""
 
     command: Sequence[str]
@@ -44,7 +44,7 @@ def main() -> int:
     """Measure, print a table, compare with the target."""
     options = read_options(__doc__, rounds=ROUNDS, peers=())
     with temporary_folder() as folder:
-        seconds = _measure(_ways(folder), options, folder)
+        seconds = _measure(_commands(folder), options, folder)
     beside = {name: ratio_of(times, seconds[BARE]) for name, times in seconds.items()}
     what = f"{RUN} beside {BARE}"
     status = conclude([Target(what=what, bound=BOUND, measured=beside[RUN])])
@@ -56,7 +56,7 @@ def main() -> int:
     return status
 
 
-def _ways(folder: Path) -> dict[str, Way]:
+def _commands(folder: Path) -> dict[str, MeasuredCommand]:
     """Return the measured commands, by their names in the table."""
     script = Path(sys.executable).with_name("trackerapi")
     run = [str(script), "run"]
@@ -71,39 +71,43 @@ def _ways(folder: Path) -> dict[str, Way]:
     down = {**recording, "TRACKERAPI_MODE": "online"}
     by_hand = "import subprocess; subprocess.run(['true'], check=True)"
     return {
-        BARE: Way([sys.executable, "-c", "pass"], {}),
-        RUN: Way([*run, "--", "true"], {}),
-        "the same by `python -m trackerapi`": Way(
+        BARE: MeasuredCommand([sys.executable, "-c", "pass"], {}),
+        RUN: MeasuredCommand([*run, "--", "true"], {}),
+        "the same by `python -m trackerapi`": MeasuredCommand(
             [sys.executable, "-m", "trackerapi", "run", "--", "true"], {}
         ),
-        "`trackerapi run --step load -- true`, offline": Way(step, recording),
-        "the same, backend down": Way(step, down),
-        "`subprocess.run` of `true`": Way([sys.executable, "-c", by_hand], {}),
-        "`true`": Way(["true"], {}),
+        "`trackerapi run --step load -- true`, offline": MeasuredCommand(
+            step, recording
+        ),
+        "the same, backend down": MeasuredCommand(step, down),
+        "`subprocess.run` of `true`": MeasuredCommand(
+            [sys.executable, "-c", by_hand], {}
+        ),
+        "`true`": MeasuredCommand(["true"], {}),
     }
 
 
 def _measure(
-    ways: Mapping[str, Way], options: Options, folder: Path
+    commands: Mapping[str, MeasuredCommand], options: Options, folder: Path
 ) -> dict[str, list[float]]:
     """Return the seconds of each command in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
     # The first round fills the caches of the file system.
     for turn in range(options.rounds + 1):
         note(f"run_command: round {turn} of {options.rounds}")
-        for name, way in ways.items():
-            taken = _time_of(way, folder)
+        for name, command in commands.items():
+            taken = _time_of(command, folder)
             if turn:
                 seconds[name].append(taken)
     return seconds
 
 
-def _time_of(way: Way, folder: Path) -> float:
-    variables = environment(folder, way.settings)
+def _time_of(command: MeasuredCommand, folder: Path) -> float:
+    variables = environment(folder, command.settings)
     variables.pop("PYTHONPATH", None)  # Use the installed package.
     begin = time.perf_counter()
     subprocess.run(
-        way.command,
+        command.command,
         check=True,
         cwd=folder,
         env=variables,

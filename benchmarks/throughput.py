@@ -31,7 +31,7 @@ from benchmarks.rig.runs import (
 )
 from benchmarks.rig.sink import Sink
 from benchmarks.rig.tables import NOTHING, Target, conclude, figure, print_table
-from demo.backend import DemoBackend, started_backend
+from demo.backend import DemoBackend, start_backend
 from trackerapi import TrackerApi
 
 ROUNDS: Final = 5
@@ -93,13 +93,13 @@ def _to_sink(adapter: type[Adapter], options: Options) -> Delivery | None:
     with Sink() as sink, temporary_folder() as folder:
         outcome = _report(adapter.name, sink.url, folder, events)
         counts = sink.counts()
-    if not outcome.told or counts.last_at is None:
+    if not outcome.results or counts.last_at is None:
         return None
     return Delivery(
-        emitted=outcome.told["emitted"],
+        emitted=outcome.results["emitted"],
         arrived=counts.unique,
-        seconds=counts.last_at - outcome.told["began"],
-        cpu_seconds=outcome.told["cpu"],
+        seconds=counts.last_at - outcome.results["began"],
+        cpu_seconds=outcome.results["cpu"],
         requests=counts.requests,
     )
 
@@ -120,13 +120,13 @@ def _to_own_backend(options: Options) -> Delivery | None:
             api_key=backend.api_key, base_url=backend.base_url, outbox=folder / "asks"
         ) as tracker:
             arrived = sum(job.event_count for job in tracker.list_jobs())
-    if not outcome.told:
+    if not outcome.results:
         return None
     return Delivery(
-        emitted=outcome.told["emitted"],
+        emitted=outcome.results["emitted"],
         arrived=arrived,
-        seconds=outcome.told["flushed_at"] - outcome.told["began"],
-        cpu_seconds=outcome.told["cpu"],
+        seconds=outcome.results["flushed_at"] - outcome.results["began"],
+        cpu_seconds=outcome.results["cpu"],
     )
 
 
@@ -136,7 +136,7 @@ def _backend(folder: Path) -> Iterator[DemoBackend]:
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {sink_cpu()})  # Child processes inherit the core.
     try:
-        with started_backend(folder) as backend:
+        with start_backend(folder) as backend:
             os.sched_setaffinity(0, cores)
             yield backend
     finally:
@@ -174,7 +174,7 @@ def _targets(deliveries: Deliveries, options: Options) -> list[Target]:
 
     what = f"acknowledged events a second beside the best peer's ({fastest})"
     return [
-        Target(what=what, bound=2.0, measured=rate(OURS), is_least=True),
+        Target(what=what, bound=2.0, measured=rate(OURS), is_minimum=True),
         Target(
             what=f"client CPU an event beside the best peer's ({thriftiest})",
             bound=0.5,
@@ -184,7 +184,7 @@ def _targets(deliveries: Deliveries, options: Options) -> list[Target]:
             what=f"{what}, ours against our own backend",
             bound=0.75,
             measured=rate(OWN_BACKEND),
-            is_least=True,
+            is_minimum=True,
         ),
         *(
             Target(what=f"lost, {name}", bound=0, measured=_lost(runs), unit="events")

@@ -53,13 +53,13 @@ def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBacken
     print("No backend is named or running: starting one until the end of this script.")
     with (
         tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,
-        started_backend(Path(folder)) as own,
+        start_backend(Path(folder)) as own,
     ):
         yield own
 
 
 @contextmanager
-def started_backend(folder: Path) -> Iterator[DemoBackend]:
+def start_backend(folder: Path) -> Iterator[DemoBackend]:
     """Run `trackerapi-backend dev` in `folder` on a free port.
 
     Raises:

@@ -20,7 +20,7 @@ from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerError, Tr
 CONFIGURATIONS = Path(__file__).with_name("job_configurations.json")
 UNITS = 200
 UPDATES_A_STEP = 4
-LONGEST_PACE_SECONDS = 3600
+MAX_PACE_SECONDS = 3600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,8 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds <= LONGEST_PACE_SECONDS:
-        raise argparse.ArgumentTypeError(f"not 0 to {LONGEST_PACE_SECONDS} seconds")
+    if not 0 <= seconds <= MAX_PACE_SECONDS:
+        raise argparse.ArgumentTypeError(f"not 0 to {MAX_PACE_SECONDS} seconds")
     return seconds
 
 

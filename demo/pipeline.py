@@ -98,7 +98,7 @@ class Study:
         (self.folder / "report.txt").write_text("\n".join(found))
         step.note(f"{len(found)} images were measured.")
 
-    def pass_by(self, _step: TrackerStep) -> None:
+    def do_nothing(self, _step: TrackerStep) -> None:
         """Do nothing: the work of each step without a method of its name."""
 
     def _start(
@@ -164,7 +164,7 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
                 if not step.is_ready:
                     continue
                 work: Callable[[TrackerStep], None]
-                work = getattr(study, step.tag, study.pass_by)
+                work = getattr(study, step.tag, study.do_nothing)
                 with step:
                     work(step)
                 print(f"{step.tag}: {step.status}", flush=True)

@@ -29,7 +29,7 @@ TYPED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Check:
     """One check.
 
     Attributes:
@@ -43,14 +43,14 @@ class Part:
     slow: bool = False
 
 
-PARTS = (
-    Part("Format", ("ruff", "format", "--check", ".")),
-    Part("Lint", ("ruff", "check", ".")),
-    Part("Layers", ("scripts.layers",)),
-    Part("Types", ("mypy", "--strict", *TYPED)),
-    Part("Types in editors", ("pyright",), slow=True),
-    Part("Generated files", ("scripts.regenerate", "--check")),
-    Part("Contract of the last release", ("scripts.contract_changes",)),
+CHECKS = (
+    Check("Format", ("ruff", "format", "--check", ".")),
+    Check("Lint", ("ruff", "check", ".")),
+    Check("Layers", ("scripts.layers",)),
+    Check("Types", ("mypy", "--strict", *TYPED)),
+    Check("Types in editors", ("pyright",), slow=True),
+    Check("Generated files", ("scripts.regenerate", "--check")),
+    Check("Contract of the last release", ("scripts.contract_changes",)),
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
 SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
@@ -74,21 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         *(options.pytest_arguments or SIDE_BY_SIDE),
         *(QUICK_TESTS if options.quick else ()),
     )
-    parts = [part for part in PARTS if not (options.quick and part.slow)]
-    parts.append(Part("Tests", ("pytest", *tests)))
-    failed = [part.title for part in parts if not holds(part)]
+    checks = [check for check in CHECKS if not (options.quick and check.slow)]
+    checks.append(Check("Tests", ("pytest", *tests)))
+    failed = [check.title for check in checks if not passes(check)]
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def holds(part: Part) -> bool:
+def passes(check: Check) -> bool:
     """Run one check; return whether it passes."""
-    print(f"== {part.title}: {' '.join(part.command)}", flush=True)
+    print(f"== {check.title}: {' '.join(check.command)}", flush=True)
     began = time.monotonic()
     search_path = (sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath))
     status = subprocess.run(
-        [sys.executable, "-P", "-m", *part.command],
+        [sys.executable, "-P", "-m", *check.command],
         cwd=ROOT,
         env={**os.environ, "PATH": os.pathsep.join(search_path)},
         stdin=subprocess.DEVNULL,

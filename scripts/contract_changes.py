@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.record:
             record(contract, options.root)
             return 0
-        return tell(compare(promise(options.root), contract))
+        return print_changes(compare(read_baseline(options.root), contract))
     except ContractError as error:
         print(error, file=sys.stderr)
         return 1
@@ -52,7 +52,7 @@ def record(contract: Contract, root: Path) -> None:
     print(f"{BASELINE_PATH} contains the present contract.")
 
 
-def promise(root: Path) -> Contract:
+def read_baseline(root: Path) -> Contract:
     """Return the baseline.
 
     Raises:
@@ -77,7 +77,7 @@ def _digest_line(content: bytes) -> str:
     return f"{hashlib.sha256(content).hexdigest()}  {BASELINE_PATH.name}\n"
 
 
-def tell(changes: Sequence[Change]) -> int:
+def print_changes(changes: Sequence[Change]) -> int:
     """Print the changes; return the exit status."""
     for change in changes:
         print(change)

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo.backend import CUSTOMER_ID, DemoBackend, started_backend
+from demo.backend import CUSTOMER_ID, DemoBackend, start_backend
 from trackerapi import SettingsError
 from trackerapi.settings.api_key import API_KEY
 from trackerapi.settings.route import BASE_URL
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,
-            started_backend(Path(folder)) as backend,
+            start_backend(Path(folder)) as backend,
         ):
             print(f"A backend runs at {backend.base_url}", flush=True)
             status = run_job(backend, arguments)

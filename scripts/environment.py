@@ -32,14 +32,14 @@ INPUTS = (
 
 def main() -> int:
     """Bring the environment up to date; return the exit status."""
-    with _only_run():
+    with _exclusive_run():
         wanted = wanted_state()
         if recorded_state() == wanted:
             return 0
         began = time.monotonic()
         print(f"Setting up .venv with Python {wanted['python']} ...", flush=True)
         try:
-            if not _reusable(wanted):
+            if not _is_reusable(wanted):
                 _make_environment()
             _install("tools", "--requirement", "requirements-dev.txt")
             _install(
@@ -79,7 +79,7 @@ def recorded_state() -> dict[str, str]:
     return recorded
 
 
-def _reusable(wanted: dict[str, str]) -> bool:
+def _is_reusable(wanted: dict[str, str]) -> bool:
     try:
         made = (ENVIRONMENT / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -104,7 +104,7 @@ def _install(what: str, *arguments: str) -> None:
 
 
 @contextmanager
-def _only_run() -> Iterator[None]:
+def _exclusive_run() -> Iterator[None]:
     folder = os.open(ROOT, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

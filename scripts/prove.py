@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from demo.backend import started_backend
+from demo.backend import start_backend
 from scripts.project import ROOT
 from scripts.proving import tracer
-from scripts.proving.kills import Ground
-from scripts.proving.proof import Proof, Tally, new_seed
+from scripts.proving.kills import KillSetup
+from scripts.proving.proof import OutcomeCounts, Proof, new_seed
 
 FAULTS: Final = "faults"
 KILLS: Final = ("job", "sync", "random")
@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the proof; return the exit status."""
     options = build_parser().parse_args(argv)
     parts = options.only or [FAULTS, *KILLS]
-    failed = [] if FAULTS not in parts or faults_hold() else [FAULTS]
-    failed += failed_kills([part for part in KILLS if part in parts], options)
+    failed = [] if FAULTS not in parts or run_fault_tests() else [FAULTS]
+    failed += run_kills([part for part in KILLS if part in parts], options)
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
         return 1
@@ -88,7 +88,7 @@ def _count(text: str) -> int:
     return count
 
 
-def faults_hold() -> bool:
+def run_fault_tests() -> bool:
     """Run the fault tests with outages of full length; return whether all pass."""
     print("== Faults, with outages of 10 and 30 s", flush=True)
     command = [sys.executable, "-m", "pytest", "tests/faults"]
@@ -97,7 +97,7 @@ def faults_hold() -> bool:
     return subprocess.run(command, cwd=ROOT, env=whole, check=False).returncode == 0
 
 
-def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:
+def run_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:
     """Run parts of the kills; return the parts with a fault."""
     if not parts:
         return []
@@ -105,10 +105,10 @@ def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]
         print("Kills need Linux on x86-64 or AArch64")
         return list(parts)
     folder = Path(tempfile.mkdtemp(prefix="trackerapi-prove-"))
-    with started_backend(folder / "backend") as backend:
-        ground = Ground(backend.base_url, backend.api_key, folder)
-        with ground.tracker() as tracker:
-            proof = Proof(ground, tracker, options.lanes)
+    with start_backend(folder / "backend") as backend:
+        setup = KillSetup(backend.base_url, backend.api_key, folder)
+        with setup.tracker() as tracker:
+            proof = Proof(setup, tracker, options.lanes)
             failed = [
                 part for part in parts if not _run_of(proof, options)[part]().finish()
             ]
@@ -119,7 +119,7 @@ def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]
 
 def _run_of(
     proof: Proof, options: argparse.Namespace
-) -> dict[str, Callable[[], Tally]]:
+) -> dict[str, Callable[[], OutcomeCounts]]:
     seed = new_seed() if options.seed is None else options.seed
     return {
         "job": lambda: proof.kill_job_at_calls(options.sample),

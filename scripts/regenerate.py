@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return write_outputs(ours, root)
         theirs = fetch_contract(options.spec)
         if not options.accept:
-            return tell_differences(ours, theirs)
+            return print_differences(ours, theirs)
         return write_outputs(as_checked_in(theirs, ours), root)
     except ContractError as error:
         print(error, file=sys.stderr)
@@ -96,7 +96,7 @@ def check_outputs(contract: Contract, root: Path) -> int:
 
 def write_outputs(contract: Contract, root: Path) -> int:
     """Replace the generated files, and the contract if its text differs."""
-    with _only_run(root), _workshop(root) as workshop:
+    with _exclusive_run(root), _workshop(root) as workshop:
         fresh = generate(contract, root, workshop)
         found = differences(fresh, root)
         paths = list(OUTPUTS)
@@ -111,7 +111,7 @@ def write_outputs(contract: Contract, root: Path) -> int:
     return 0
 
 
-def tell_differences(ours: Contract, theirs: Contract) -> int:
+def print_differences(ours: Contract, theirs: Contract) -> int:
     """Print the changes from `ours` to `theirs`; return the exit status."""
     check_validity(theirs)
     changes = compare(ours, theirs)
@@ -131,7 +131,7 @@ def print_changes(changes: Sequence[Change]) -> None:
 
 
 @contextmanager
-def _only_run(root: Path) -> Iterator[None]:
+def _exclusive_run(root: Path) -> Iterator[None]:
     """Wait until no other regeneration writes to the same work tree."""
     folder = os.open((root / CONTRACT_PATH).parent, os.O_RDONLY)
     try:

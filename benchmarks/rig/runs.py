@@ -27,9 +27,16 @@ QUIET: Final = {
     "WANDB_ERROR_REPORTING": "false",
     "WANDB_MODE": "offline",
 }
-_MEDDLING: Final = ("TRACKERAPI_", "BENCH_", "SENTRY_", "POSTHOG_", "OTEL_", "MLFLOW_")
+_IGNORED_PREFIXES: Final = (
+    "TRACKERAPI_",
+    "BENCH_",
+    "SENTRY_",
+    "POSTHOG_",
+    "OTEL_",
+    "MLFLOW_",
+)
 _QUICK_DIVISOR: Final = 50
-_LEAST_EVENTS: Final = 20
+_MIN_EVENTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,7 @@ class Options:
 
     def events(self, count: int) -> int:
         """Return the number of events to report: `count`, or fewer with `is_quick`."""
-        return max(_LEAST_EVENTS, count // _QUICK_DIVISOR) if self.is_quick else count
+        return max(_MIN_EVENTS, count // _QUICK_DIVISOR) if self.is_quick else count
 
     @property
     def adapters(self) -> list[type[Adapter]]:
@@ -116,12 +123,12 @@ class Outcome:
     """Result of a worker.
 
     Attributes:
-        told: Output of the worker; empty if the worker ended early.
+        results: Output of the worker; empty if the worker ended early.
         ended_at: Monotonic time of the end, in seconds.
         is_timed_out: Whether the worker was killed at its time limit.
     """
 
-    told: Mapping[str, Any]
+    results: Mapping[str, Any]
     ended_at: float
     is_timed_out: bool
 
@@ -167,7 +174,7 @@ def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_MEDDLING)
+        if not name.startswith(_IGNORED_PREFIXES)
     }
     own = {"BENCH_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     return inherited | QUIET | own | dict(more)
@@ -182,7 +189,7 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def at_once(workers: int) -> ThreadPoolExecutor:
+def new_pool(workers: int) -> ThreadPoolExecutor:
     """Return a thread pool for measurements at the same time, which mostly wait."""
     return ThreadPoolExecutor(workers)
 

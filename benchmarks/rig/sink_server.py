@@ -28,7 +28,7 @@ _PACKED = re.compile(rb"\r\ncontent-encoding: *(?:gzip|deflate)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 _JOB_ID = re.compile(rb'"provider_job_id": ?("[^"\\]*")')
 _DRIP_SECONDS = 0.2
-_LONGEST_COMMAND_BYTES = 1 << 24
+_MAX_COMMAND_BYTES = 1 << 24
 
 
 def http(status: bytes, body: bytes, more: bytes = b"") -> bytes:
@@ -146,7 +146,7 @@ class SinkServer:
         if until:
             asyncio.get_running_loop().call_later(until, self.set)
 
-    async def obey(self, command: dict[str, Any]) -> dict[str, Any]:
+    async def execute(self, command: dict[str, Any]) -> dict[str, Any]:
         """Execute one command of `Sink`; return the counts."""
         match command.pop("do"):
             case "set":
@@ -283,13 +283,13 @@ async def serve(cpu: int | None) -> None:
 
     async def drive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
-            result = await server.obey(json.loads(line))
+            result = await server.execute(json.loads(line))
             writer.write(json.dumps(result).encode() + b"\n")
             await writer.drain()
         ended.set()
 
     driving = await asyncio.start_server(
-        drive, "127.0.0.1", 0, limit=_LONGEST_COMMAND_BYTES
+        drive, "127.0.0.1", 0, limit=_MAX_COMMAND_BYTES
     )
     print(port, driving.sockets[0].getsockname()[1], flush=True)
     await ended.wait()

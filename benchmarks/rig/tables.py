@@ -12,25 +12,25 @@ class Target:
 
     Attributes:
         what: The target in words.
-        bound: Maximum of the measured value; its minimum if `is_least` is True.
+        bound: Maximum of the measured value; its minimum if `is_minimum` is True.
         measured: Measured value; None after a failed measurement, which misses the
             target.
         unit: Unit of `bound` and `measured`.
-        is_least: Whether `bound` is a minimum instead of a maximum.
+        is_minimum: Whether `bound` is a minimum instead of a maximum.
     """
 
     what: str
     bound: float
     measured: float | None
     unit: str = "x"
-    is_least: bool = False
+    is_minimum: bool = False
 
     @property
     def is_met(self) -> bool:
         """Whether the target is met."""
         if self.measured is None:
             return False
-        if self.is_least:
+        if self.is_minimum:
             return self.measured >= self.bound
         return self.measured <= self.bound
 
@@ -40,7 +40,7 @@ def conclude(targets: Sequence[Target]) -> int:
     rows = [
         (
             target.what,
-            f"{'≥' if target.is_least else '≤'} {target.bound:g} {target.unit}",
+            f"{'≥' if target.is_minimum else '≤'} {target.bound:g} {target.unit}",
             figure(target.measured, target.unit),
             "yes" if target.is_met else "**no**",
         )

@@ -83,7 +83,7 @@ def calls(
     """Report events, and print the quantiles of the duration of a call."""
     emit(adapter, WARM_UP, warm_up, gap=gap, limit=limit)
     gc.collect()
-    tell(**emit(adapter, CALLS, events, gap=gap, limit=limit).as_members())
+    print_results(**emit(adapter, CALLS, events, gap=gap, limit=limit).as_members())
     os._exit(0)
 
 
@@ -95,7 +95,7 @@ def throughput(adapter: Adapter, events: int, limit: float) -> None:
     _flush(adapter, limit)
     flushed = time.monotonic()
     cpu = time.process_time() - cpu
-    tell(
+    print_results(
         began=began,
         emitted_at=emitted,
         flushed_at=flushed,
@@ -108,7 +108,7 @@ def throughput(adapter: Adapter, events: int, limit: float) -> None:
 def leave(adapter: Adapter, events: int) -> None:
     """Report, and let the program end without flush or close."""
     emission = emit(adapter, LEAVE, events, limit=5.0)
-    tell(left_at=time.monotonic(), **emission.as_members())
+    print_results(left_at=time.monotonic(), **emission.as_members())
 
 
 def outage(adapter: Adapter, events: int, gap: float, wait: float) -> None:
@@ -116,7 +116,7 @@ def outage(adapter: Adapter, events: int, gap: float, wait: float) -> None:
     emission = emit(adapter, OUTAGE, events, gap=gap)
     _flush(adapter, wait)
     _within(adapter.close, 5.0)
-    tell(**emission.as_members())
+    print_results(**emission.as_members())
     os._exit(0)
 
 
@@ -144,7 +144,7 @@ def fork(adapter: Adapter, events: int, wait: float) -> None:
     if hung:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    tell(child_hung=hung)
+    print_results(child_hung=hung)
     _leave_orderly(adapter)
 
 
@@ -161,7 +161,7 @@ def memory(adapter: Adapter, events: int, limit: float) -> None:
         emitted += 1
     # Wait: the delivery thread may still allocate memory.
     time.sleep(3.0)
-    tell(
+    print_results(
         emitted=emitted,
         grown_bytes=_memory_bytes("VmRSS") - before,
         peak_grown_bytes=_memory_bytes("VmHWM") - before,
@@ -175,7 +175,7 @@ SCENARIOS: dict[str, Callable[..., None]] = {
 }
 
 
-def tell(**members: Any) -> None:
+def print_results(**members: Any) -> None:
     """Print measurements as a JSON object."""
     print(json.dumps(members), flush=True)
 

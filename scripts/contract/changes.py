@@ -19,7 +19,7 @@ from scripts.contract.exchange_changes import (
     response_changes,
 )
 from scripts.contract.schema_changes import Direction, deprecation, schema_changes
-from scripts.contract.walk import Place, request_schemas, response_schemas
+from scripts.contract.walk import LocatedSchema, request_schemas, response_schemas
 
 PUBLIC = frozenset[str]()
 DOCUMENT_PARTS = frozenset(
@@ -90,7 +90,9 @@ def _operation_changes(
     if before.item.get("tags") != after.item.get("tags"):
         yield Change(name, "moved to another module of the client", breaking=True)
     yield from deprecation(name, before.item, after.item)
-    yield from _proof_changes(name, _proofs(old, before), _proofs(new, after))
+    yield from _security_changes(
+        name, _security_alternatives(old, before), _security_alternatives(new, after)
+    )
     yield from parameter_changes(name, old.parameters(before), new.parameters(after))
     yield from body_changes(
         name,
@@ -101,7 +103,7 @@ def _operation_changes(
     yield from remaining_changes(name, before.item, after.item, OPERATION_PARTS)
 
 
-def _proof_changes(
+def _security_changes(
     name: str, before: set[frozenset[str]], after: set[frozenset[str]]
 ) -> Iterator[Change]:
     if before == after:
@@ -114,7 +116,9 @@ def _proof_changes(
     yield Change(name, f"asks for {asked} now", breaking=not is_open)
 
 
-def _proofs(contract: Contract, operation: Operation) -> set[frozenset[str]]:
+def _security_alternatives(
+    contract: Contract, operation: Operation
+) -> set[frozenset[str]]:
     """Return the alternatives of `security`, each as a set of schemes and scopes."""
     written = operation.item.get("security", contract.document.get("security"))
     return {
@@ -152,5 +156,5 @@ def _directions(contract: Contract) -> dict[str, Direction]:
     return used
 
 
-def _names(places: dict[str, Place]) -> Iterator[str]:
+def _names(places: dict[str, LocatedSchema]) -> Iterator[str]:
     return (place.component for place in places.values() if place.component)

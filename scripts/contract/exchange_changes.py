@@ -9,7 +9,7 @@ from scripts.contract.schema_changes import (
     deprecation,
     is_words,
     schema_changes,
-    written,
+    value_text,
 )
 
 PARAMETER_PARTS = frozenset({"name", "in", "required", "schema", "content"})
@@ -87,8 +87,8 @@ def remaining_changes(
     """Yield the changes of members without a rule; each change counts as breaking."""
     for key in sorted((before.keys() | after.keys()) - known - {"deprecated"}):
         if not is_words(key) and before.get(key) != after.get(key):
-            what = f"{key} is {written(after.get(key))}"
-            what += f" instead of {written(before.get(key))}"
+            what = f"{key} is {value_text(after.get(key))}"
+            what += f" instead of {value_text(before.get(key))}"
             yield Change(place, what, breaking=True)
 
 

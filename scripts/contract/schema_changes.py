@@ -87,7 +87,7 @@ def is_words(keyword: str) -> bool:
     return keyword in WORDS or keyword.startswith("x-")
 
 
-def written(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Return a value of the contract as text."""
     return "absent" if value is None else json.dumps(value, default=str)
 
@@ -178,7 +178,7 @@ def _closing_changes(
     if isinstance(before, dict) and isinstance(after, dict):
         yield from schema_changes(inside, before, after, direction)
     elif before != after:
-        what = f"{written(after)} instead of {written(before)}"
+        what = f"{value_text(after)} instead of {value_text(before)}"
         # Closing removes present members; opening lets an answer contain any value.
         opened = before is False or (after is True and direction == Direction.REQUEST)
         yield Change(inside, f"is {what}", breaking=not opened)
@@ -187,7 +187,7 @@ def _closing_changes(
 def _limit_change(
     place: str, keyword: str, before: Any, after: Any, direction: Direction
 ) -> Change:
-    what = f"{keyword} is {written(after)} instead of {written(before)}"
+    what = f"{keyword} is {value_text(after)} instead of {value_text(before)}"
     if keyword in LOWER_LIMITS:
         narrowed = after is not None and (before is None or after > before)
     elif keyword in UPPER_LIMITS:

@@ -16,7 +16,7 @@ SCHEMA_PREFIX = "#/components/schemas/"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocatedSchema:
     """A schema with its location in the contract.
 
     Attributes:
@@ -30,11 +30,11 @@ class Place:
     component: str | None = None
 
 
-def all_schemas(contract: Contract) -> Iterator[Place]:
+def all_schemas(contract: Contract) -> Iterator[LocatedSchema]:
     """Yield every schema, named and inline; outer schemas come before inner schemas."""
     for name, schema in contract.schemas.items():
         place = f"#/components/schemas/{name}"
-        yield Place(place, schema, component=name)
+        yield LocatedSchema(place, schema, component=name)
         yield from _inner(schema, place)
     for section in ("parameters", "headers"):
         for name, each in contract.components(section).items():
@@ -45,7 +45,7 @@ def all_schemas(contract: Contract) -> Iterator[Place]:
         yield from operation_schemas(operation.item, operation.pointer)
 
 
-def operation_schemas(item: Node, place: str) -> Iterator[Place]:
+def operation_schemas(item: Node, place: str) -> Iterator[LocatedSchema]:
     """Yield the inline schemas of one operation."""
     for index, parameter in enumerate(item.get("parameters", ())):
         yield from _of_parameter(parameter, pointer(place, "parameters", index))
@@ -54,24 +54,26 @@ def operation_schemas(item: Node, place: str) -> Iterator[Place]:
         yield from _of_response(response, pointer(place, "responses", status))
 
 
-def inner_schemas(schema: Node | bool, place: str) -> Iterator[Place]:
+def inner_schemas(schema: Node | bool, place: str) -> Iterator[LocatedSchema]:
     """Yield the schemas directly inside `schema`, one level down."""
     if isinstance(schema, bool):  # `true` admits all values, `false` no value
         return
     for key in SINGLE:
         if isinstance(schema.get(key), dict):
-            yield Place(pointer(place, key), schema[key])
+            yield LocatedSchema(pointer(place, key), schema[key])
     for key in LISTED:
         for index, each in enumerate(schema.get(key, ())):
-            yield Place(pointer(place, key, index), each)
+            yield LocatedSchema(pointer(place, key, index), each)
     for key in NAMED:
         for name, each in schema.get(key, {}).items():
-            yield Place(pointer(place, key, name), each)
+            yield LocatedSchema(pointer(place, key, name), each)
 
 
-def reachable(contract: Contract, start: Iterator[Place]) -> dict[str, Place]:
+def reachable(
+    contract: Contract, start: Iterator[LocatedSchema]
+) -> dict[str, LocatedSchema]:
     """Return all schemas that are reachable from `start`, by JSON pointer."""
-    found: dict[str, Place] = {}
+    found: dict[str, LocatedSchema] = {}
     waiting = list(start)
     while waiting:
         place = waiting.pop()
@@ -82,14 +84,16 @@ def reachable(contract: Contract, start: Iterator[Place]) -> dict[str, Place]:
         name = component_name(place.schema)
         if name is not None and name in contract.schemas:
             waiting.append(
-                Place(f"{SCHEMA_PREFIX}{name}", contract.schemas[name], component=name)
+                LocatedSchema(
+                    f"{SCHEMA_PREFIX}{name}", contract.schemas[name], component=name
+                )
             )
     return found
 
 
-def request_schemas(contract: Contract) -> dict[str, Place]:
+def request_schemas(contract: Contract) -> dict[str, LocatedSchema]:
     """Return every schema of a part of a request, by JSON pointer."""
-    places: list[Place] = []
+    places: list[LocatedSchema] = []
     for operation in contract.operations():
         for index, parameter in enumerate(contract.parameters(operation)):
             place = pointer(operation.pointer, "parameters", index)
@@ -99,9 +103,9 @@ def request_schemas(contract: Contract) -> dict[str, Place]:
     return reachable(contract, iter(places))
 
 
-def response_schemas(contract: Contract) -> dict[str, Place]:
+def response_schemas(contract: Contract) -> dict[str, LocatedSchema]:
     """Return every schema of a part of an answer, by JSON pointer."""
-    places: list[Place] = []
+    places: list[LocatedSchema] = []
     for operation in contract.operations():
         for status, response in contract.responses(operation).items():
             place = pointer(operation.pointer, "responses", status)
@@ -117,31 +121,31 @@ def component_name(schema: Node | bool) -> str | None:
     return reference.removeprefix(SCHEMA_PREFIX)
 
 
-def _inner(schema: Node, place: str) -> Iterator[Place]:
+def _inner(schema: Node, place: str) -> Iterator[LocatedSchema]:
     for inner in inner_schemas(schema, place):
         yield inner
         yield from _inner(inner.schema, inner.pointer)
 
 
-def _with_inner(schema: Node, place: str) -> Iterator[Place]:
-    yield Place(place, schema)
+def _with_inner(schema: Node, place: str) -> Iterator[LocatedSchema]:
+    yield LocatedSchema(place, schema)
     yield from _inner(schema, place)
 
 
-def _of_parameter(parameter: Node, place: str) -> Iterator[Place]:
+def _of_parameter(parameter: Node, place: str) -> Iterator[LocatedSchema]:
     if "schema" in parameter:
         yield from _with_inner(parameter["schema"], pointer(place, "schema"))
     yield from _of_content(parameter, place)
 
 
-def _of_content(holder: Node, place: str) -> Iterator[Place]:
+def _of_content(holder: Node, place: str) -> Iterator[LocatedSchema]:
     for media_type, media in holder.get("content", {}).items():
         if "schema" in media:
             inside = pointer(place, "content", media_type, "schema")
             yield from _with_inner(media["schema"], inside)
 
 
-def _of_response(response: Node, place: str) -> Iterator[Place]:
+def _of_response(response: Node, place: str) -> Iterator[LocatedSchema]:
     yield from _of_content(response, place)
     for name, header in response.get("headers", {}).items():
         yield from _of_parameter(header, pointer(place, "headers", name))

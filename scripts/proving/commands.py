@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.project import ROOT
 
-_OF_THE_CALLER = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
 
 
 def environment(base_url: str, outbox: Path, **settings: str) -> dict[str, str]:
@@ -17,7 +17,9 @@ def environment(base_url: str, outbox: Path, **settings: str) -> dict[str, str]:
         outbox: The outbox folder.
         **settings: Further variables, such as the key; empty values are left out.
     """
-    kept = {name: os.environ[name] for name in _OF_THE_CALLER if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ
+    }
     own = {
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",

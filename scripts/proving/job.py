@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.proving.plan import CONFIG, OPEN_CONFIG, Report, phases, planned
+from scripts.proving.plan import CONFIG, OPEN_CONFIG, Report, phases, plan_reports
 from scripts.proving.record import Entry, Recorder
 from trackerapi import JobConfig, TrackerApi, TrackerJob
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     tracker = TrackerApi(fsync=options.fsync)
     run = Run(tracker, options)
-    for number, reports in enumerate(phases(planned(options.events)), start=1):
+    for number, reports in enumerate(phases(plan_reports(options.events)), start=1):
         run.gate(f"phase {number}")
         if number == 2 and options.fork:
             run.fork(options.fork)

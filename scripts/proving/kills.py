@@ -18,7 +18,7 @@ from typing import Final
 
 from scripts.project import ROOT
 from scripts.proving.commands import environment, job_command, python, sync_command
-from scripts.proving.plan import planned
+from scripts.proving.plan import plan_reports
 from scripts.proving.record import read_record
 from scripts.proving.tracer import Trace
 from scripts.proving.verdict import judge
@@ -32,7 +32,7 @@ RUN_SECONDS: Final = (0.1, 1.1)
 """Earliest and latest time of a random kill, in seconds after the start of the run."""
 
 RUNS_PER_CHECK: Final = 25
-PATIENCE_SECONDS: Final = 120.0
+TIMEOUT_SECONDS: Final = 120.0
 OFFLINE: Final = {"TRACKERAPI_MODE": "offline"}
 
 
@@ -53,7 +53,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class KillSetup:
     """Backend and folder for the jobs that are killed.
 
     Attributes:
@@ -66,11 +66,11 @@ class Ground:
     api_key: str = field(repr=False)
     folder: Path
 
-    def plot(self, name: str) -> "Plot":
+    def new_job(self, name: str) -> "KilledJob":
         """Return a new job with its own folder; its id begins with `name`."""
         folder = self.folder / name
         folder.mkdir()
-        return Plot(self, folder, f"{name}-{uuid.uuid4()}")
+        return KilledJob(self, folder, f"{name}-{uuid.uuid4()}")
 
     def tracker(self) -> TrackerApi:
         """Return a tracker for read calls."""
@@ -79,10 +79,10 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Plot:
+class KilledJob:
     """Id, record and outbox of one job."""
 
-    ground: Ground
+    setup: KillSetup
     folder: Path
     job_id: str
 
@@ -94,9 +94,9 @@ class Plot:
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the environment of the processes of this job."""
         return environment(
-            self.ground.base_url,
+            self.setup.base_url,
             self.folder / "outbox",
-            TRACKERAPI_API_KEY=self.ground.api_key,
+            TRACKERAPI_API_KEY=self.setup.api_key,
             **settings,
         )
 
@@ -114,7 +114,7 @@ class Plot:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
         if done.returncode == 0:
@@ -167,64 +167,66 @@ class Plot:
         shutil.rmtree(self.folder)
 
 
-def job_calls(ground: Ground) -> list[str]:
+def job_calls(setup: KillSetup) -> list[str]:
     """Return the write-like calls of an undisturbed run of the job."""
-    plot = ground.plot("count-job")
-    return _longest(plot.trace(plot.job()) for _ in range(2))
+    target = setup.new_job("count-job")
+    return _longest(target.trace(target.job()) for _ in range(2))
 
 
-def sync_calls(ground: Ground) -> list[str]:
+def sync_calls(setup: KillSetup) -> list[str]:
     """Return the write-like calls of a sync that delivers all events of a run."""
-    plot = ground.plot("count-sync")
-    plot.run(plot.job("--pace", "0"), **OFFLINE)
-    return _longest([plot.trace(sync_command(60.0))])
+    target = setup.new_job("count-sync")
+    target.run(target.job("--pace", "0"), **OFFLINE)
+    return _longest([target.trace(sync_command(60.0))])
 
 
-def kill_job(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
+def kill_job(setup: KillSetup, tracker: TrackerApi, kill_at: int) -> Outcome:
     """Kill the job at call `kill_at`; recover by a sync if odd, else by a rerun."""
-    plot = ground.plot(f"job-{kill_at}")
-    done = plot.trace(plot.job(), kill_at)
-    recover = plot.recover_by_sync if kill_at % 2 else plot.recover_by_restart
-    wrong = recover() or plot.wrong_with(tracker)
-    return _outcome(plot, f"job at call {kill_at}", done, wrong)
+    target = setup.new_job(f"job-{kill_at}")
+    done = target.trace(target.job(), kill_at)
+    recover = target.recover_by_sync if kill_at % 2 else target.recover_by_restart
+    wrong = recover() or target.wrong_with(tracker)
+    return _outcome(target, f"job at call {kill_at}", done, wrong)
 
 
-def kill_sync(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
+def kill_sync(setup: KillSetup, tracker: TrackerApi, kill_at: int) -> Outcome:
     """Kill a sync at call `kill_at`; recover by a second sync."""
-    plot = ground.plot(f"sync-{kill_at}")
-    wrong = plot.run(plot.job("--pace", "0"), **OFFLINE)
-    done = plot.trace(sync_command(60.0), kill_at)
-    wrong = wrong or plot.recover_by_sync() or plot.wrong_with(tracker, calls_cut=0)
-    return _outcome(plot, f"sync at call {kill_at}", done, wrong)
+    target = setup.new_job(f"sync-{kill_at}")
+    wrong = target.run(target.job("--pace", "0"), **OFFLINE)
+    done = target.trace(sync_command(60.0), kill_at)
+    wrong = wrong or target.recover_by_sync() or target.wrong_with(tracker, calls_cut=0)
+    return _outcome(target, f"sync at call {kill_at}", done, wrong)
 
 
 def kill_at_random(
-    ground: Ground, tracker: TrackerApi, lane: int, count: int, seed: int
+    setup: KillSetup, tracker: TrackerApi, lane: int, count: int, seed: int
 ) -> Iterator[Outcome]:
     """Kill runs at random times on one outbox, with a recovery after every 25 runs."""
     dice = random.Random(f"{seed} {lane}")  # noqa: S311 - chooses when to kill
-    shared = ground.plot(f"random-{seed}-{lane}").folder
+    shared = setup.new_job(f"random-{seed}-{lane}").folder
     for begin in range(0, count, RUNS_PER_CHECK):
-        plots = [
-            Plot(ground, shared, f"random-{uuid.uuid4()}")
+        targets = [
+            KilledJob(setup, shared, f"random-{uuid.uuid4()}")
             for _ in range(min(RUNS_PER_CHECK, count - begin))
         ]
-        moments = [_run_and_kill(plot, dice.uniform(*RUN_SECONDS)) for plot in plots]
-        unrecovered = plots[0].recover_by_sync()
-        for number, plot in enumerate(plots):
+        moments = [
+            _run_and_kill(target, dice.uniform(*RUN_SECONDS)) for target in targets
+        ]
+        unrecovered = targets[0].recover_by_sync()
+        for number, target in enumerate(targets):
             what = f"run {begin + number + 1} of lane {lane} with seed {seed}"
-            wrong = unrecovered or plot.wrong_with(tracker)
+            wrong = unrecovered or target.wrong_with(tracker)
             if not wrong:
-                plot.record.unlink(missing_ok=True)
+                target.record.unlink(missing_ok=True)
             yield Outcome(what=what, moment=moments[number], wrong=wrong)
 
 
-def _run_and_kill(plot: Plot, seconds: float) -> str:
+def _run_and_kill(target: KilledJob, seconds: float) -> str:
     """Kill a run of the job after `seconds`; return the interrupted activity."""
     with subprocess.Popen(
-        plot.job(),
+        target.job(),
         cwd=ROOT,
-        env=plot.environment(),
+        env=target.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -234,18 +236,18 @@ def _run_and_kill(plot: Plot, seconds: float) -> str:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            reported = len(read_record(plot.record))
-            if reported == len(planned(EVENTS)):
+            reported = len(read_record(target.record))
+            if reported == len(plan_reports(EVENTS)):
                 return "delivering"
             return "reporting" if reported else "starting"
     return ""
 
 
-def _outcome(plot: Plot, what: str, done: Trace, wrong: str) -> Outcome:
+def _outcome(target: KilledJob, what: str, done: Trace, wrong: str) -> Outcome:
     if not wrong:
-        plot.clear()
+        target.clear()
     else:
-        wrong += f" (see {plot.folder})"
+        wrong += f" (see {target.folder})"
     moment = done.calls[-1] if done.was_killed else ""
     return Outcome(what=what, moment=moment, wrong=wrong)
 

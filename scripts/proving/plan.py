@@ -38,7 +38,7 @@ CONFLATED: Final = frozenset(each.name for each in KINDS.values() if each.is_con
 """Kinds of events of which only the newest event must arrive."""
 
 PHASES: Final = 3
-FEWEST_REPORTS: Final = 40
+MIN_REPORTS: Final = 40
 
 _RETRIED, _SKIPPED = "convert", "compare"
 _FIXED_REPORTS: Final = 20
@@ -65,18 +65,18 @@ class Report:
         return self.kind not in CONFLATED
 
 
-def planned(count: int) -> list[Report]:
+def plan_reports(count: int) -> list[Report]:
     """Return the reports of one run.
 
     Args:
-        count: Number of reports that must arrive, `FEWEST_REPORTS` or more; progress
+        count: Number of reports that must arrive, `MIN_REPORTS` or more; progress
             and heartbeats are additional.
 
     Raises:
         ValueError: If `count` is too small.
     """
-    if count < FEWEST_REPORTS:
-        raise ValueError(f"count must be {FEWEST_REPORTS} or more, got {count}")
+    if count < MIN_REPORTS:
+        raise ValueError(f"count must be {MIN_REPORTS} or more, got {count}")
     steps = [step.tag for step in CONFIG.step_configurations]
     fillers = count - _FIXED_REPORTS
     drafts: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from scripts.proving.kills import (
-    Ground,
+    KillSetup,
     Outcome,
     job_calls,
     kill_at_random,
@@ -19,10 +19,10 @@ from scripts.proving.kills import (
 )
 from trackerapi import TrackerApi
 
-_SECONDS_BETWEEN_WORDS: Final = 10.0
+_PROGRESS_SECONDS: Final = 10.0
 
 
-class Tally:
+class OutcomeCounts:
     """Counts outcomes and prints progress; safe to share between threads.
 
     Args:
@@ -37,7 +37,7 @@ class Tally:
         self.outcomes: list[Outcome] = []
         self._title, self._expected = title, expected
         self._lock = threading.Lock()
-        self._began = self._spoke = time.monotonic()
+        self._began = self._printed_at = time.monotonic()
         print(f"== {title}: {expected:,} kills", flush=True)
 
     @property
@@ -53,8 +53,8 @@ class Tally:
                 at = f" ({outcome.moment})" if outcome.moment else ""
                 print(f"   WRONG: {outcome.what}{at}: {outcome.wrong}", flush=True)
             now = time.monotonic()
-            if now - self._spoke >= _SECONDS_BETWEEN_WORDS:
-                self._spoke = now
+            if now - self._printed_at >= _PROGRESS_SECONDS:
+                self._printed_at = now
                 print(
                     f"   {len(self.outcomes):,} of {self._expected:,} after "
                     f"{now - self._began:.0f} s, {len(self.wrong)} wrong",
@@ -79,27 +79,27 @@ class Proof:
     """Runs kills in parallel threads, called lanes.
 
     Args:
-        ground: Backend and folder for the jobs.
+        setup: Backend and folder for the jobs.
         tracker: Tracker for read calls.
         lanes: Number of kills at the same time.
     """
 
-    def __init__(self, ground: Ground, tracker: TrackerApi, lanes: int) -> None:
-        self._ground, self._tracker, self._lanes = ground, tracker, lanes
+    def __init__(self, setup: KillSetup, tracker: TrackerApi, lanes: int) -> None:
+        self._ground, self._tracker, self._lanes = setup, tracker, lanes
 
-    def kill_job_at_calls(self, sample: int | None = None) -> Tally:
+    def kill_job_at_calls(self, sample: int | None = None) -> OutcomeCounts:
         """Kill the job at each of its calls, or at a sample of them."""
         calls = job_calls(self._ground)
         return self._at_calls("The job, at its calls", calls, kill_job, sample)
 
-    def kill_sync_at_calls(self, sample: int | None = None) -> Tally:
+    def kill_sync_at_calls(self, sample: int | None = None) -> OutcomeCounts:
         """Kill a sync at each of its calls, or at a sample of them."""
         calls = sync_calls(self._ground)
         return self._at_calls("A sync, at its calls", calls, kill_sync, sample)
 
-    def kill_at_random(self, count: int, seed: int) -> Tally:
+    def kill_at_random(self, count: int, seed: int) -> OutcomeCounts:
         """Kill jobs at random times."""
-        tally = Tally(f"Jobs, at random times (--seed {seed})", count)
+        counts = OutcomeCounts(f"Jobs, at random times (--seed {seed})", count)
         shares = [
             count * (lane + 1) // self._lanes - count * lane // self._lanes
             for lane in range(self._lanes)
@@ -109,26 +109,26 @@ class Proof:
             for outcome in kill_at_random(
                 self._ground, self._tracker, lane, shares[lane], seed
             ):
-                tally.add(outcome)
+                counts.add(outcome)
 
-        self._share_out(run, range(self._lanes))
-        return tally
+        self._run_in_lanes(run, range(self._lanes))
+        return counts
 
     def _at_calls(
         self,
         title: str,
         calls: Sequence[str],
-        kill: Callable[[Ground, TrackerApi, int], Outcome],
+        kill: Callable[[KillSetup, TrackerApi, int], Outcome],
         sample: int | None,
-    ) -> Tally:
+    ) -> OutcomeCounts:
         places = spread(len(calls), sample)
-        tally = Tally(f"{title} ({len(calls):,} in all)", len(places))
-        self._share_out(
-            lambda place: tally.add(kill(self._ground, self._tracker, place)), places
+        counts = OutcomeCounts(f"{title} ({len(calls):,} in all)", len(places))
+        self._run_in_lanes(
+            lambda place: counts.add(kill(self._ground, self._tracker, place)), places
         )
-        return tally
+        return counts
 
-    def _share_out(self, task: Callable[[int], None], places: Iterable[int]) -> None:
+    def _run_in_lanes(self, task: Callable[[int], None], places: Iterable[int]) -> None:
         with ThreadPoolExecutor(self._lanes) as pool:
             for done in [pool.submit(task, place) for place in places]:
                 done.result()

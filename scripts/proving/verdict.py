@@ -101,7 +101,7 @@ def stored_events(tracker: TrackerApi, provider_job_id: str) -> list[JobEvent]:
     return [each for each in events if each.tag is not None or each.kind != "start"]
 
 
-def picture_of(tracker: TrackerApi, provider_job_id: str) -> dict[str, Any]:
+def visible_state(tracker: TrackerApi, provider_job_id: str) -> dict[str, Any]:
     """Return status, percent, steps and events of a job, which a fault must not change.
 
     Left out: times and ids, which differ between runs, and progress and heartbeats,

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.backend import started_backend
+from demo.backend import start_backend
 from scripts.project import ROOT
 from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import TrackerApi
@@ -82,7 +82,7 @@ def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
     """The script uses the running `dev` backend of the user's data folder."""
     folder = tmp_path / ".local/share/trackerapi-backend"
     folder.mkdir(parents=True)
-    with started_backend(folder) as backend:
+    with start_backend(folder) as backend:
         printed = run_demo(
             "demo.mockscript", "--id", "found", "--pace", "0.02", home=tmp_path
         )
@@ -98,7 +98,7 @@ def test_rerun_of_a_killed_mockscript_shows_the_page_of_an_undisturbed_run(
     tmp_path: Path, lines_before_the_kill: int
 ) -> None:
     """The page after `kill -9` and a rerun equals the page of an undisturbed run."""
-    with started_backend(tmp_path) as backend:
+    with start_backend(tmp_path) as backend:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.backend import DemoBackend, started_backend
+from demo.backend import DemoBackend, start_backend
 from scripts.project import ROOT
 from tests.support.documents import marked_blocks, run
 
@@ -16,7 +16,7 @@ PAGES = sorted(
 @pytest.fixture
 def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Run one backend for each page: pages use fixed job ids."""
-    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+    with start_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.backend import DemoBackend, started_backend
+from demo.backend import DemoBackend, start_backend
 from scripts.project import ROOT
 from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import Job, TrackerApi
@@ -20,7 +20,7 @@ COMPARED = ("tag", "status", "fraction", "completed", "total")
 @pytest.fixture
 def backend(tmp_path: Path) -> object:
     """Run one backend for each test."""
-    with started_backend(tmp_path) as own:
+    with start_backend(tmp_path) as own:
         yield own
 
 

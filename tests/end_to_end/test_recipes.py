@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.backend import DemoBackend, started_backend
+from demo.backend import DemoBackend, start_backend
 from scripts.project import ROOT
 from tests.support.debian import need
 from tests.support.documents import (
@@ -88,7 +88,7 @@ class Reader:
 @pytest.fixture
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoBackend]:
     """Run one backend for each test: recipes use fixed job ids."""
-    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+    with start_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.backend import DemoBackend, started_backend
+from demo.backend import DemoBackend, start_backend
 from scripts.project import ROOT
 from tests.support.documents import marked_blocks, run
 from trackerapi import TrackerApi
@@ -21,7 +21,7 @@ SEED_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Run one backend for this module."""
-    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+    with start_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.proving import tracer
-from scripts.proving.kills import Ground
-from scripts.proving.proof import Proof, Tally, new_seed, spread
+from scripts.proving.kills import KillSetup
+from scripts.proving.proof import OutcomeCounts, Proof, new_seed, spread
 from tests.support.proof_runs import skip_or_fail
 from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
@@ -44,28 +44,28 @@ def traceable() -> None:
 
 
 @pytest.fixture
-def ground(backend: RunningBackend, tmp_path: Path) -> Ground:
+def setup(backend: RunningBackend, tmp_path: Path) -> KillSetup:
     """Return the folder and the backend of the jobs that are killed."""
-    return Ground(backend.base_url, backend.api_key, tmp_path)
+    return KillSetup(backend.base_url, backend.api_key, tmp_path)
 
 
 @pytest.fixture
-def tracker(ground: Ground) -> Iterator[TrackerApi]:
+def tracker(setup: KillSetup) -> Iterator[TrackerApi]:
     """Return a tracker that reads from the backend."""
-    with ground.tracker() as asking:
+    with setup.tracker() as asking:
         yield asking
 
 
 @pytest.fixture
-def proof(ground: Ground, tracker: TrackerApi) -> Proof:
+def proof(setup: KillSetup, tracker: TrackerApi) -> Proof:
     """Return a `Proof`, which kills processes and checks the recovery."""
-    return Proof(ground, tracker, LANES)
+    return Proof(setup, tracker, LANES)
 
 
-def assert_all_well(tally: Tally) -> None:
+def assert_all_well(counts: OutcomeCounts) -> None:
     """Assert that the backend had each event exactly once after each kill."""
-    assert tally.outcomes
-    assert [str(outcome) for outcome in tally.wrong] == []
+    assert counts.outcomes
+    assert [str(outcome) for outcome in counts.wrong] == []
 
 
 @pytest.mark.usefixtures("traceable")
@@ -73,10 +73,10 @@ def test_job_killed_at_system_calls_loses_and_doubles_nothing(
     proof: Proof,
 ) -> None:
     """After each kill, a sync or rerun delivers every reported event exactly once."""
-    tally = proof.kill_job_at_calls(JOB_SAMPLE)
+    counts = proof.kill_job_at_calls(JOB_SAMPLE)
 
-    assert_all_well(tally)
-    assert sum(bool(outcome.moment) for outcome in tally.outcomes) > JOB_SAMPLE // 2
+    assert_all_well(counts)
+    assert sum(bool(outcome.moment) for outcome in counts.outcomes) > JOB_SAMPLE // 2
 
 
 @pytest.mark.usefixtures("traceable")
@@ -95,28 +95,28 @@ def test_jobs_killed_at_random_times_lose_and_double_nothing(proof: Proof) -> No
 @pytest.mark.usefixtures("traceable")
 @pytest.mark.parametrize("kill_at", [2, 6, 9])
 def test_tracer_kills_at_the_requested_call_of_any_thread(
-    ground: Ground, tmp_path: Path, kill_at: int
+    setup: KillSetup, tmp_path: Path, kill_at: int
 ) -> None:
     """The tracer counts calls of all threads; the call of the kill is not executed."""
     written = tmp_path / "written"
-    plot = ground.plot("threads")
+    target = setup.new_job("threads")
     command = [sys.executable, "-c", TWO_THREADS, str(written)]
 
     # The first call opens the file.
-    assert plot.trace(command, kill_at + 1).was_killed
+    assert target.trace(command, kill_at + 1).was_killed
     assert written.read_text() == "111222333"[: kill_at - 1]
 
 
 @pytest.mark.usefixtures("traceable")
 def test_traced_command_without_a_kill_ends_as_usual(
-    ground: Ground, tmp_path: Path
+    setup: KillSetup, tmp_path: Path
 ) -> None:
     """A command ends as usual without a kill, or with a kill after its last call."""
     command = [sys.executable, "-c", TWO_THREADS, str(tmp_path / "written")]
-    plot = ground.plot("threads")
+    target = setup.new_job("threads")
 
-    assert plot.trace(command, 11).status == 0
-    undisturbed = plot.trace(command)
+    assert target.trace(command, 11).status == 0
+    undisturbed = target.trace(command)
     assert (undisturbed.status, undisturbed.was_killed) == (0, False)
     assert undisturbed.calls == ["openat", *["write+"] * 6, *["write"] * 3]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from demo.backend import started_backend
+from demo.backend import start_backend
 from tests.support.proof_runs import FLUSHED, Lab, Pictures
 from tests.support.running_backend import RunningBackend
 
@@ -13,7 +13,7 @@ from tests.support.running_backend import RunningBackend
 @contextmanager
 def serving(folder: Path, lab: Lab) -> Iterator[None]:
     """Run a backend on the data in `folder`, behind the proxy of the lab."""
-    with started_backend(folder) as started:
+    with start_backend(folder) as started:
         url, key = started.base_url, started.api_key
         lab.backend = RunningBackend(url, key, "", started.customer_id)
         lab.proxy.backend_url = url

@@ -17,7 +17,7 @@ from scripts.project import ROOT
 from scripts.proving.commands import environment, job_command, python, sync_command
 from scripts.proving.job import OPEN_SUFFIX
 from scripts.proving.record import Entry, read_record
-from scripts.proving.verdict import judge, picture_of
+from scripts.proving.verdict import judge, visible_state
 from tests.support.fault_proxy import FaultProxy
 from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
@@ -280,8 +280,8 @@ class Lab:
 def pictures_of(tracker: TrackerApi, job_id: str) -> Pictures:
     """Return state and events of the two jobs of a run."""
     return {
-        "ended": picture_of(tracker, job_id),
-        "open": picture_of(tracker, job_id + OPEN_SUFFIX),
+        "ended": visible_state(tracker, job_id),
+        "open": visible_state(tracker, job_id + OPEN_SUFFIX),
     }
 
 

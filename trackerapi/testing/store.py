@@ -90,7 +90,7 @@ class RecordStore:
 
     def jobs(self) -> list[JobRecord]:
         """Return all jobs, in the order of their first reports."""
-        self._settle()
+        self._write_all_pending()
         lines = {job_id: list(kept) for job_id, kept in list(self._lines.items())}
         for line in self._foreign_lines():
             lines.setdefault(job_of(line), []).append(line)
@@ -112,11 +112,11 @@ class RecordStore:
         return self._job(job_id, [creation.as_line(), *self._lines.get(job_id, ())])
 
     def _lines_of(self, provider_job_id: str) -> list[bytes]:
-        self._settle()
+        self._write_all_pending()
         foreign = (li for li in self._foreign_lines() if job_of(li) == provider_job_id)
         return [*self._lines.get(provider_job_id, ()), *foreign]
 
-    def _settle(self) -> None:
+    def _write_all_pending(self) -> None:
         if os.getpid() == self._pid:
             self._conflation.write_all()
 

@@ -59,7 +59,7 @@ class LiveView:
 
     def __init__(self, output: Output) -> None:
         self._screen = Screen(output)
-        self._console = Console(file=_Surface(output.encoding), emoji=False)
+        self._console = Console(file=_DiscardingStream(output.encoding), emoji=False)
         self._next_at = 0.0
 
     def show(
@@ -213,7 +213,7 @@ def _counts(step: StepSnapshot) -> str:
     return ", ".join(filter(None, texts))
 
 
-class _Surface(io.StringIO):
+class _DiscardingStream(io.StringIO):
     """Stream that discards its output; rich takes encoding and colours from it."""
 
     def __init__(self, encoding: str) -> None:

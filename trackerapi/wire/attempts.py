@@ -16,7 +16,7 @@ from trackerapi.wire.answer_check import InvalidAnswer
 from trackerapi.wire.bodies import CODINGS, Body, max_body_bytes
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,
-    checked_body,
+    check_body,
     invalid_answer,
     is_certificate_error,
     transport_failure,
@@ -106,13 +106,13 @@ class Attempts:
             ) from None
         connection.is_spoiled |= has_trailing_bytes(response)
 
-    def finished(self, response: httpx.Response, body: bytes) -> httpx.Response:
+    def finish(self, response: httpx.Response, body: bytes) -> httpx.Response:
         """Check an answer, and return it with its unpacked body.
 
         Raises:
             BackendError: If the answer is a failure, or not from a tracker backend.
         """
-        content = checked_body(
+        content = check_body(
             self._request, response.status_code, response.headers, body
         )
         headers = [
@@ -128,7 +128,7 @@ class Attempts:
         )
 
     @contextmanager
-    def translated(self) -> Generator[None]:
+    def translate_errors(self) -> Generator[None]:
         """Turn exceptions of httpx into `BackendUnavailable`."""
         try:
             yield

@@ -72,7 +72,7 @@ class Body:
             chunk = self._inflater.unconsumed_tail
             has_more = bool(chunk) or len(piece) == _PIECE_BYTES
 
-    def finished(self) -> bytes:
+    def finish(self) -> bytes:
         """Return the whole body, unpacked.
 
         Raises:

@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 from trackerapi_client import AuthenticatedClient
 
 from trackerapi.wire.attempts import TimeLimits
-from trackerapi.wire.failures import proxy_translated
+from trackerapi.wire.failures import translate_proxy_errors
 from trackerapi.wire.guarded_http import GuardedAsyncHttp, GuardedHttp
 from trackerapi.wire.sockets import detach_lost_sockets
 
@@ -144,7 +144,7 @@ class BackendClient(AuthenticatedClient):
             with self._lock:
                 client = self._client
                 if client is None:
-                    with proxy_translated():
+                    with translate_proxy_errors():
                         client = GuardedHttp(
                             self.time_limits, self.proxy_text, **self._arguments()
                         )
@@ -163,7 +163,7 @@ class BackendClient(AuthenticatedClient):
         loop = asyncio.get_running_loop()
         if loop not in self._async_clients:
             # A connection belongs to the loop that opened it.
-            with proxy_translated():
+            with translate_proxy_errors():
                 self._async_clients[loop] = GuardedAsyncHttp(
                     self.time_limits, self.proxy_text, **self._arguments()
                 )

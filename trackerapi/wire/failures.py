@@ -128,7 +128,7 @@ def _transport_reason(error: Exception, text: str, proxy_text: str) -> str:
 
 
 @contextmanager
-def proxy_translated() -> Iterator[None]:
+def translate_proxy_errors() -> Iterator[None]:
     """Turn exceptions of httpx about a proxy into `SettingsError`, in the context."""
     try:
         yield
@@ -140,7 +140,7 @@ def proxy_translated() -> Iterator[None]:
         ) from None
 
 
-def checked_body(
+def check_body(
     request: httpx.Request, status: int, headers: httpx.Headers, body: bytes
 ) -> bytes:
     """Check an answer; return its body without the key of the request.

@@ -80,12 +80,12 @@ class GuardedHttp(httpx.Client):
                 response = send_once(request, stream=True, **arguments)
                 if stream and _is_streamable(response):
                     return response
-                return attempts.finished(response, _read(response, attempts))
+                return attempts.finish(response, _read(response, attempts))
 
         while True:
             attempts.begin()
             try:
-                with attempts.translated():
+                with attempts.translate_errors():
                     return _run_within(attempts.seconds_left, attempt)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
@@ -152,7 +152,7 @@ class GuardedAsyncHttp(httpx.AsyncClient):
         while True:
             attempts.begin()
             try:
-                with attempts.translated():
+                with attempts.translate_errors():
                     async with asyncio.timeout(attempts.seconds_left):
                         with limited_to(attempts.budget):
                             response = await super().send(
@@ -161,7 +161,7 @@ class GuardedAsyncHttp(httpx.AsyncClient):
                             if stream and _is_streamable(response):
                                 return response
                             body = await _aread(response, attempts)
-                    return attempts.finished(response, body)
+                    return attempts.finish(response, body)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
                 if delay is None:
@@ -211,7 +211,7 @@ def _read(response: httpx.Response, attempts: Attempts) -> bytes:
             # `iter_bytes()` would unpack without a size limit.
             for chunk in cast("Iterable[bytes]", response.stream):
                 body.add(chunk)
-            content = body.finished()
+            content = body.finish()
     finally:
         response.close()
     return content
@@ -222,7 +222,7 @@ async def _aread(response: httpx.Response, attempts: Attempts) -> bytes:
         with attempts.reading(response) as body:
             async for chunk in cast("AsyncIterable[bytes]", response.stream):
                 body.add(chunk)
-            content = body.finished()
+            content = body.finish()
     finally:
         await response.aclose()
     return content

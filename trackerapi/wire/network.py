@@ -228,7 +228,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to the first address of `host` that answers."""
-        with _translated():
+        with _translate_errors():
             seconds = _seconds(timeout, httpcore.ConnectTimeout)
             addresses = resolve(host, port).result(seconds)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
@@ -284,7 +284,7 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         """Connect to the first address of `host` that answers."""
         # Not by `loop.getaddrinfo()`: a slow resolver would occupy the threads of the
         # loop's executor, which belong to the script.
-        with _translated():
+        with _translate_errors():
             addresses = await asyncio.wrap_future(resolve(host, port))
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for number, address in enumerate(addresses):
@@ -350,7 +350,7 @@ def _connect_seconds(timeout: float | None, address_count: int) -> float | None:
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def _translate_errors() -> Generator[None]:
     """Turn failures of name resolution into exceptions of httpcore."""
     try:
         yield

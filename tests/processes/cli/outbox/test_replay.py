@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from demo.backend import started_backend
+from demo.backend import start_backend
 from tests.support.fault_proxy import FaultProxy
 from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
@@ -46,7 +46,7 @@ def test_replay_repairs_a_backend_restored_from_a_backup(tmp_path: Path) -> None
 @contextmanager
 def _serving(folder: Path, machine: Machine, proxy: FaultProxy) -> Iterator[None]:
     """Run a backend from a folder, behind a proxy."""
-    with started_backend(folder) as started:
+    with start_backend(folder) as started:
         url, key = started.base_url, started.api_key
         machine.backend = RunningBackend(url, key, "", started.customer_id)
         proxy.backend_url = url
