@@ -90,7 +90,11 @@ BREAKING = [
         {"type": "integer"},
         "JobStatusSeen: can be integer now",
     ),
-    ("components|securitySchemes|api_key|name", "X-Key", "api_key: is another kind"),
+    (
+        "components|securitySchemes|api_key|name",
+        "X-Key",
+        "api_key: is another security scheme",
+    ),
 ]
 ADDITIVE = [
     (f"{REQUEST}|properties|host", TEXT, "JobInput.host: is a new member"),

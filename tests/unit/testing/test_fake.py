@@ -332,7 +332,7 @@ def test_unknown_job_error_names_those_that_reported(
     """The LookupError for an unknown job lists the jobs that reported."""
     pipeline("S1")
 
-    with pytest.raises(LookupError, match="of a job 'S2'; jobs that reported: 'S1'"):
+    with pytest.raises(LookupError, match="of a job 'S2'; jobs with reports: 'S1'"):
         tracker.job("S2")
     assert repr(tracker) == "FakeTracker(jobs=['S1'])"
     assert "status='succeeded', percent=100.0" in repr(tracker.job("S1"))
