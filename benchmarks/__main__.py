@@ -80,7 +80,7 @@ def run_benchmark(benchmark: str, arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def write_tables(benchmark: str, answer: str) -> None:
-    """Write tables between the markers of their benchmark; none for a failed run."""
+    """Write tables between the markers of their benchmark, unless `answer` is empty."""
     if not answer:
         return
     python, now = platform.python_version(), datetime.now(UTC)

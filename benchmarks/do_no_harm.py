@@ -7,7 +7,8 @@ default settings. "unchanged" means, compared with the job without reporting:
 - at most 4 s more until the last line: 3 s for a slow answer, 1 s for the start
 - at most 2.3 s more from the last line to the end: `shutdown_timeout` + 0.3 s
 
-Any other cell lists the changes, with several rounds those of the first changed round.
+Any other cell lists the changes; of several rounds, only the first changed round is
+listed.
 The job with trackerapi runs alone; jobs with peers run three at a time.
 
 Exit status: 0 if the job with trackerapi is unchanged in every column, 1 if not.
@@ -62,8 +63,8 @@ class Fault:
             has begun; None for no call.
         url: Address to report to; None for the address of the sink.
         variables: Additional environment variables of the job.
-        outbox: Outbox, relative to the job's folder, for a fault of the outbox, which
-            is not measured for peers; None for a usual outbox.
+        outbox: Path of the outbox below the job's folder, for a fault of the outbox;
+            the peers are not measured then. None for the usual outbox.
         wrap: Function that returns the command that runs the job's command.
     """
 
@@ -95,7 +96,7 @@ class Ending:
 def on_a_small_disk(command: Sequence[str], folder: Path) -> list[str]:
     """Return a command that runs `command` with the outbox on a small disk.
 
-    The disk is a mount that only `command` sees, and that ends with it.
+    Only `command` sees the mount of the disk; the mount ends with `command`.
     """
     (folder / "disk").mkdir()
     mount = f'mount -t tmpfs -o size={DISK_BYTES} none "$0" && exec "$@"'
@@ -189,7 +190,7 @@ def run_job(library: str, fault: Fault) -> Ending:
 def _disturb(
     fault: Fault, sink: Sink, process: "subprocess.Popen[bytes]", printed: int
 ) -> float | None:
-    """Cause the fault while the job works; return the time of the fault."""
+    """Cause the fault while the job works; return the time, or None without a fault."""
     if fault.meanwhile is None:
         return None
     end = time.monotonic() + LIMIT_SECONDS

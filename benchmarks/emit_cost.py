@@ -64,7 +64,7 @@ CONDITIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two measurements that are compared, ours first.
+    """Two compared measurements: trackerapi, and another library or condition.
 
     Attributes:
         what: Name of the comparison in the table.

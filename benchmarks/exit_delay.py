@@ -46,7 +46,7 @@ FAULTS: Final[dict[str, Callable[[Sink], None]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """One end of a script.
+    """Result of one run of a script.
 
     Attributes:
         seconds: Time from the last line to the end of the process; None if the process

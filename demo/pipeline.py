@@ -99,7 +99,7 @@ class Study:
         step.note(f"{len(found)} images were measured.")
 
     def do_nothing(self, _step: TrackerStep) -> None:
-        """Do nothing: the work of each step without a method of its name."""
+        """Do nothing; this is the work of steps without their own method."""
 
     def _start(
         self, share: int, token: str, *, is_crashing: bool

@@ -54,7 +54,7 @@ CHECKS = (
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
 SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
-"""Options of pytest: three processes, because many tests wait; one for each file."""
+"""Options of pytest: three processes, since many tests wait; each file in one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

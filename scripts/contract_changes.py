@@ -53,7 +53,7 @@ def record(contract: Contract, root: Path) -> None:
 
 
 def read_baseline(root: Path) -> Contract:
-    """Return the baseline.
+    """Return the contract of the last release, which is the baseline.
 
     Raises:
         ContractError: If the baseline cannot be read, or does not match its digest.

@@ -1,6 +1,6 @@
 """Check of the layers of library and backend: `[tool.importlinter]` in pyproject.toml.
 
-Exit status: 0 all contracts are kept, 1 one is broken.
+Exit status: 0 all contracts are kept, 1 a contract is broken.
 """
 
 import sys

@@ -2,8 +2,8 @@
 
 Runs the fault tests with outages of full length. Kills a job and a `trackerapi sync` at
 each of their write-like system calls in turn, and kills jobs at random times. After
-each kill, a sync or a rerun must deliver each event whose call had returned exactly
-once.
+each kill, a sync or a rerun must deliver the events of all calls that had returned,
+each event exactly once.
 
 Exit status: 0 no part failed, 1 a part failed, 2 wrong usage.
 """
@@ -98,7 +98,7 @@ def run_fault_tests() -> bool:
 
 
 def run_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:
-    """Run parts of the kills; return the parts with a fault."""
+    """Run the kills of some parts, such as `sync`; return the parts with a fault."""
     if not parts:
         return []
     if not tracer.is_possible():

@@ -162,6 +162,6 @@ def _end_in_order(number: int, _frame: object) -> None:
 if __name__ == "__main__":
     # Signals become exceptions, which delete the temporary folder and kill the tools.
     for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) is not signal.SIG_IGN:  # ignored below nohup
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(each, _end_in_order)
     raise SystemExit(main())

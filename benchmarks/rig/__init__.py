@@ -1,1 +1,1 @@
-"""Shared parts of the benchmarks: sink (a backend), adapters, workers and tables."""
+"""Shared parts of the benchmarks: test backend (sink), adapters, workers, tables."""

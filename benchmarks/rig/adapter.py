@@ -53,7 +53,7 @@ class Adapter(ABC):
         """Report one event that carries `marker`."""
 
     def flush(self, seconds: float) -> None:  # noqa: B027 - optional
-        """Wait until all events are delivered; at most `seconds` if the library can."""
+        """Wait for delivery; at most `seconds`, if the library has a time limit."""
 
     def close(self) -> None:  # noqa: B027 - optional
         """End the library's work in this process."""

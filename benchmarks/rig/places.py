@@ -24,5 +24,5 @@ def worker_cpu() -> int:
 
 
 def sink_cpu() -> int:
-    """Return the core of the sink; on a machine with one core, that of the worker."""
+    """Return the core of the sink; the core of the worker if there is only one core."""
     return max(os.sched_getaffinity(0))

@@ -182,7 +182,7 @@ def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a temporary folder; delete it even if late processes still write there."""
+    """Yield a temporary folder; delete it even while processes still write there."""
     with tempfile.TemporaryDirectory(
         prefix="trackerapi-bench-", ignore_cleanup_errors=True
     ) as folder:
@@ -190,7 +190,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def new_pool(workers: int) -> ThreadPoolExecutor:
-    """Return a thread pool for measurements at the same time, which mostly wait."""
+    """Return a thread pool for parallel measurements, which mostly wait."""
     return ThreadPoolExecutor(workers)
 
 

@@ -22,7 +22,7 @@ class SinkCounts:
     """Counts of arrived events at a sink.
 
     Attributes:
-        requests: Number of all requests, including requests with a failure as answer.
+        requests: Number of all requests, including failed requests.
         body_bytes: Size of all bodies before unpacking, in bytes.
         last_at: Monotonic time of the last event, in seconds; None without an event.
         unique: Number of different events.

@@ -69,7 +69,7 @@ def figure(value: float | None, unit: str = "") -> str:
 
 
 def microseconds(nanoseconds: float | None) -> str:
-    """Return a time in nanoseconds as text: in µs without a unit, or in ms if long."""
+    """Return a time in nanoseconds as text: in µs without a unit, from 10 ms in ms."""
     if nanoseconds is None:
         return NOTHING
     if nanoseconds >= 1e7:

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 
 def answers_module(contract: Contract) -> str:
-    """Return the text of the module; not formatted."""
+    """Return the unformatted text of the module."""
     operations: dict[str, dict[int, str]] = {
         f"{each.method.upper()} {re.sub(r'{[^}]+}', '{}', each.path)}": dict(
             _answers(contract.responses(each))

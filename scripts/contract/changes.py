@@ -1,10 +1,10 @@
-"""Changes between two contracts, and whether each one breaks present clients.
+"""Changes between two contracts, and whether each change breaks present clients.
 
-Compares the parts on which the wire and the generated client depend. Descriptions,
-examples and the hosts of servers do not count: each script names its own address. Each
-named schema is compared once, by the directions in which operations use it: a wider
-answer may break a reader, a narrower request may break a caller. A difference without a
-rule counts as breaking.
+Compares the parts on which requests, answers and the generated client depend.
+Descriptions, examples and the hosts of servers are ignored: each script names its own
+address. Each named schema is compared once, by the directions in which operations use
+it: a wider answer may break a reader, a narrower request may break a caller. A
+difference without a rule counts as breaking.
 """
 
 from collections.abc import Iterator

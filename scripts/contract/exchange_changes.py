@@ -15,7 +15,7 @@ from scripts.contract.schema_changes import (
 PARAMETER_PARTS = frozenset({"name", "in", "required", "schema", "content"})
 BODY_PARTS = frozenset({"content", "required"})
 RESPONSE_PARTS = frozenset({"content", "headers", "links"})
-"""Members of a response with a rule; `links` is ignored: the client follows none."""
+"""Members with a rule; `links` is ignored, because the client never follows links."""
 MEDIA_PARTS = frozenset({"schema"})
 
 

@@ -147,7 +147,8 @@ def check(contract: Contract) -> None:
     """Check that the contract is valid OpenAPI and stays within the dialect.
 
     Raises:
-        ContractError: If the contract is not; the message names each location.
+        ContractError: If the contract is invalid or outside the dialect; the message
+            names each location.
     """
     check_validity(contract)
     findings = lint(contract)

@@ -21,14 +21,14 @@ SUPPORTED_VERSION = "3.1.0"
 
 
 def version(contract: Contract) -> Iterator[Finding]:
-    """The generator refuses later versions of OpenAPI; earlier versions differ."""
+    """The generator refuses later versions; earlier versions have other rules."""
     if contract.document["openapi"] != SUPPORTED_VERSION:
         fix = f"write the contract in {SUPPORTED_VERSION}"
         yield Finding("#/openapi", "is another version of OpenAPI", fix)
 
 
 def operation_names(contract: Contract) -> Iterator[Finding]:
-    """The id becomes a module name: of two equal ids, the second overwrites it."""
+    """The id becomes a module name: of two equal ids, the second replaces the first."""
     uses = Counter(each.operation_id for each in contract.operations())
     for operation in contract.operations():
         place = f"{operation.pointer}/operationId"
@@ -63,7 +63,7 @@ def security(contract: Contract) -> Iterator[Finding]:
 
 
 def path_items(contract: Contract) -> Iterator[Finding]:
-    """Parameters of a whole path are easily overlooked beside operations."""
+    """Parameters of a whole path are easily overlooked: operations have their own."""
     for path, item in contract.document.get("paths", {}).items():
         if "parameters" in item:
             place = pointer("#/paths", path, "parameters")
@@ -112,7 +112,7 @@ def request_bodies(contract: Contract) -> Iterator[Finding]:
 
 
 def binary_bodies(contract: Contract) -> Iterator[Finding]:
-    """Lines are sent unchanged only if their schema is a binary string."""
+    """NDJSON lines are sent unchanged only if their schema is a binary string."""
     for operation in contract.operations():
         content = contract.resolve(operation.item.get("requestBody", {})).get(
             "content", {}

@@ -75,7 +75,7 @@ def schema_changes(
 
 
 def deprecation(place: str, old: Node, new: Node) -> Iterator[Change]:
-    """Yield a change if only one of the two is deprecated."""
+    """Yield a change if `deprecated` differs between `old` and `new`."""
     was, now = old.get("deprecated", False), new.get("deprecated", False)
     if was != now:
         what = "is deprecated now" if now else "is no longer deprecated"
@@ -195,7 +195,7 @@ def _limit_change(
     elif keyword == "pattern":
         narrowed = after is not None
     else:
-        # No rule has this keyword: the change counts as breaking.
+        # No rule exists for this keyword: the change counts as breaking.
         return Change(place, what, breaking=True)
     widens = Direction.RESPONSE in direction and keyword in CHECKED_LIMITS
     broken = Direction.REQUEST in direction if narrowed else widens

@@ -36,7 +36,7 @@ REFERENCE = re.compile(
 
 
 def property_names(contract: Contract) -> Iterator[Finding]:
-    """A name that the generated class uses breaks it; other spellings are changed."""
+    """A name that the class uses breaks it; a name not in snake_case is renamed."""
     for place in all_schemas(contract):
         own_name = snake_name(place.component or "")
         for name in place.schema.get("properties", {}):
@@ -56,7 +56,7 @@ def defaults(contract: Contract) -> Iterator[Finding]:
 
 
 def nullable_enums(contract: Contract) -> Iterator[Finding]:
-    """A null in an enum makes three copies of the class; `nullable` loses the null."""
+    """A null in an enum makes three copies of the class; `nullable` is ignored."""
     for place in all_schemas(contract):
         if None in place.schema.get("enum", ()) or "nullable" in place.schema:
             fix = 'use anyOf: [{$ref: ...}, {type: "null"}]'

@@ -3,7 +3,7 @@
 With `--gates`, the job stops before each phase, so that a test can stop and start the
 backend: the job prints `phase N` and waits for a line on stdin.
 
-Exit status: 0; anything else means that reporting has harmed the job.
+Exit status: 0; any other status means that reporting has harmed the job.
 """
 
 import argparse

@@ -141,7 +141,7 @@ class KilledJob:
         return self.run(sync_command(60.0))
 
     def recover_by_restart(self) -> str:
-        """Run the same job again: it claims the files of the killed process."""
+        """Run the job again: the new process claims the files of the killed process."""
         command = self.job("--round", "2", "--pace", "0", "--flush", "60")
         return self.run(command)
 
@@ -181,7 +181,7 @@ def sync_calls(setup: KillSetup) -> list[str]:
 
 
 def kill_job(setup: KillSetup, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill the job at call `kill_at`; recover by a sync if odd, else by a rerun."""
+    """Kill the job at a call; recover by a sync if `kill_at` is odd, or by a rerun."""
     target = setup.new_job(f"job-{kill_at}")
     done = target.trace(target.job(), kill_at)
     recover = target.recover_by_sync if kill_at % 2 else target.recover_by_restart

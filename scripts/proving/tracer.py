@@ -2,8 +2,8 @@
 
 The calls of all threads and processes of the command are counted together. The fault
 injection of strace counts each thread separately, and so never reaches the late calls
-of a short thread. Calls that open a file only for reading are not counted. The call at
-which the command is killed is not executed. Linux on x86-64 and AArch64 only.
+of a short-lived thread. Calls that open a file only for reading are not counted. The
+call at which the command is killed is not executed. Linux on x86-64 and AArch64 only.
 
 Exit status: 0; the report contains the exit status of the command.
 """
@@ -94,7 +94,7 @@ CALLS: Final[Mapping[str, Mapping[int, str]]] = {
         287: "pwritev2",
     },
 }
-"""Write-like system calls: other processes can see their effect. By number."""
+"""Write-like system calls, by number: other processes can see their effect."""
 
 
 class _SyscallInfo(ctypes.Structure):
@@ -118,7 +118,7 @@ class Trace:
     Attributes:
         calls: Names of the write-like calls, in order; `+` marks a call of any thread
             or process except the first thread of the command.
-        status: Exit status of the command; negative for the signal that ended it.
+        status: Exit status of the command; after a signal, its negative number.
         was_killed: Whether the command was killed at call `kill_at`.
     """
 

@@ -29,7 +29,7 @@ class SentryMessage(Adapter):
 
 
 class SentryMessageBig(SentryMessage):
-    """The same adapter, with a queue for all events."""
+    """`SentryMessage` with a queue for all events."""
 
     name, options = "sentry-message-big", {"transport_queue_size": 100_000}
 
@@ -81,7 +81,7 @@ class Posthog(Adapter):
 
 
 class PosthogBig(Posthog):
-    """The same adapter, with a queue for all events."""
+    """`Posthog` with a queue for all events."""
 
     name, options = "posthog-big", {"max_queue_size": 100_000}
 
@@ -110,6 +110,6 @@ class Segment(Adapter):
 
 
 class SegmentBig(Segment):
-    """The same adapter, with a queue for all events."""
+    """`Segment` with a queue for all events."""
 
     name, options = "segment-big", {"max_queue_size": 100_000}

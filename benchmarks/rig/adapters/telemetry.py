@@ -55,7 +55,7 @@ class OtelLog(Adapter):
 
 
 class OtelLogBig(OtelLog):
-    """The same adapter, with a queue for all events."""
+    """`OtelLog` with a queue for all events."""
 
     name, options = "otel-log-big", {"max_queue_size": 100_000}
 
