@@ -230,7 +230,7 @@ def test_promise_edited_by_hand_is_refused(
 def test_every_operation_is_promised() -> None:
     """The baseline contains every operation, so that a removal is reported."""
     contract = read_contract(ROOT / CONTRACT_PATH)
-    promised = contract_changes.promise(ROOT)
+    promised = contract_changes.read_baseline(ROOT)
 
     assert promised.document["paths"].keys() == contract.document["paths"].keys()
     for path, item in contract.document["paths"].items():
