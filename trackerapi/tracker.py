@@ -49,8 +49,8 @@ class TrackerApi:
             that `TRACKERAPI_API_KEY_FILE` names.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
         api_key_file: File that contains the key; None reads `TRACKERAPI_API_KEY_FILE`.
-        strict: Raise problems that are otherwise logged, such as an unknown step; None
-            reads `TRACKERAPI_STRICT`; the default is False.
+        strict: True raises problems that are otherwise logged, such as an unknown step;
+            None reads `TRACKERAPI_STRICT`; the default is False.
         ca_file: File of certificates to trust instead of the default certificates; None
             reads `TRACKERAPI_CA_FILE`.
         verify: False accepts any certificate; for tests only.
@@ -479,7 +479,7 @@ class TrackerApi:
         status: "Sequence[str] | None" = None,
         created_since: "datetime | None" = None,
     ) -> "Iterator[Job]":
-        """Iterate over the provider's jobs, newest first; one request a page.
+        """Iterate over the provider's jobs, newest first; one request per page.
 
         Args:
             provider_job_id: Only the job with this id of yours; None for all.

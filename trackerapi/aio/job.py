@@ -211,7 +211,7 @@ class AsyncTrackerJob:
         return await run_in_thread(self._job.fetch)
 
     def events(self) -> "AsyncIterator[JobEvent]":
-        """Iterate over the job's events in order of arrival; one request a page."""
+        """Iterate over the job's events in order of arrival; one request per page."""
         return paged(self._job.events)
 
     async def share_link(self, *, expires_at: datetime | None = None) -> str:
@@ -237,7 +237,7 @@ class AsyncJobSteps(Mapping[str, AsyncTrackerStep]):
         self._job, self._names = job, names
 
     def __getitem__(self, name: str) -> AsyncTrackerStep:
-        self._names[name]  # raises for an unknown step
+        self._names[name]  # Raises for an unknown step.
         return self._job.step(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -9,8 +9,8 @@ from trackerapi.process.event_loops import run_in_thread
 Item = TypeVar("Item")
 
 _PAGE_SIZE: Final = 200
-"""Number of items in one answer of the backend. A thread fetches as many items for each
-call, so each call makes at most one request."""
+"""Number of items in one answer of the backend. Each call in a thread reads this number
+of items, so the call sends at most one request."""
 
 
 async def paged(ask: Callable[[], Iterator[Item]]) -> AsyncIterator[Item]:

@@ -128,8 +128,8 @@ class AsyncTrackerApi:
 
         For `asyncio` calls such as `trackerapi_client.api.jobs.list_jobs.asyncio()`.
         The first use loads the HTTP client, which blocks the event loop for a tenth of
-        a second. To avoid this, await another read call first, or read `client` before
-        the event loop runs.
+        a second. To avoid this, await a read call before, or read `client` before the
+        event loop runs.
         """
         self._client = self._tracker.client
         return self._client
@@ -168,7 +168,7 @@ class AsyncTrackerApi:
         finish: Literal["auto", "explicit"] = "auto",
         metadata: Mapping[str, Any] | None = None,
     ) -> JobOpening:
-        """Create a job, or attach to it; see `TrackerApi.create_job()`.
+        """Create a job, or attach to the existing job; see `TrackerApi.create_job()`.
 
         Returns:
             An object for `await`, which returns the handle, or for `async with`.
@@ -287,7 +287,7 @@ class AsyncTrackerApi:
         status: Sequence[str] | None = None,
         created_since: datetime | None = None,
     ) -> "AsyncIterator[Job]":
-        """Iterate over the provider's jobs, newest first; one request a page."""
+        """Iterate over the provider's jobs, newest first; one request per page."""
         return paged(
             partial(
                 self._tracker.list_jobs,

@@ -189,8 +189,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
     ) -> Generator[Item]:
         """Yield the items and count them.
 
-        Few instructions for each item: a job may have millions of items. Works like the
-        loop of tqdm, with only public members of tqdm.
+        The loop runs few instructions for each item: a job may have millions of items.
+        Works like the loop of tqdm, with only public members of tqdm.
         """
         n = self._count_of(tracked)
         pause = math.inf if self.disable else self.mininterval
@@ -205,8 +205,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
                 at = clock()
                 if at >= due:
                     if at >= show_due:
-                        # Without a drawing, tqdm returns no true value: try again after
-                        # a quarter of the pause.
+                        # `is_shown` is false if tqdm did not draw: try again after a
+                        # quarter of the pause.
                         is_shown = _UPDATE(self, n - self.n)
                         show_due = at + (pause if is_shown else pause / 4)
                     if at >= tracked.due:

@@ -22,7 +22,8 @@ class Attempt:
 
     Attributes:
         number: Number of the attempt; 1 for the first.
-        is_last: Whether this attempt is the last: its exception propagates.
+        is_last: Whether no further attempt is allowed; an exception of the last attempt
+            propagates.
         has_failed: Whether an exception ended the block and another attempt follows.
     """
 

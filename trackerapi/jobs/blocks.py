@@ -70,7 +70,7 @@ class JobBlock(Block):
 
 
 class StepBlock(Block):
-    """Block of a step, or a loop that is the whole body of a step.
+    """Block of a step, also around a loop that is the whole body of the step.
 
     Args:
         handle: Public half of the step handle.
@@ -131,7 +131,10 @@ class StepLoop:
             self.block.work.start()
 
     def enter(self) -> "UnitCount":
-        """Return the count for the items; a whole step becomes the current step."""
+        """Return the count of the step.
+
+        If the loop is the whole body of the step, the step becomes the current step.
+        """
         if self.is_whole_step:
             self.block.work.begin_loop()
             self.block.enter_block()

@@ -88,7 +88,7 @@ def forked_part(parent_part: str | None) -> str:
     Args:
         parent_part: Part of the attached handle that this process inherited from its
             parent. The part distinguishes workers of the same name on several hosts.
-            None if the parent created the job.
+            None if the handle of the parent is not attached.
     """
     worker = COUNTING.worker
     part = worker if parent_part is None else f"{parent_part}/{worker}"
@@ -191,7 +191,7 @@ class UnitCount:
         return f"{self._failed_count:,}{of_all} could not be processed."
 
     def expect(self, units: float) -> None:
-        """Add the units of a loop to the total, unless the author has set the total.
+        """Add the units of a loop to the total, unless the script has set the total.
 
         Does nothing in a forked child or for an attached handle: the loop then covers
         only a part of the step, and only the author of the script knows the total.
@@ -210,7 +210,7 @@ class UnitCount:
         self._offer()
 
     def set_total(self, units: float | None) -> None:
-        """Set the total from the author of the script; raises like `expect()`."""
+        """Set the total that the script gives; raises like `expect()`."""
         total = check_number("total", units, MAX_UNITS)
         with COUNTING.lock:
             self._begin_if_ended()
@@ -227,7 +227,7 @@ class UnitCount:
         self._offer()
 
     def _begin_if_ended(self) -> None:
-        """Reset the count to 0 if it has ended, or is the parent's count."""
+        """Reset the count to 0 if it has ended or was copied from the parent."""
         if self._forks != COUNTING.forks:
             self._begin_in_child()
         self.renew()
@@ -247,7 +247,7 @@ class UnitCount:
             try:
                 self._events.offer_progress(self._tag, newest)
             except BaseException:
-                # Ctrl-C may have stopped the offer: the next count repeats it.
+                # Ctrl-C may have interrupted the offer: the next count offers again.
                 self._is_offered = False
                 raise
 

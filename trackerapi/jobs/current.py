@@ -96,7 +96,7 @@ def leave_innermost(work: "JobWork | StepWork") -> None:
     """Remove the innermost block if it belongs to `work`.
 
     After `break`, Python closes the generator of a loop at an unknown time, perhaps
-    inside another block. The code of that block then stays in its block.
+    inside another block: the other block must then stay the current block.
     """
     blocks = _BLOCKS.get()
     if blocks and blocks[-1].work is work:

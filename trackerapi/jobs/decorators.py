@@ -28,8 +28,8 @@ OpenBlock = Callable[[tuple[Any, ...], dict[str, Any]], Block]
 class step:  # noqa: N801 - reads as a decorator and as a block
     """Run a function, or a block, as a step of the current job.
 
-    Without a current job, `step` reports nothing. A thread writes the reports of `async
-    with` and of decorated coroutine functions: the event loop never waits for a disk.
+    Without a current job, `step` reports nothing. Decorated coroutine functions and
+    `async with` write their reports in a thread: the event loop never waits for a disk.
 
     Args:
         name: Tag or unambiguous display name of the step.

@@ -76,8 +76,8 @@ def worse_of(
 ) -> BaseException | None:
     """Return the exception that decides the ending of a step with two blocks.
 
-    A failure decides over a cancellation or interruption, and any of them over a
-    success. Of two equal endings, the first decides.
+    A failure takes precedence over a cancellation or interruption, which both take
+    precedence over a success. Of two equal endings, the first takes precedence.
     """
     return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
 
@@ -113,8 +113,8 @@ def diagnosis(error: BaseException | str | None) -> str | None:
 def shortened(text: str) -> str:
     """Return a diagnosis of at most 16,000 characters; a longer one loses its middle.
 
-    The begin and the end stay: the begin of a traceback names the line of the script,
-    and the end names the exception.
+    The middle is the least useful part: the begin of a traceback names the line of the
+    script, and the end names the exception.
     """
     if len(text) <= LONGEST_DETAIL:
         return text

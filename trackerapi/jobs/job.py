@@ -326,7 +326,8 @@ class TrackerJob:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: The line; None for only the values. Cut after 16,000 characters.
+            text: Text of the line; None if the line has only values. Cut after
+                16,000 characters.
             **values: Values to show below the line, such as `host=` or `model=`.
         """
         self._events.send("info", details={"detail": listed(text, values)})
@@ -390,7 +391,7 @@ class TrackerJob:
         return job
 
     def events(self) -> "Iterator[JobEvent]":
-        """Iterate over the job's events in order of arrival; one request a page.
+        """Iterate over the job's events in order of arrival; one request per page.
 
         Raises:
             BackendError: If the backend gives no usable answer.

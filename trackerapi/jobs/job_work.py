@@ -85,11 +85,15 @@ class JobWork:
         self.events.send("interrupt", details={"message": reason})
 
     def post(self, work: Callable[[], object]) -> None:
-        """Leave `work` to the worker thread, which keeps the order of calls."""
+        """Queue `work` for the worker thread, which keeps the order of the calls."""
         self.events.reporter.post(work)
 
     def begin(self) -> None:
-        """Report that the block of the job begins."""
+        """Report that the job begins.
+
+        Reports nothing for an attached handle, or for the first block after
+        `restart()`.
+        """
         self._ended_as = None
         if self.events.part is None and not self._has_restarted:
             self.events.send("start")
@@ -98,7 +102,7 @@ class JobWork:
     def restart(self) -> None:
         """Report that a job which began in an earlier process runs again.
 
-        The begin of the next block then sends no further `start` event.
+        `begin()` of the next block then sends no second `start` event.
         """
         self.events.send("start")
         self._has_restarted = True
@@ -163,7 +167,7 @@ class JobWork:
         """Report that SIGTERM ends the process, if this process created the job.
 
         Reports nothing for a job that has succeeded, or whose stop was reported before.
-        An interrupt is not reported for a failed job either.
+        An interrupt is not reported for a failed or cancelled job either.
         """
         kind = self.events.known.on_sigterm
         if kind is None or os.getpid() != self._created_in:

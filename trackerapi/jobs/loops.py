@@ -110,7 +110,7 @@ class Loop(Generic[Item]):
     def _counted(self) -> Generator[Item]:
         """Yield the items and count 1 for each.
 
-        Few instructions for each item: a job may have millions of items.
+        The loop runs few instructions for each item: a job may have millions of items.
         """
         count, done, due, clock = self._begin(), 0, 0.0, steady_seconds
         try:

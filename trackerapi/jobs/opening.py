@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from trackerapi.wire.calls import Calls
 
 MAX_AHEAD: Final = timedelta(days=366)
-"""Maximum time from the arrival of an event to its own time; more means a wrong
+"""Maximum lead of an event's own time over its arrival. A larger lead means a wrong
 clock."""
 
 LOADED: Final = (event_loops,)
@@ -142,8 +142,8 @@ class KnownJob:
             is_news = last is None or last < datetime.fromisoformat(
                 event["occurred_at"]
             )
-            # An event of another process may make ours look old: still apply `step`
-            # and `skip` unless the step is settled.
+            # An event of another process may have a later time: still apply `step` and
+            # `skip`, unless the step is done or skipped.
             is_unsettled = not progress.are_settled([tag or ""])
             if is_news or (settles_step(kind) and is_unsettled):
                 progress.take(kind, tag, event)
@@ -273,7 +273,7 @@ def find_config(
         ConfigError: If several configurations have the display name, or, with
             `strict`, if the tag looks misspelt.
         TypeError: If `given` is not a `JobConfig`.
-        ValueError: If `given` has another tag.
+        ValueError: If `tag` is neither the tag nor the display name of `given`.
     """
     config = find_loaded(tag) if given is None else check_config(given)
     if config is not None:
@@ -301,7 +301,8 @@ def job_metadata(
 
     Raises:
         TypeError: If `metadata` is not a mapping.
-        ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
+        ValueError: With `strict`, if the metadata is not valid JSON or exceeds the
+            limits.
     """
     fitting = reporter.fitting(metadata, provider_job_id)
     if not fitting or config is None or config.metadata != "declared":
@@ -373,7 +374,7 @@ def find_job(calls: "Calls", provider_job_id: str) -> "Job":
 
     Raises:
         BackendRejected: If this provider has no such job.
-        BackendError: If the backend does not answer usably.
+        BackendError: If the backend gives no usable answer.
     """
     check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
     for job in calls.list_jobs(provider_job_id=provider_job_id):
@@ -422,7 +423,8 @@ def job_or_decorator(
 ) -> KnownJob | Callable[[Function], Function]:
     """Return the facts for the handle of `TrackerApi.job()`, or a decorator.
 
-    With a customer, `job()` is the older name of `as_job()`, which returns a decorator.
+    With `customer_id`, `job()` is the older name of `as_job()`, which returns a
+    decorator.
 
     Args:
         as_job: `TrackerApi.as_job()`.

@@ -42,12 +42,12 @@ class Reporter:
     Args:
         delivery: Writes and delivers the events; None drops them.
         problems: Reports changed metadata and failures of `before_send`.
-        strict: Raise problems that are otherwise logged.
+        strict: Whether to raise problems that are otherwise logged.
         before_send: Filter of the script; None without a filter.
 
     Attributes:
-        strict: Raise problems that are otherwise logged.
-        problems: Reports problems, once each.
+        strict: Whether to raise problems that are otherwise logged.
+        problems: Reports each problem once.
         is_off: Whether tracking is off: events are dropped.
         takes_lines: Whether `record_line()` may be called: without a filter, no code
             needs the `Event`.
@@ -100,7 +100,7 @@ class Reporter:
             self.record_line(line, job_id, tag)
 
     def offer(self, key: "Key", make: Callable[[], Event], allowed: Allowed) -> None:
-        """Write the newest event of a kind, now or within a second.
+        """Write the newest event of a key, now or within a second.
 
         Args:
             key: Job, step, kind and part; a newer event replaces a pending event of the
@@ -172,7 +172,8 @@ class Reporter:
 
         Raises:
             TypeError: If `metadata` is not a mapping.
-            ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
+            ValueError: With `strict`, if the metadata is not valid JSON or exceeds the
+                limits.
         """
         if metadata is None:
             return None

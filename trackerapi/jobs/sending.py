@@ -120,7 +120,7 @@ class EventSender:
             kind: Kind of the event.
             name: Tag or display name of the step; None for the job.
             metadata: Values for the timeline.
-            tag: The same as `name`.
+            tag: Alias of `name`.
             details: Other fields of the event.
         """
         if self._is_off:
@@ -128,7 +128,8 @@ class EventSender:
         try:
             prefix = self._prefixes[kind, name, tag]
         except (KeyError, TypeError):
-            # TypeError: an argument that is unhashable, which `_new_prefix()` names.
+            # An unhashable argument raises TypeError. `_new_prefix()` then raises an
+            # error that names the argument.
             prefix = self._new_prefix(kind, name, tag)
         if self._has_offered and not prefix.is_conflated:
             # Write the pending count before this event: the count is older.
@@ -293,7 +294,7 @@ class EventSender:
     def _declared(
         self, metadata: dict[str, Any] | None, tag: str | None
     ) -> dict[str, Any] | None:
-        """Return the declared part of metadata; all if any key is allowed."""
+        """Return the declared metadata; all if the configuration allows any key."""
         declared = declared_keys(self.config, tag) if self.config else None
         if not metadata or declared is None:
             return metadata

@@ -211,7 +211,8 @@ class TrackerStep:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: The line; None for only the values. Cut after 16,000 characters.
+            text: Text of the line; None if the line has only values. Cut after
+                16,000 characters.
             **values: Values to show below the line, such as `host=` or `model=`.
         """
         self._work.detail(text, values)
@@ -230,7 +231,8 @@ class TrackerStep:
 
         Args:
             item: The item; only the provider reads its `repr()`.
-            customer: Text for the customer; None for only the number.
+            customer: Text for the customer; None shows the customer only the number at
+                the end of the step.
             error: Exception, reported with its traceback, or text. Only the provider
                 reads it.
         """

@@ -34,7 +34,9 @@ them."""
 
 
 class StepWork:
-    """Reports one step and its end with the last block; safe to share between threads.
+    """Reports one step; the end of its last open block ends the step.
+
+    Safe to share between threads.
 
     Args:
         job: Internal half of the job handle.
@@ -114,7 +116,8 @@ class StepWork:
         Args:
             number: Number of the attempt; 1 for the first.
             count: Maximum number of attempts.
-            error: For the provider: an exception, or a text.
+            error: Exception, reported with its traceback, or text. Only the provider
+                reads it.
         """
         details = {
             "retrying": True,
@@ -124,7 +127,7 @@ class StepWork:
         self.job.events.send("error", self.tag, details=details)
 
     def post(self, work: Callable[[], object]) -> None:
-        """Leave `work` to the worker thread; see `JobWork.post()`."""
+        """Queue `work` for the worker thread; see `JobWork.post()`."""
         self.job.post(work)
 
     def begin_block(self) -> None:
@@ -182,7 +185,7 @@ class StepWork:
             return
         if self.job.ending_of(error) not in CUT_OFF:
             # The step was cancelled, for example by a timeout, and the job was not.
-            # Without this report, the step would read running for ever.
+            # Without this report, the step would stay running for ever.
             self.fail(error=STEP_CUT_OFF)
 
     def _close(self, count: int, error: BaseException | None) -> bool:
