@@ -102,7 +102,9 @@ def check_customer_text(value: str | BaseException | None, longest: int) -> str 
     """
     if isinstance(value, BaseException):
         kind = type(value).__name__
-        raise TypeError(f"customer must be text, got {kind}; give it as error=")
+        raise TypeError(
+            f"customer must be text, got {kind}; pass an exception as error="
+        )
     return check_text("customer", value, longest)
 
 

@@ -188,8 +188,9 @@ def job_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -
         problem: Members of the problem details (RFC 9457).
     """
     return (
-        f"the backend refused job {provider_job_id!r} ({reason}). The script goes on; "
-        "its reports are kept on this machine; " + fix_for_job(provider_job_id, problem)
+        f"the backend refused job {provider_job_id!r} ({reason}). The script "
+        "continues; the outbox holds the reports of the job; "
+        + fix_for_job(provider_job_id, problem)
     )
 
 
@@ -366,7 +367,7 @@ def job_metadata_undeclared(provider_job_id: str, config_tag: str) -> str:
     """Return the message about metadata of a job, which no step can declare."""
     return (
         f"metadata of job {provider_job_id!r} was left out: job configuration "
-        f"{config_tag!r} keeps what its steps declare, and nothing else"
+        f"{config_tag!r} allows only metadata that its steps declare"
     )
 
 
@@ -380,7 +381,7 @@ def before_send_raised(error: Exception) -> str:
     """Return the message about a `before_send` that raised."""
     # Only the type: the text of the exception may contain the data to be filtered.
     return (
-        f"before_send raised {type(error).__name__}; the event goes without "
+        f"before_send raised {type(error).__name__}; the event is sent without "
         "metadata and texts"
     )
 
@@ -448,17 +449,17 @@ INTERNAL: Final = ProblemKind(
 
 def creation_failed(error: Exception) -> str:
     """Return the message about a creation that failed unexpectedly."""
-    return f"creation not sent: {error!r}; it waits in the outbox"
+    return f"creation of the job not sent: {error!r}; delivery sends it from the outbox"
 
 
 def unreported(error: Exception) -> str:
     """Return the message about the end of a block that could not be reported."""
-    return f"not reported: {error}"
+    return f"the end of a block could not be reported: {error}"
 
 
 def delivery_failed(error: BaseException) -> str:
     """Return the message about a delivery that failed unexpectedly."""
-    return f"delivery has a problem: {error!r}"
+    return f"delivery has failed unexpectedly: {error!r}"
 
 
 def not_delivered(

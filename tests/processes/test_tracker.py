@@ -261,7 +261,7 @@ def test_configuration_of_another_tag_is_rejected(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
     """A tag that differs from the tag of `config` raises ValueError."""
-    with pytest.raises(ValueError, match="is not that of config"):
+    with pytest.raises(ValueError, match="is neither tag nor name of config"):
         tracker.create_job(str(uuid.uuid4()), 142, "another", config=config)
 
 

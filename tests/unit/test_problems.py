@@ -135,4 +135,4 @@ def test_unexpected_failure_of_the_client_is_an_internal_problem(
         tracker.create_job("import-42", 142, config.tag)
 
     messages = [each.message for each in seen if each.kind == "internal"]
-    assert "creation not sent: RuntimeError('replaced by a test')" in messages[0]
+    assert "job not sent: RuntimeError('replaced by a test')" in messages[0]

@@ -140,7 +140,9 @@ def _no_job() -> "TrackerJob":
         from trackerapi.problems import Problems
 
         def calls() -> "Calls":
-            raise BackendUnavailable("there is no job here; begin one by a block")
+            raise BackendUnavailable(
+                "no current job; begin a job, such as by `with tracker.run_job(...)`"
+            )
 
         reporter = Reporter(None, Problems(), strict=False)
         _NO_JOB.append(TrackerJob(KnownJob(provider_job_id="none"), reporter, calls))

@@ -63,7 +63,7 @@ class Loop(Generic[Item]):
         is_sequence = hasattr(type(given), "__getitem__")
         if not is_sequence and not isinstance(given, Iterable | AsyncIterable):
             kind = type(given).__name__
-            raise TypeError(f"items must be something to iterate over, got {kind}")
+            raise TypeError(f"items must be iterable, got {kind}")
         check_callable("weight", weight)
         check_callable("key", key)
         keys: object = resume
@@ -71,7 +71,7 @@ class Loop(Generic[Item]):
             # Iterators are refused too: each use of `in` would consume the items before
             # a match.
             kind = type(keys).__name__
-            raise TypeError(f"resume must be a set or the like, got {kind}")
+            raise TypeError(f"resume must be a set or another container, got {kind}")
         self._loop, self._items = loop, items
         self._weight, self._key, self._resume = weight, key, resume
         self._total = self._known_total() if total is None else total

@@ -278,7 +278,9 @@ def find_config(
     config = find_loaded(tag) if given is None else check_config(given)
     if config is not None:
         if tag not in {config.tag, config.name}:
-            raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
+            raise ValueError(
+                f"tag={tag!r} is neither tag nor name of config {config.tag!r}"
+            )
         return config
     near = nearest_loaded(tag)
     if near is not None:
@@ -355,14 +357,18 @@ def attach(token: str | None, part: str | None) -> KnownJob:
     setting = "token" if token is not None else JOB
     text = os.environ.get(JOB, "").strip() if token is None else token
     if not text:
-        raise SettingsError("no job; pass a token, or set this variable", setting)
+        raise SettingsError(
+            "no job is given; pass a token, or set TRACKERAPI_JOB", setting
+        )
     name = attached_part() if part is None else check_name("part", part)
     read = JobToken.parse(text) if isinstance(text, str) else None
     if read is None:
         if isinstance(text, str) and key_id_of(text.partition(".")[0]):
             # `text` begins with a key. As an id of a job, the key would appear in the
             # outbox and the timeline.
-            raise SettingsError("not the whole token of a job; copy it again", setting)
+            raise SettingsError(
+                "the token of the job is incomplete; copy the whole token", setting
+            )
         check_name(setting, text, LONGEST_PROVIDER_JOB_ID)
         return KnownJob(provider_job_id=text, part=name)
     config = find_loaded(read.tag) if read.tag is not None else None
@@ -443,5 +449,5 @@ def job_or_decorator(
         ids.append(keywords.pop("provider_job_id"))
     tag = keywords.pop("tag", None)
     if len(ids) != 1 or keywords:
-        raise TypeError("job() takes one id and tag=; a decorator is made by as_job()")
+        raise TypeError("job() accepts one id and tag=; for a decorator, call as_job()")
     return look_up(ids[0], tag=tag)

@@ -245,7 +245,7 @@ def test_torn_token_is_refused_and_shown_nowhere(machine: Machine) -> None:
     done = machine.run("job", "finish", TRACKERAPI_JOB=torn)
 
     assert done.status == USAGE
-    assert done.err.startswith("trackerapi: TRACKERAPI_JOB: not the whole token")
+    assert done.err.startswith("trackerapi: TRACKERAPI_JOB: the token of the job")
     assert not machine.outbox.exists()
 
 

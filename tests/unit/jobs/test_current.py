@@ -46,7 +46,7 @@ def test_outside_of_a_job_a_step_is_a_plain_function() -> None:
         handle.advance()
     assert list(current_step().track([1])) == [1]
     assert current_job().send_event(kind="step", name="load") == ""
-    with pytest.raises(BackendUnavailable, match="there is no job here"):
+    with pytest.raises(BackendUnavailable, match="no current job"):
         current_job().fetch()
 
 

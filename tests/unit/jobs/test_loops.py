@@ -148,7 +148,7 @@ def test_loop_has_the_length_of_its_items(run: TrackerJob) -> None:
 
 def test_wrong_arguments_raise_before_the_loop_begins(run: TrackerJob) -> None:
     """`track()` raises TypeError for wrong items, weights and keywords."""
-    with pytest.raises(TypeError, match="to iterate over"):
+    with pytest.raises(TypeError, match="items must be iterable"):
         run.track(5, step="load")  # type: ignore[call-overload,arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'wieght'"):
         run.track([5], step="load", wieght=len)  # type: ignore[call-arg]
@@ -207,7 +207,7 @@ def test_weight_that_is_no_number_raises(run: TrackerJob) -> None:
 @pytest.mark.parametrize("resume", [2, iter([1, 2])])
 def test_resume_rejects_an_iterator(run: TrackerJob, resume: Any) -> None:
     """`resume=` raises TypeError for an iterator: the first search would exhaust it."""
-    with pytest.raises(TypeError, match="resume must be a set or the like"):
+    with pytest.raises(TypeError, match="resume must be a set or another container"):
         run.track([2, 1], step="load", resume=resume)
 
 

@@ -451,7 +451,7 @@ def test_exception_as_the_customers_text_is_rejected(run: TrackerJob) -> None:
     """An exception as message raises TypeError that suggests `error=`."""
     error: Any = ValueError("/data/patient-4711")
     for fail in (run.fail, run.step("load").fail):
-        with pytest.raises(TypeError, match="got ValueError; give it as error="):
+        with pytest.raises(TypeError, match="got ValueError; pass an exception as"):
             fail(error)
     with pytest.raises(TypeError, match="customer must be text, got int"):
         run.step("load").item_failed("scan", customer=5)  # type: ignore[arg-type]
