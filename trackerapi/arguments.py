@@ -20,10 +20,10 @@ BLANKS: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 NAME_PATTERN: Final = f"^[{BLANKS}]*[^{CONTROLS}{BLANKS}][^{CONTROLS}]*$"
 """A name: not blank, without control or line-separator characters."""
 
-LONGEST_NAME: Final = 100
-LONGEST_PROVIDER_JOB_ID: Final = 200
-LONGEST_MESSAGE: Final = 2_000
-LONGEST_DETAIL: Final = 16_000
+MAX_NAME_LENGTH: Final = 100
+MAX_JOB_ID_LENGTH: Final = 200
+MAX_MESSAGE_LENGTH: Final = 2_000
+MAX_DETAIL_LENGTH: Final = 16_000
 
 LARGEST_ID: Final = 2**53 - 1
 """Largest integer that every JSON parser reads without rounding."""
@@ -35,7 +35,7 @@ _ROUNDING: Final = 1e-9
 """Tolerance above a limit, as a share of the limit: sums of floats are rounded."""
 
 
-def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str:
+def check_name(argument: str, value: object, longest: int = MAX_NAME_LENGTH) -> str:
     """Return `value` if it can be a tag, name or id.
 
     Args:
@@ -62,7 +62,7 @@ def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str
     return value
 
 
-def fitted(text: str, longest: int) -> str:
+def fit_text(text: str, longest: int) -> str:
     """Return `text` in a form that the contract accepts, cut to `longest` characters.
 
     NUL and lone surrogates become U+FFFD, because neither JSON nor databases store
@@ -91,7 +91,7 @@ def check_text(argument: str, value: str | None, longest: int) -> str | None:
     """
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{argument} must be text, got {type(value).__name__}")
-    return fitted(value, longest) if value else None
+    return fit_text(value, longest) if value else None
 
 
 def check_customer_text(value: str | BaseException | None, longest: int) -> str | None:

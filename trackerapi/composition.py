@@ -1,7 +1,7 @@
 """Parts of a TrackerApi: settings, connections, delivery, reporter.
 
-Only this module connects these parts. `trackerapi.testing` replaces `SEAM.make` by a
-function whose parts keep all data in memory.
+Only this module connects these parts. `trackerapi.testing` replaces
+`PARTS_FACTORY.make` by a function whose parts keep all data in memory.
 """
 
 import hashlib
@@ -201,7 +201,7 @@ def make_parts(
     )
 
 
-class Seam:
+class PartsFactory:
     """Replaceable function that makes the parts of each TrackerApi.
 
     Attributes:
@@ -212,5 +212,5 @@ class Seam:
         self.make: MakeParts = make_parts
 
 
-SEAM: Final = Seam()
-"""The seam of this process."""
+PARTS_FACTORY: Final = PartsFactory()
+"""The factory of this process."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.25
-LONGEST_DELAY_SECONDS = 60.0
-LONGEST_RETRY_AFTER_SECONDS = 300.0
+MAX_DELAY_SECONDS = 60.0
+MAX_RETRY_AFTER_SECONDS = 300.0
 """Maximum accepted `Retry-After`: one faulty answer must not stop the delivery.
 """
 
@@ -83,7 +83,7 @@ def backoff_seconds(
     *,
     jitter: float,
     retry_after_seconds: float | None = None,
-    longest_seconds: float = LONGEST_DELAY_SECONDS,
+    longest_seconds: float = MAX_DELAY_SECONDS,
 ) -> float:
     """Return the delay after a failure in seconds: exponential with full jitter.
 
@@ -122,7 +122,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
         now: Current time of the caller's clock; aware.
 
     Returns:
-        0 to `LONGEST_RETRY_AFTER_SECONDS`. A date in the past and a negative number
+        0 to `MAX_RETRY_AFTER_SECONDS`. A date in the past and a negative number
         count as 0, a longer delay is cut. None for any other text.
     """
     if value is None:
@@ -133,7 +133,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     seconds = float(text) if is_number else _seconds_until(text, now)
     if seconds is None:
         return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def _seconds_until(text: str, now: datetime) -> float | None:

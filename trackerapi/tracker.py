@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trackerapi.wire.client import BackendClient
     from trackerapi.wire.connection import Connection
 
-LONGEST_FLUSH_SECONDS = 1e9
+MAX_FLUSH_SECONDS = 1e9
 
 
 class TrackerApi:
@@ -121,7 +121,7 @@ class TrackerApi:
         # the process may have no free file descriptor to load a module, or the
         # installation may be gone.
         from trackerapi.arguments import check_callable
-        from trackerapi.composition import SEAM
+        from trackerapi.composition import PARTS_FACTORY
         from trackerapi.config import manager
         from trackerapi.jobs import job, opening
         from trackerapi.problems import Problems
@@ -147,7 +147,7 @@ class TrackerApi:
             "progress": progress,
             "progress_seconds": progress_seconds,
         }
-        parts = SEAM.make(arguments, Problems(on_problem), before_send)
+        parts = PARTS_FACTORY.make(arguments, Problems(on_problem), before_send)
         self._settings, self._connector = parts.settings, parts.connector
         self._delivery, self._reporter = parts.delivery, parts.reporter
         if self._delivery is not None:
@@ -197,7 +197,7 @@ class TrackerApi:
         from trackerapi.arguments import check_number
         from trackerapi.delivery.report import DeliveryReport
 
-        check_number("timeout", timeout, LONGEST_FLUSH_SECONDS)
+        check_number("timeout", timeout, MAX_FLUSH_SECONDS)
         if self._delivery is None:
             return DeliveryReport()
         return self._delivery.flush(timeout)
@@ -253,18 +253,18 @@ class TrackerApi:
             job = tracker.create_job("import-42", customer_id=142, tag="import")
             job.send_event(kind="step", name="download")
         """
-        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_id, check_name
+        from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_id, check_name
         from trackerapi.jobs.job import TrackerJob, job_block
         from trackerapi.jobs.opening import (
             KnownJob,
             NewJob,
-            checked_finish,
+            check_finish,
             create,
             find_config,
             job_metadata,
         )
 
-        check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+        check_name("provider_job_id", provider_job_id, MAX_JOB_ID_LENGTH)
         check_name("tag", tag)
         found = find_config(tag, config, self._reporter)
         new = NewJob(
@@ -272,7 +272,7 @@ class TrackerApi:
             customer_id=check_id("customer_id", customer_id),
             tag=found.tag if found else tag,
             configuration=found.as_document() if found else None,
-            finish=checked_finish(finish),
+            finish=check_finish(finish),
             metadata=job_metadata(metadata, found, provider_job_id, self._reporter),
         )
         answer = None

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from tests.support.contract_document import SCHEMAS, validator
 from trackerapi.arguments import (
-    LONGEST_DETAIL,
-    LONGEST_MESSAGE,
-    LONGEST_NAME,
-    LONGEST_PROVIDER_JOB_ID,
+    MAX_DETAIL_LENGTH,
+    MAX_JOB_ID_LENGTH,
+    MAX_MESSAGE_LENGTH,
+    MAX_NAME_LENGTH,
     NAME_PATTERN,
     check_name,
-    fitted,
+    fit_text,
 )
 
 JOB = validator("JobInput")
@@ -33,7 +33,7 @@ TEXTS = st.text(
 )
 
 
-def is_name(value: object, longest: int = LONGEST_NAME) -> bool:
+def is_name(value: object, longest: int = MAX_NAME_LENGTH) -> bool:
     """Return whether `check_name()` accepts `value`."""
     try:
         check_name("tag", value, longest)
@@ -53,7 +53,7 @@ def test_check_name_agrees_with_contract(text: str) -> None:
     """Library and backend accept the same names."""
     job = {"provider_job_id": text, "customer_id": 1, "tag": "t"}
 
-    assert is_name(text, LONGEST_PROVIDER_JOB_ID) == JOB.is_valid(job)
+    assert is_name(text, MAX_JOB_ID_LENGTH) == JOB.is_valid(job)
     assert is_name(text) == JOB.is_valid({**job, "provider_job_id": "p", "tag": text})
 
 
@@ -75,11 +75,11 @@ def test_name_pattern_agrees_with_contract_on_every_character() -> None:
 
 def test_length_limits_equal_those_of_the_contract() -> None:
     """The length limits of the library equal `maxLength` in the contract."""
-    assert EVENT_MEMBERS["tag"]["maxLength"] == LONGEST_NAME
-    assert EVENT_MEMBERS["kind"]["maxLength"] == LONGEST_NAME
-    assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == LONGEST_PROVIDER_JOB_ID
-    assert EVENT_MEMBERS["message"]["maxLength"] == LONGEST_MESSAGE
-    assert EVENT_MEMBERS["detail"]["maxLength"] == LONGEST_DETAIL
+    assert EVENT_MEMBERS["tag"]["maxLength"] == MAX_NAME_LENGTH
+    assert EVENT_MEMBERS["kind"]["maxLength"] == MAX_NAME_LENGTH
+    assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == MAX_JOB_ID_LENGTH
+    assert EVENT_MEMBERS["message"]["maxLength"] == MAX_MESSAGE_LENGTH
+    assert EVENT_MEMBERS["detail"]["maxLength"] == MAX_DETAIL_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, 5, b"tag", ["tag"]])
@@ -99,8 +99,8 @@ def test_check_name_names_the_argument(value: str) -> None:
 @given(st.text(min_size=1), st.integers(1, 50))
 @example("\ud800\0", 1)
 def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> None:
-    """`fitted()` returns a valid message of at most `longest` characters."""
-    event = {"provider_job_id": "p", "kind": "info", "message": fitted(text, longest)}
+    """`fit_text()` returns a valid message of at most `longest` characters."""
+    event = {"provider_job_id": "p", "kind": "info", "message": fit_text(text, longest)}
 
     assert EVENT.is_valid(event)
     assert len(event["message"]) <= longest
@@ -109,9 +109,9 @@ def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> Non
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_text_within_the_limit_is_unchanged(text: str) -> None:
     """A text within the limit and without NUL or surrogates is returned unchanged."""
-    assert fitted(text, max(len(text), 1)) == text
+    assert fit_text(text, max(len(text), 1)) == text
 
 
 def test_cut_text_is_marked() -> None:
     """The last character of a cut text is an ellipsis."""
-    assert fitted("abcdef", 4) == "abc…"
+    assert fit_text("abcdef", 4) == "abc…"

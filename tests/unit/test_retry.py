@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from trackerapi.retry import (
     FIRST_DELAY_SECONDS,
-    LONGEST_DELAY_SECONDS,
-    LONGEST_RETRY_AFTER_SECONDS,
+    MAX_DELAY_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
     REPEATABLE_METHODS,
     FailedAttempt,
     may_repeat,
@@ -128,7 +128,7 @@ FAILURES = st.builds(
     elapsed_seconds=st.floats(0, 1e6),
     status=st.none() | st.integers(100, 599),
     was_sent=st.booleans(),
-    retry_after_seconds=st.none() | st.floats(0, LONGEST_RETRY_AFTER_SECONDS),
+    retry_after_seconds=st.none() | st.floats(0, MAX_RETRY_AFTER_SECONDS),
 )
 
 
@@ -144,7 +144,7 @@ def test_delay_keeps_all_bounds_at_once(
     if delay is not None:
         asked = failure.retry_after_seconds or 0.0
         assert may_repeat(failure)
-        assert asked <= delay <= max(asked, LONGEST_DELAY_SECONDS)
+        assert asked <= delay <= max(asked, MAX_DELAY_SECONDS)
         assert failure.elapsed_seconds + delay < deadline_seconds
 
 
@@ -171,14 +171,14 @@ def test_delay_has_full_jitter(jitter: float) -> None:
         ("1e12", None),
         ("1e400", None),
         ("-1e12", None),
-        ("99999999999999", LONGEST_RETRY_AFTER_SECONDS),
-        ("9" * 400, LONGEST_RETRY_AFTER_SECONDS),
+        ("99999999999999", MAX_RETRY_AFTER_SECONDS),
+        ("9" * 400, MAX_RETRY_AFTER_SECONDS),
         ("Tue, 24 Nov 2026 12:00:30 GMT", 30.0),
         ("Tuesday, 24-Nov-26 12:00:30 GMT", 30.0),
         ("Tue Nov 24 12:00:30 2026", 30.0),
         ("Tue, 24 Nov 2026 13:00:30 +0100", 30.0),
         ("Tue, 24 Nov 2026 11:00:00 GMT", 0.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_RETRY_AFTER_SECONDS),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_SECONDS),
         ("", None),
         ("soon", None),
         ("nan", None),
@@ -199,10 +199,10 @@ def test_retry_after_is_read_as_seconds_or_date(
 
 @given(st.text())
 def test_retry_after_of_any_text_is_none_or_bounded(value: str) -> None:
-    """Any text returns None, or 0 to LONGEST_RETRY_AFTER_SECONDS."""
+    """Any text returns None, or 0 to MAX_RETRY_AFTER_SECONDS."""
     seconds = parse_retry_after(value, now=NOW)
 
-    assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
+    assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER_SECONDS
 
 
 @given(st.integers(0, 300))

@@ -24,13 +24,13 @@ class JobOpening:
         self._handle: AsyncTrackerJob | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncTrackerJob]:
-        return self._opened().__await__()
+        return self._open().__await__()
 
     async def __aenter__(self) -> AsyncTrackerJob:
         import asyncio
 
         try:
-            handle = await self._opened()
+            handle = await self._open()
         except asyncio.CancelledError as error:
             # The thread may still create the job, but its task is cancelled: end the
             # job.
@@ -44,9 +44,9 @@ class JobOpening:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await (await self._opened()).__aexit__(kind, error, traceback)
+        await (await self._open()).__aexit__(kind, error, traceback)
 
-    async def _opened(self) -> AsyncTrackerJob:
+    async def _open(self) -> AsyncTrackerJob:
         if self._handle is None:
             self._handle = AsyncTrackerJob((await self._pending.result()).handle)
         return self._handle

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trackerapi.problems import ProblemCallback
     from trackerapi.wire.client import BackendClient
 
-NEEDED_SOON: Final = (administration, composition, delivery, opening)
+PRELOADED: Final = (administration, composition, delivery, opening)
 """Modules that `TrackerApi` loads on first use. They are loaded with this module,
 because loading blocks an event loop."""
 

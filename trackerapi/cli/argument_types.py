@@ -117,9 +117,9 @@ def long_text(text: str | None) -> str | None:
         text = _read_begin_and_end(stream) if stream is not None else None
     if not text:
         return None
-    from trackerapi.jobs.endings import shortened
+    from trackerapi.jobs.endings import shorten
 
-    return shortened(text)
+    return shorten(text)
 
 
 def _read_begin_and_end(stream: BinaryIO) -> str:

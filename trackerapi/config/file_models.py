@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
-from trackerapi.arguments import LONGEST_NAME, NAME_PATTERN
+from trackerapi.arguments import MAX_NAME_LENGTH, NAME_PATTERN
 from trackerapi.config.json_file import Location, json_pointer, read_json_file
 from trackerapi.config.size import check_size
 from trackerapi.config.step_order import check_order
@@ -46,7 +46,7 @@ _ABSENT: Final[Any] = None
 def _text(pattern: str, description: str | None = None) -> Any:
     return Field(
         min_length=1,
-        max_length=LONGEST_NAME,
+        max_length=MAX_NAME_LENGTH,
         pattern=pattern,
         json_schema_extra={"pattern": pattern + _AT_END},
         description=description,
@@ -158,7 +158,7 @@ _MODELS: Final[Sequence[type[BaseModel]]] = (
 
 _NAME_REASON: Final = "must not be blank or contain control characters or line breaks"
 _TEXT_REASON: Final = "must be text"
-_LENGTH_REASON: Final = f"must have 1 to {LONGEST_NAME} characters"
+_LENGTH_REASON: Final = f"must have 1 to {MAX_NAME_LENGTH} characters"
 _POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
 
 # Reasons by pydantic's type of the error. An error about a number is about `points`:

@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import Any, Final
 
 from trackerapi.arguments import (
-    LONGEST_DETAIL,
-    LONGEST_MESSAGE,
+    MAX_DETAIL_LENGTH,
+    MAX_MESSAGE_LENGTH,
     check_flag,
     check_name,
     check_number,
@@ -183,8 +183,8 @@ class Event:
     fraction: float | None = _optional(partial(check_number, largest=1.0))
     part: str | None = _optional(check_name)
     retrying: bool = _optional(check_flag, default=False)
-    message: str | None = _optional(partial(check_text, longest=LONGEST_MESSAGE))
-    detail: str | None = _optional(partial(check_text, longest=LONGEST_DETAIL))
+    message: str | None = _optional(partial(check_text, longest=MAX_MESSAGE_LENGTH))
+    detail: str | None = _optional(partial(check_text, longest=MAX_DETAIL_LENGTH))
 
 
 _MEMBERS: Final = tuple(

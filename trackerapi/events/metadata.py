@@ -14,7 +14,7 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Final
 
-from trackerapi.arguments import LONGEST_NAME, fitted
+from trackerapi.arguments import MAX_NAME_LENGTH, fit_text
 from trackerapi.events.event import compact_json
 
 MAX_KEYS: Final = 50
@@ -68,7 +68,7 @@ def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
         shaping.mark()
     for key, value in pairs:
         text = _key_text(key)
-        name = fitted(text, LONGEST_NAME) or "?"
+        name = fit_text(text, MAX_NAME_LENGTH) or "?"
         shaping.key = name
         if name != text or not isinstance(key, str):
             shaping.mark()
@@ -96,7 +96,7 @@ def plain_json(metadata: object) -> str | None:
         return None
     metadata = metadata.copy()  # another thread may change the dict during the loop
     for name, value in metadata.items():
-        if type(name) is not str or not 0 < len(name) <= LONGEST_NAME:
+        if type(name) is not str or not 0 < len(name) <= MAX_NAME_LENGTH:
             return None
         kind = type(value)
         if kind is int or kind is float:
@@ -182,7 +182,7 @@ class _Shaping:
                 return value
             case str():
                 whole_text = str.__str__(value)
-                text = fitted(whole_text, MAX_BYTES)
+                text = fit_text(whole_text, MAX_BYTES)
                 return text if text == whole_text else self._mark_changed(text)
             case Integral():
                 whole = int(value)
@@ -206,7 +206,7 @@ class _Shaping:
         if len(pairs) > _MAX_ITEMS or not all(isinstance(k, str) for k, _ in pairs):
             self.mark()
         return {
-            fitted(_key_text(name), MAX_BYTES): self.value(item, level + 1)
+            fit_text(_key_text(name), MAX_BYTES): self.value(item, level + 1)
             for name, item in pairs[:_MAX_ITEMS]
         }
 
@@ -235,7 +235,7 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
         if is_too_large and _json_bytes(value) > _MAX_CUT_TEXT:
             changed[name] = None
             text = value if isinstance(value, str) else json.dumps(value)
-            value = fitted(text, _MAX_CUT_TEXT)  # noqa: PLW2901
+            value = fit_text(text, _MAX_CUT_TEXT)  # noqa: PLW2901
         member_bytes = _json_bytes({name: value})
         if size + member_bytes <= room and len(kept) < MAX_KEYS - 1:
             kept[name] = value
@@ -248,7 +248,7 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
 
 def _marks(names: tuple[str, ...]) -> list[str]:
     """Return the first names that fit into the value of `CHANGED_KEY`."""
-    marks = [fitted(name, 40) for name in names[:10]]
+    marks = [fit_text(name, 40) for name in names[:10]]
     while _json_bytes({CHANGED_KEY: marks}) > _MARKS_BYTES:
         marks.pop()
     return marks
@@ -268,7 +268,7 @@ def _text_of(value: object) -> str:
         try:
             is_container = isinstance(value, list | tuple | Mapping)
             as_text = _BRIEF.repr if is_container else str
-            return fitted(as_text(value), _MAX_CUT_TEXT)
+            return fit_text(as_text(value), _MAX_CUT_TEXT)
         except Exception:  # noqa: BLE001, S112 - a foreign __str__ may raise anything
             continue
     return f"<{type(value).__name__}>"

@@ -74,8 +74,8 @@ class TrackerHandler(logging.Handler):
             raise TypeError(f"filter must be callable, got {type(filter).__name__}")
         super().__init__(level)
         self._job, self._step, self._audience = job, step, audience
-        self._flows: weakref.WeakKeyDictionary[TrackerJob, _Flow]
-        self._flows = weakref.WeakKeyDictionary()
+        self._counts: weakref.WeakKeyDictionary[TrackerJob, _RateCount]
+        self._counts = weakref.WeakKeyDictionary()
         # Jobs with a pending line about omitted records. The references are strong: the
         # line needs the job.
         self._pending: set[TrackerJob] = set()
@@ -88,21 +88,21 @@ class TrackerHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Report a record; called by `logging`."""
         # A report may log, for example in `before_send`: such a record is ignored.
-        if getattr(self._emitting, "is_so", False):
+        if getattr(self._emitting, "is_active", False):
             return
-        self._emitting.is_so = True
+        self._emitting.is_active = True
         try:
             self._report(record)
         except Exception:  # noqa: BLE001 - a broken record must not stop the job
             self.handleError(record)
         finally:
-            self._emitting.is_so = False
+            self._emitting.is_active = False
 
     def flush(self) -> None:
         """Report the number of omitted records since the last line."""
         self.acquire()
         try:
-            self._report_left_out()
+            self._report_omitted()
         except TrackerError:
             pass  # With `strict`, an unwritable outbox raises. The log has the error.
         finally:
@@ -118,9 +118,9 @@ class TrackerHandler(logging.Handler):
         job, step = self._job_and_step()
         if job is None:
             return
-        flow, now = self._flows.setdefault(job, _Flow()), steady_seconds()
-        self._report_left_out(before=now - 1)
-        if not flow.admits(now):
+        counts, now = self._counts.setdefault(job, _RateCount()), steady_seconds()
+        self._report_omitted(before=now - 1)
+        if not counts.admits(now):
             self._pending.add(job)
             if not self._is_hooked:
                 # Python calls exit hooks in reverse order. This hook is registered
@@ -145,12 +145,12 @@ class TrackerHandler(logging.Handler):
             return job, self._step
         return job, step.tag
 
-    def _report_left_out(self, before: float = math.inf) -> None:
+    def _report_omitted(self, before: float = math.inf) -> None:
         """Report omitted records of the seconds that began before a monotonic time."""
-        for job in [job for job in self._pending if self._flows[job].began <= before]:
+        for job in [job for job in self._pending if self._counts[job].began <= before]:
             self._pending.discard(job)
-            flow = self._flows[job]
-            count, flow.left_out = flow.left_out, 0
+            counts = self._counts[job]
+            count, counts.omitted = counts.omitted, 0
             records = "log record was" if count == 1 else "log records were"
             text = f"{count:,} {records} left out: more than {MAX_A_SECOND} a second"
             job.send_event(kind="info", detail=text)
@@ -162,17 +162,17 @@ class TrackerHandler(logging.Handler):
         return (self.formatter or _MESSAGE_ONLY).format(bare)
 
 
-class _Flow:
+class _RateCount:
     """Counts of a job's records in the current second.
 
     Attributes:
         began: Begin of the second, in monotonic seconds.
-        left_out: Number of omitted records that no line has reported yet.
+        omitted: Number of omitted records that no line has reported yet.
     """
 
     def __init__(self) -> None:
         self.began, self._count = -math.inf, 0
-        self.left_out = 0
+        self.omitted = 0
 
     def admits(self, at: float) -> bool:
         """Count a record; return whether it becomes a line."""
@@ -180,7 +180,7 @@ class _Flow:
             self.began, self._count = at, 0
         self._count += 1
         if self._count > MAX_A_SECOND:
-            self.left_out += 1
+            self.omitted += 1
             return False
         return True
 

@@ -67,9 +67,9 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
                 upload(file)
     """
 
-    _tracked: "_Tracked | None" = None
+    _reporter: "_StepReporter | None" = None
     # Same object; None while `_count_items()` runs, which counts the items itself.
-    _counted: "_Tracked | None" = None
+    _active_reporter: "_StepReporter | None" = None
 
     if TYPE_CHECKING:
 
@@ -110,13 +110,15 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         found = _step_of(job, step, desc)
         super().__init__(iterable, desc, total, *args, **options)  # pyright: ignore[reportUnknownMemberType]
         if found is not None:
-            self._tracked = self._counted = _Tracked(found, self.total, self.n)
+            self._reporter = self._active_reporter = _StepReporter(
+                found, self.total, self.n
+            )
 
     def __iter__(self) -> Iterator[Item]:
         """Iterate; count each item when the loop requests the next item."""
-        if self._tracked is None:
+        if self._reporter is None:
             return super().__iter__()
-        return self._count_items(self.iterable, self._tracked)
+        return self._count_items(self.iterable, self._reporter)
 
     def __exit__(
         self,
@@ -130,74 +132,74 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
 
     def __del__(self) -> None:
         # A bar that was never closed does not end its step: the work may be unfinished.
-        tracked, self._tracked = self._tracked, None
-        if tracked is not None:
-            tracked.report(self._count_of(tracked), self.total)
+        reporter, self._reporter = self._reporter, None
+        if reporter is not None:
+            reporter.report(self._count_of(reporter), self.total)
         if "disable" in vars(self):  # Missing if `__init__()` has raised.
             super().__del__()
 
     def update(self, n: float | None = 1) -> bool | None:
         """Count `n` more units."""
-        tracked = self._counted
-        if tracked is None:
+        reporter = self._active_reporter
+        if reporter is None:
             return _UPDATE(self, n)
         is_shown = None
         if self.disable:
-            tracked.reached += n or 0
+            reporter.reached += n or 0
         else:
             is_shown = _UPDATE(self, n)
-        if steady_seconds() >= tracked.due:
-            tracked.report(self._count_of(tracked), self.total)
+        if steady_seconds() >= reporter.due:
+            reporter.report(self._count_of(reporter), self.total)
         return is_shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
         """Draw the bar, and report a count that the script has set in `n`."""
-        tracked = self._counted
-        if tracked is not None and steady_seconds() >= tracked.due:
-            tracked.report(self._count_of(tracked), self.total)
+        reporter = self._active_reporter
+        if reporter is not None and steady_seconds() >= reporter.due:
+            reporter.report(self._count_of(reporter), self.total)
         return super().refresh(*args, **options)
 
     def reset(self, total: float | None = None) -> None:
         """Restart the count from 0."""
         super().reset(total)
-        if self._tracked is not None:
-            self._tracked.restart(self.total)
+        if self._reporter is not None:
+            self._reporter.restart(self.total)
 
     def close(self) -> None:
         """Close the bar and end its step.
 
         During an exception, an incomplete bar does not end its step.
         """
-        tracked = self._counted
-        reached = self._count_of(tracked) if tracked is not None else 0.0
+        reporter = self._active_reporter
+        reached = self._count_of(reporter) if reporter is not None else 0.0
         super().close()
-        if tracked is None:
+        if reporter is None:
             return
-        tracked.report(reached, self.total)
+        reporter.report(reached, self.total)
         is_short = self.total is not None and reached < self.total
         if not (is_short and sys.exception() is not None):
             self._end()
         # Otherwise a `finally` clause has closed an incomplete bar during an exception:
         # the block of the job reports the end of the step.
 
-    def _count_of(self, tracked: "_Tracked") -> Any:
+    def _count_of(self, reporter: "_StepReporter") -> Any:
         """Return the count; for a disabled bar, tqdm itself does not count."""
-        return tracked.reached if self.disable else self.n
+        return reporter.reached if self.disable else self.n
 
     def _count_items(
-        self, items: Iterable[Item], tracked: "_Tracked"
+        self, items: Iterable[Item], reporter: "_StepReporter"
     ) -> Generator[Item]:
         """Yield the items and count them.
 
         The loop runs few instructions for each item: a job may have millions of items.
         Works like the loop of tqdm, with only public members of tqdm.
         """
-        n = self._count_of(tracked)
+        n = self._count_of(reporter)
         pause = math.inf if self.disable else self.mininterval
         clock = steady_seconds
         show_due = clock() + pause
-        due = min(show_due, tracked.due)
-        self._counted = None
+        due = min(show_due, reporter.due)
+        self._active_reporter = None
         try:
             for item in items:
                 yield item
@@ -209,22 +211,22 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
                         # quarter of the pause.
                         is_shown = _UPDATE(self, n - self.n)
                         show_due = at + (pause if is_shown else pause / 4)
-                    if at >= tracked.due:
-                        tracked.report(n, self.total)
-                    due = min(show_due, tracked.due)
+                    if at >= reporter.due:
+                        reporter.report(n, self.total)
+                    due = min(show_due, reporter.due)
         finally:
-            tracked.report(n, self.total)
+            reporter.report(n, self.total)
             if not self.disable:
                 self.n = n
             _CLOSE(self)
-            self._counted = tracked
+            self._active_reporter = reporter
         self._end()
 
     def _end(self, error: BaseException | None = None) -> None:
-        tracked, self._tracked, self._counted = self._tracked, None, None
-        if tracked is not None:
-            tracked.report(self._count_of(tracked), self.total)
-            tracked.end(error)
+        reporter, self._reporter, self._active_reporter = self._reporter, None, None
+        if reporter is not None:
+            reporter.report(self._count_of(reporter), self.total)
+            reporter.end(error)
 
 
 def trange(*args: int, **options: Any) -> tqdm[int]:
@@ -232,7 +234,7 @@ def trange(*args: int, **options: Any) -> tqdm[int]:
     return tqdm(range(*args), **options)
 
 
-class _Tracked:
+class _StepReporter:
     """Reports the count of a bar to its step; safe to share between threads.
 
     Args:

@@ -11,7 +11,7 @@ from trackerapi.arguments import as_number, check_whole
 if TYPE_CHECKING:
     from trackerapi.jobs.step_work import StepWork
 
-LONGEST_WAIT_SECONDS: Final = 60.0
+MAX_WAIT_SECONDS: Final = 60.0
 _MAX_DOUBLINGS: Final = 1000
 
 Kinds = type[Exception] | tuple[type[Exception], ...]
@@ -135,4 +135,4 @@ class Attempts:
     def _wait_after(self, number: int) -> float:
         # Bound the exponent first: 2.0**1024 raises OverflowError.
         doublings = min(number - 1, _MAX_DOUBLINGS)
-        return min(self._wait_seconds * 2.0**doublings, LONGEST_WAIT_SECONDS)
+        return min(self._wait_seconds * 2.0**doublings, MAX_WAIT_SECONDS)

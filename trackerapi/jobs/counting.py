@@ -40,7 +40,7 @@ class _Counting:
         self._word = self._ancestor_word = ""
         self._process_at_fork: object = None
 
-    def begin_anew(self) -> None:
+    def reset_in_child(self) -> None:
         """Make a new lock and a new random name in a forked child.
 
         At the fork, a thread of the parent may have held the old lock. The thread does
@@ -79,7 +79,7 @@ class _Counting:
 
 COUNTING: Final = _Counting()
 if hasattr(os, "register_at_fork"):  # Systems without fork lack this function.
-    os.register_at_fork(after_in_child=COUNTING.begin_anew)
+    os.register_at_fork(after_in_child=COUNTING.reset_in_child)
 
 
 def forked_part(parent_part: str | None) -> str:

@@ -8,7 +8,7 @@ traceback.
 import sys
 from typing import Final, Literal
 
-from trackerapi.arguments import LONGEST_DETAIL, check_text
+from trackerapi.arguments import MAX_DETAIL_LENGTH, check_text
 
 Ending = Literal["succeeded", "interrupted", "cancelled", "failed"]
 
@@ -24,7 +24,7 @@ STEP_CUT_OFF: Final = "The step was cancelled, and the job went on."
 JOB_FAILED: Final = "The job could not be completed."
 """Text for the customer about a failed job, unless the script gives its own text."""
 
-_BADNESS: Final[dict[Ending, int]] = {
+_SEVERITY: Final[dict[Ending, int]] = {
     "succeeded": 0,
     "interrupted": 1,
     "cancelled": 1,
@@ -41,14 +41,14 @@ def ending_of(
     error: BaseException | None,
     *,
     is_stopped: bool = False,
-    has_heard_sigterm: bool = False,
+    has_received_sigterm: bool = False,
 ) -> Ending:
     """Return the ending of a block.
 
     Args:
         error: Exception that left the block; None without an exception.
         is_stopped: Whether SIGTERM is ending the process.
-        has_heard_sigterm: Whether the process has received SIGTERM, also if the
+        has_received_sigterm: Whether the process has received SIGTERM, also if the
             script's own handler let the block continue. Such a handler may later cancel
             the task of an event loop or exit with status 143; both count as
             interrupted.
@@ -60,7 +60,7 @@ def ending_of(
     if isinstance(error, KeyboardInterrupt | GeneratorExit):
         return "cancelled"
     if isinstance(error, SystemExit):
-        if has_heard_sigterm and error.code == _SIGTERM_STATUS:
+        if has_received_sigterm and error.code == _SIGTERM_STATUS:
             return "interrupted"
         return "failed" if error.code else "succeeded"
     # Without an event loop, asyncio may not be loaded; while another thread imports the
@@ -68,7 +68,7 @@ def ending_of(
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
     if not isinstance(error, cancelled):
         return "failed"
-    return "interrupted" if has_heard_sigterm else "cancelled"
+    return "interrupted" if has_received_sigterm else "cancelled"
 
 
 def worse_of(
@@ -79,7 +79,7 @@ def worse_of(
     A failure takes precedence over a cancellation or interruption, which both take
     precedence over a success. Of two equal endings, the first takes precedence.
     """
-    return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
+    return max(one, other, key=lambda error: _SEVERITY[ending_of(error)])
 
 
 def identity_of(error: BaseException | None) -> tuple[object, ...]:
@@ -100,25 +100,25 @@ def diagnosis(error: BaseException | str | None) -> str | None:
     A text of more than 16,000 characters loses its middle.
     """
     if error is None or isinstance(error, str):
-        return shortened(error) if error else None
+        return shorten(error) if error else None
     import traceback
 
     try:
         text = "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # noqa: BLE001 - the author's __str__ or __repr__ may raise anything
         text = f"{type(error).__name__} (it cannot be shown as text)"
-    return shortened(text)
+    return shorten(text)
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Return a diagnosis of at most 16,000 characters; a longer one loses its middle.
 
     The middle is the least useful part: the begin of a traceback names the line of the
     script, and the end names the exception.
     """
-    if len(text) <= LONGEST_DETAIL:
+    if len(text) <= MAX_DETAIL_LENGTH:
         return text
-    kept_end = LONGEST_DETAIL - _KEPT_BEGIN - len(_CUT)
+    kept_end = MAX_DETAIL_LENGTH - _KEPT_BEGIN - len(_CUT)
     return f"{text[:_KEPT_BEGIN]}{_CUT}{text[-kept_end:]}"
 
 
@@ -134,7 +134,7 @@ def brief(error: BaseException | str | None) -> str:
     return f"{name}: {words}" if words else name
 
 
-def listed(text: str | None, values: dict[str, object]) -> str | None:
+def join_values(text: str | None, values: dict[str, object]) -> str | None:
     """Return a text with named values below it, one per line.
 
     Returns:
@@ -143,7 +143,7 @@ def listed(text: str | None, values: dict[str, object]) -> str | None:
     Raises:
         TypeError: If `text` is not text.
     """
-    text = check_text("text", text, LONGEST_DETAIL)
+    text = check_text("text", text, MAX_DETAIL_LENGTH)
     lines = [text] if text else []
     for name, value in values.items():
         try:
@@ -153,7 +153,7 @@ def listed(text: str | None, values: dict[str, object]) -> str | None:
     return "\n".join(lines) or None
 
 
-class Shown:
+class ShortRepr:
     """Wrapper that shows the `repr()` of a value, cut after 1,000 characters."""
 
     def __init__(self, thing: object) -> None:

@@ -16,12 +16,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from trackerapi.arguments import LONGEST_MESSAGE, check_flag, check_text
+from trackerapi.arguments import MAX_MESSAGE_LENGTH, check_flag, check_text
 from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import UnknownStepError
 from trackerapi.jobs.blocks import JobBlock, StepLoop
 from trackerapi.jobs.current import current_blocks, set_current_blocks
-from trackerapi.jobs.endings import listed
+from trackerapi.jobs.endings import join_values
 from trackerapi.jobs.job_work import JobWork
 from trackerapi.jobs.loops import Loop
 from trackerapi.jobs.opening import KnownJob, find_job
@@ -146,7 +146,7 @@ class TrackerJob:
         if total is not None:
             step.total = total
         if on_failure is not None:
-            step.on_failure = check_text("on_failure", on_failure, LONGEST_MESSAGE)
+            step.on_failure = check_text("on_failure", on_failure, MAX_MESSAGE_LENGTH)
         return step
 
     def track(
@@ -330,7 +330,7 @@ class TrackerJob:
                 16,000 characters.
             **values: Values to show below the line, such as `host=` or `model=`.
         """
-        self._events.send("info", details={"detail": listed(text, values)})
+        self._events.send("info", details={"detail": join_values(text, values)})
 
     def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
         """Return a function that calls `function` in this job and the current step.

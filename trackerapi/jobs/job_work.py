@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi.arguments import LONGEST_MESSAGE, check_customer_text
+from trackerapi.arguments import MAX_MESSAGE_LENGTH, check_customer_text
 from trackerapi.events.projection import ALIVE
 from trackerapi.jobs.current import leave
 from trackerapi.jobs.endings import (
@@ -45,7 +45,7 @@ class JobWork:
     def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
         self.events = EventSender(known, reporter)
         self.steps: dict[str, StepWork] = {}
-        self.is_stopped = self._has_heard_sigterm = False
+        self.is_stopped = self._has_received_sigterm = False
         self._has_restarted = False
         # A forked child inherits the handle, but the parent reports the stop.
         self._created_in = os.getpid()
@@ -69,7 +69,7 @@ class JobWork:
         self, customer: str | None = None, error: BaseException | str | None = None
     ) -> None:
         """Report that the job has failed; see `TrackerJob.fail()`."""
-        message = check_customer_text(customer, LONGEST_MESSAGE) or JOB_FAILED
+        message = check_customer_text(customer, MAX_MESSAGE_LENGTH) or JOB_FAILED
         self._ended_as = "failed"
         details = {"message": message, "detail": diagnosis(error)}
         self.events.send("error", details=details)
@@ -129,7 +129,7 @@ class JobWork:
         return ending_of(
             error,
             is_stopped=self.is_stopped,
-            has_heard_sigterm=self._has_heard_sigterm,
+            has_received_sigterm=self._has_received_sigterm,
         )
 
     def remember_failure(self, error: BaseException | None, tag: str) -> None:
@@ -161,7 +161,7 @@ class JobWork:
 
     def stop(self) -> None:
         """Record that SIGTERM has asked the process to end."""
-        self.is_stopped = self._has_heard_sigterm = True
+        self.is_stopped = self._has_received_sigterm = True
 
     def report_stop(self) -> None:
         """Report that SIGTERM ends the process, if this process created the job.

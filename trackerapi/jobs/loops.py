@@ -74,7 +74,7 @@ class Loop(Generic[Item]):
             raise TypeError(f"resume must be a set or another container, got {kind}")
         self._loop, self._items = loop, items
         self._weight, self._key, self._resume = weight, key, resume
-        self._total = self._known_total() if total is None else total
+        self._total = self._find_total() if total is None else total
 
     def __len__(self) -> int:
         return len(cast("Sized", self._items))
@@ -104,10 +104,10 @@ class Loop(Generic[Item]):
 
     def _run(self) -> Iterator[Item]:
         if self._weight or self._resume:
-            return self._weighed()
-        return self._counted()
+            return self._yield_weighed()
+        return self._yield_counted()
 
-    def _counted(self) -> Generator[Item]:
+    def _yield_counted(self) -> Generator[Item]:
         """Yield the items and count 1 for each.
 
         The loop runs few instructions for each item: a job may have millions of items.
@@ -131,7 +131,7 @@ class Loop(Generic[Item]):
         # the two.
         self._loop.end()
 
-    def _weighed(self) -> Generator[Item]:
+    def _yield_weighed(self) -> Generator[Item]:
         count, done, due = self._begin(), 0.0, 0.0
         weight, clock = self._weight, steady_seconds
         try:
@@ -149,7 +149,7 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-            # The code behind the loop is not part of the step, as in `_counted()`.
+            # Also after `break` or an exception: see `_yield_counted()`.
             self._loop.leave()
         self._loop.end()
 
@@ -182,7 +182,7 @@ class Loop(Generic[Item]):
             return False
         return (self._key(item) if self._key else item) in self._resume
 
-    def _known_total(self) -> float | None:
+    def _find_total(self) -> float | None:
         if self._weight is None:
             return _length(self._items)
         # The sum would consume the items of an iterator.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name
+from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_name
 from trackerapi.config.job_config import check_config
 from trackerapi.config.manager import find_loaded, nearest_loaded
 from trackerapi.delivery.rejections import is_final_for_job, problem_of
@@ -306,7 +306,7 @@ def job_metadata(
         ValueError: With `strict`, if the metadata is not valid JSON or exceeds the
             limits.
     """
-    fitting = reporter.fitting(metadata, provider_job_id)
+    fitting = reporter.fit_metadata(metadata, provider_job_id)
     if not fitting or config is None or config.metadata != "declared":
         return fitting
     # Only steps can declare metadata keys: all keys of a job are undeclared.
@@ -315,7 +315,7 @@ def job_metadata(
     return None
 
 
-def checked_finish(value: str) -> str:
+def check_finish(value: str) -> str:
     """Return `value` if it is `auto` or `explicit`.
 
     Raises:
@@ -337,7 +337,7 @@ def look_up(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
         raise TypeError(
             "@tracker.as_job needs a tag, provider_job_id= and customer_id="
         )
-    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+    check_name("provider_job_id", provider_job_id, MAX_JOB_ID_LENGTH)
     config = find_loaded(check_name("tag", tag)) if tag is not None else None
     return KnownJob(provider_job_id=provider_job_id, config=config)
 
@@ -369,7 +369,7 @@ def attach(token: str | None, part: str | None) -> KnownJob:
             raise SettingsError(
                 "the token of the job is incomplete; copy the whole token", setting
             )
-        check_name(setting, text, LONGEST_PROVIDER_JOB_ID)
+        check_name(setting, text, MAX_JOB_ID_LENGTH)
         return KnownJob(provider_job_id=text, part=name)
     config = find_loaded(read.tag) if read.tag is not None else None
     return KnownJob(provider_job_id=read.provider_job_id, config=config, part=name)
@@ -382,7 +382,7 @@ def find_job(calls: "Calls", provider_job_id: str) -> "Job":
         BackendRejected: If this provider has no such job.
         BackendError: If the backend gives no usable answer.
     """
-    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+    check_name("provider_job_id", provider_job_id, MAX_JOB_ID_LENGTH)
     for job in calls.list_jobs(provider_job_id=provider_job_id):
         check_subject(job.provider_job_id, provider_job_id)
         return job

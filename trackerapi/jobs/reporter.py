@@ -165,7 +165,7 @@ class Reporter:
         if self.end_view is not None:
             self.end_view()
 
-    def fitting(
+    def fit_metadata(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str
     ) -> dict[str, Any] | None:
         """Return metadata of a job or an event, converted and cut to fit.
@@ -196,7 +196,7 @@ class Reporter:
             filtered = self._before_send(event)
             if filtered is None:
                 return None
-            fitting = self.fitting(filtered.metadata, event.provider_job_id)
+            fitting = self.fit_metadata(filtered.metadata, event.provider_job_id)
             metadata = allowed(fitting, filtered.tag)
             filtered = dataclasses.replace(filtered, metadata=metadata)
             # Encode the result here: a value that JSON cannot represent raises.

@@ -153,7 +153,7 @@ class EventSender:
         if prefix.moves_status and (
             self.open_steps or not self.progress.repeats(prefix.kind, prefix.tag)
         ):
-            self._move(prefix.kind, prefix.tag)
+            self._apply(prefix.kind, prefix.tag)
         return event_id
 
     def offer_progress(self, tag: str, newest: Callable[[], Details]) -> None:
@@ -171,11 +171,11 @@ class EventSender:
 
         def make() -> Event:
             details = newest()
-            self._move("progress", tag, details)
+            self._apply("progress", tag, details)
             return self._event(prefix, None, details)
 
         key = (self.provider_job_id, tag, "progress", self.part)
-        self.reporter.offer(key, make, self._declared)
+        self.reporter.offer(key, make, self._keep_declared)
 
     def recall(self) -> JobProgress:
         """Return the progress of the job, including events of earlier processes.
@@ -219,7 +219,7 @@ class EventSender:
         """
         if self._is_off:
             return name
-        return self._named_step(check_name("name", name), None) or name
+        return self._find_tag(check_name("name", name), None) or name
 
     def _record(
         self,
@@ -228,9 +228,9 @@ class EventSender:
         details: Details,
     ) -> str:
         event = self._event(prefix, metadata, details)
-        self.reporter.record(event, self._declared)
+        self.reporter.record(event, self._keep_declared)
         if prefix.moves_status:
-            self._move(prefix.kind, prefix.tag, details)
+            self._apply(prefix.kind, prefix.tag, details)
         return event.event_id
 
     def _event(
@@ -246,17 +246,17 @@ class EventSender:
             if value is not None
         }
         checked.setdefault("occurred_at", now)
-        fitting = self.reporter.fitting(metadata, self.provider_job_id)
+        fitting = self.reporter.fit_metadata(metadata, self.provider_job_id)
         return Event(
             event_id=event_id,
             provider_job_id=self.provider_job_id,
             kind=prefix.kind,
             tag=prefix.tag,
-            metadata=self._declared(fitting, prefix.tag),
+            metadata=self._keep_declared(fitting, prefix.tag),
             **checked,
         )
 
-    def _move(self, kind: str, tag: str | None, details: Details = NO_DETAILS) -> None:
+    def _apply(self, kind: str, tag: str | None, details: Details = NO_DETAILS) -> None:
         """Apply an event to the progress, and show the event in the view."""
         kind = meaning(kind, tag)
         self.progress.take(kind, tag, details)
@@ -272,7 +272,7 @@ class EventSender:
 
     def _new_prefix(self, kind: str, name: str | None, tag: str | None) -> _Prefix:
         """Check kind and step; return the encoded begin of all their events."""
-        checked, step = self._checked_kind(kind), self._named_step(name, tag)
+        checked, step = self._check_kind(kind), self._find_tag(name, tag)
         what = kind_of(checked)
         if what.needs_step if step is None else what.is_of_job:
             message = unsuitable_kind(checked, needs_step=step is None)
@@ -291,7 +291,7 @@ class EventSender:
             self._prefixes[kind, name, tag] = prefix
         return prefix
 
-    def _declared(
+    def _keep_declared(
         self, metadata: dict[str, Any] | None, tag: str | None
     ) -> dict[str, Any] | None:
         """Return the declared metadata; all if the configuration allows any key."""
@@ -308,16 +308,16 @@ class EventSender:
             kept[CHANGED_KEY] = changed
         return kept or None
 
-    def _checked_kind(self, kind: str) -> str:
+    def _check_kind(self, kind: str) -> str:
         check_name("kind", kind)
         if kind not in KINDS:
             near = similar_kind(kind)
             if near:
                 error = UnknownStepError(kind, near, what="event kind")
-                self._complain(EVENT_KIND, error)
+                self._raise_or_log(EVENT_KIND, error)
         return kind
 
-    def _named_step(self, name: str | None, tag: str | None) -> str | None:
+    def _find_tag(self, name: str | None, tag: str | None) -> str | None:
         if name is not None and tag is not None and name != tag:
             raise ValueError(f"name={name!r} and tag={tag!r} name different steps")
         given = tag if name is None else name
@@ -330,10 +330,10 @@ class EventSender:
         if step is not None:
             return step.tag
         near = nearest_tag(self.config.step_configurations, given)
-        self._complain(STEP, UnknownStepError(given, near, job_tag=self.config.tag))
+        self._raise_or_log(STEP, UnknownStepError(given, near, job_tag=self.config.tag))
         return given
 
-    def _complain(self, kind: ProblemKind, error: UnknownStepError) -> None:
+    def _raise_or_log(self, kind: ProblemKind, error: UnknownStepError) -> None:
         if self.reporter.strict:
             raise error
         self.reporter.problems.report(kind, unknown_name(error), error.name)

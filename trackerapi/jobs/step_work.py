@@ -7,16 +7,16 @@ block or loop that ends also ends the step.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import LONGEST_MESSAGE, check_customer_text, check_text
+from trackerapi.arguments import MAX_MESSAGE_LENGTH, check_customer_text, check_text
 from trackerapi.jobs.counting import COUNTING, UnitCount
 from trackerapi.jobs.endings import (
     CUT_OFF,
     STEP_CUT_OFF,
     STEP_FAILED,
-    Shown,
+    ShortRepr,
     diagnosis,
     ending_of,
-    listed,
+    join_values,
     worse_of,
 )
 from trackerapi.jobs.sending import NO_DETAILS
@@ -81,7 +81,7 @@ class StepWork:
         self, customer: str | None = None, error: BaseException | str | None = None
     ) -> None:
         """Report that the step has failed; see `TrackerStep.fail()`."""
-        given = check_customer_text(customer, LONGEST_MESSAGE)
+        given = check_customer_text(customer, MAX_MESSAGE_LENGTH)
         message = given or self.on_failure or STEP_FAILED
         self._report_end("error", message, diagnosis(error))
 
@@ -91,20 +91,22 @@ class StepWork:
 
     def note(self, text: str) -> None:
         """Add a line for the customer; see `TrackerStep.note()`."""
-        message = check_text("text", text, LONGEST_MESSAGE)
+        message = check_text("text", text, MAX_MESSAGE_LENGTH)
         self.job.events.send("info", self.tag, details={"message": message})
 
     def detail(self, text: str | None, values: dict[str, object]) -> None:
         """Add a line for the provider; see `TrackerStep.detail()`."""
-        self.job.events.send("info", self.tag, details={"detail": listed(text, values)})
+        self.job.events.send(
+            "info", self.tag, details={"detail": join_values(text, values)}
+        )
 
     def item_failed(
         self, item: object, customer: str | None, error: BaseException | str | None
     ) -> None:
         """Report that one item failed; see `TrackerStep.item_failed()`."""
-        message = check_customer_text(customer, LONGEST_MESSAGE)
+        message = check_customer_text(customer, MAX_MESSAGE_LENGTH)
         if self.count.add_failed() <= MAX_ITEM_LINES:
-            detail = listed(diagnosis(error), {"item": Shown(item)})
+            detail = join_values(diagnosis(error), {"item": ShortRepr(item)})
             details = {"message": message, "detail": detail}
             self.job.events.send("info", self.tag, details=details)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from trackerapi.composition import SEAM, Connector, TrackerParts, make_parts
+from trackerapi.composition import PARTS_FACTORY, Connector, TrackerParts, make_parts
 from trackerapi.jobs.reporter import BeforeSend, Reporter
 from trackerapi.problems import Problems
 from trackerapi.settings.api_key import API_KEY, API_KEY_FILE
@@ -77,13 +77,13 @@ class MemoryParts:
     def install(self) -> None:
         """Replace the parts of each TrackerApi that is created after this call."""
         self._install_count += 1
-        SEAM.make = self._make_parts
+        PARTS_FACTORY.make = self._make_parts
 
     def uninstall(self) -> None:
         """Undo one `install()`; the last call restores the parts of production."""
         self._install_count -= 1
         if not self._install_count:
-            SEAM.make = make_parts
+            PARTS_FACTORY.make = make_parts
 
     def update_strictness(self) -> None:
         """Apply the strictness of the current tracker to all reporters."""

@@ -40,8 +40,8 @@ from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import models as answers
 from trackerapi.arguments import (
-    LONGEST_NAME,
-    LONGEST_PROVIDER_JOB_ID,
+    MAX_JOB_ID_LENGTH,
+    MAX_NAME_LENGTH,
     check_id,
     check_name,
     check_words,
@@ -190,7 +190,7 @@ class Calls:
             list_jobs.sync_detailed,
             models.JobPage,
             provider_job_id=_name(
-                "provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID
+                "provider_job_id", provider_job_id, MAX_JOB_ID_LENGTH
             ),
             customer_id=UNSET
             if customer_id is None
@@ -264,7 +264,7 @@ class Calls:
     ) -> answers.Customer:
         """Create a customer."""
         body = models.CustomerInput(
-            reference=_name("reference", reference, LONGEST_PROVIDER_JOB_ID),
+            reference=_name("reference", reference, MAX_JOB_ID_LENGTH),
             name=_name("name", name),
         )
         answer = create_customer.sync_detailed(client=self._client, body=body)
@@ -275,7 +275,7 @@ class Calls:
         customers = self._items(
             list_customers.sync_detailed,
             models.CustomerPage,
-            reference=_name("reference", reference, LONGEST_PROVIDER_JOB_ID),
+            reference=_name("reference", reference, MAX_JOB_ID_LENGTH),
         )
         return (_plain(answers.Customer, customer) for customer in customers)
 
@@ -339,7 +339,9 @@ def _parsed_of(
     return model
 
 
-def _name(argument: str, value: str | None, longest: int = LONGEST_NAME) -> str | Unset:
+def _name(
+    argument: str, value: str | None, longest: int = MAX_NAME_LENGTH
+) -> str | Unset:
     return UNSET if value is None else check_name(argument, value, longest)
 
 

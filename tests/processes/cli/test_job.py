@@ -14,7 +14,7 @@ from tests.support.faults import black_hole, key_refused
 from tests.support.leftovers import UNKNOWN_CUSTOMER, Machine
 from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
-from trackerapi.arguments import LONGEST_DETAIL
+from trackerapi.arguments import MAX_DETAIL_LENGTH
 from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
@@ -184,7 +184,7 @@ def test_fail_takes_the_end_of_a_log_from_stdin(machine: Machine, job_id: str) -
     detail = machine.events(job_id)[-1].detail or ""
     assert detail.startswith("begin\n")
     assert detail.endswith("\nthe reason")
-    assert len(detail) == LONGEST_DETAIL
+    assert len(detail) == MAX_DETAIL_LENGTH
 
 
 def test_job_is_found_by_the_variable(machine: Machine, job_id: str) -> None:

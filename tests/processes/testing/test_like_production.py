@@ -13,7 +13,7 @@ import pytest
 from tests.support.backend_jobs import deliver
 from tests.support.running_backend import RunningBackend
 from trackerapi import JobConfig, TrackerApi, TrackerJob
-from trackerapi.composition import SEAM, make_parts
+from trackerapi.composition import PARTS_FACTORY, make_parts
 from trackerapi.delivery.delivery import Delivery
 from trackerapi.jobs.reporter import Reporter
 from trackerapi.testing import FakeTracker, recording
@@ -175,15 +175,15 @@ def test_every_method_of_delivery_is_overridden() -> None:
 
 
 def test_real_parts_are_made_in_one_module(tracker: FakeTracker) -> None:
-    """During a recording, `SEAM.make` differs from `make_parts()`."""
-    assert SEAM.make is not make_parts
+    """During a recording, `PARTS_FACTORY.make` differs from `make_parts()`."""
+    assert PARTS_FACTORY.make is not make_parts
     assert tracker.jobs == []
 
 
 def test_without_a_test_the_real_parts_are_made() -> None:
-    """Without a recording, `SEAM.make` makes the real parts."""
-    assert SEAM.make is make_parts
-    parts = SEAM.make.__module__
+    """Without a recording, `PARTS_FACTORY.make` makes the real parts."""
+    assert PARTS_FACTORY.make is make_parts
+    parts = PARTS_FACTORY.make.__module__
 
     assert parts == "trackerapi.composition"
     assert isinstance(TrackerApi(mode="off")._reporter, Reporter)

@@ -21,7 +21,7 @@ from tests.support.reporting_process import ReportingProcess
 from trackerapi.errors import BackendError
 from trackerapi.retry import (
     FIRST_DELAY_SECONDS,
-    LONGEST_DELAY_SECONDS,
+    MAX_DELAY_SECONDS,
     backoff_seconds,
 )
 
@@ -176,7 +176,7 @@ def test_backoff_keeps_to_its_bounds(
 def test_backoff_has_full_jitter() -> None:
     """`jitter` scales the wait from zero to its maximum."""
     assert backoff_seconds(20, jitter=0.0) == 0.0
-    assert backoff_seconds(20, jitter=1.0) == LONGEST_DELAY_SECONDS
+    assert backoff_seconds(20, jitter=1.0) == MAX_DELAY_SECONDS
     assert backoff_seconds(1, jitter=0.5) == FIRST_DELAY_SECONDS / 2
 
 
