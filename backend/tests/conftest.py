@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backend.tests.support.service import TUTORIAL, new_job, serving
+from backend.tests.support.service import TUTORIAL, new_job, serve_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running backend."""
-    with serving(tmp_path_factory.mktemp("service")) as service:
+    with serve_new(tmp_path_factory.mktemp("service")) as service:
         yield service
 
 

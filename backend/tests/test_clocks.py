@@ -14,7 +14,7 @@ from backend.tests.support.service import (
     new_name,
     prepare,
     problem_name,
-    running,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def service(folder: Path) -> Iterator[Service]:
     }
     keys = prepare(folder)
     Clock(folder / "clock")
-    with running("serve", "--port", "0", environment=environment) as process:
+    with start_command("serve", "--port", "0", environment=environment) as process:
         base_url = first_line(process).split()[-1]
         yield Service(base_url=base_url, keys=keys, pid=process.pid)
 

@@ -18,13 +18,13 @@ from trackerapi_backend.requests.credentials import generate_key
 
 from backend.tests.support.service import (
     CUSTOMER,
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     command,
     error_line,
     first_line,
     new_job,
     prepare,
-    running,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def client_of(folder: Path) -> httpx.Client:
     return httpx.Client(
         base_url=described["base_url"],
         headers={"X-API-Key": described["api_key"]},
-        timeout=PATIENCE_SECONDS,
+        timeout=MAX_WAIT_SECONDS,
     )
 
 
@@ -56,7 +56,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     jobs: list[dict[str, Any]] = []
     for _ in range(2):
-        with running(*DEV, str(folder)) as process:
+        with start_command(*DEV, str(folder)) as process:
             name, _, address = first_line(process).partition("=")
             assert name == "export TRACKERAPI_BASE_URL"
             mode = stat.S_IMODE((folder / "dev.json").stat().st_mode)
@@ -67,7 +67,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
                 jobs = jobs or [new_job(api)]
                 assert api.get("/jobs").json()["items"] == jobs
             process.terminate()
-            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+            assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
         assert not (folder / "dev.json").exists()
 
 
@@ -75,13 +75,13 @@ def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> N
     """After its database was deleted, `dev` writes a new valid key to `api_key`."""
     keys = set()
     for _ in range(2):
-        with running(*DEV, str(tmp_path)) as process:
+        with start_command(*DEV, str(tmp_path)) as process:
             first_line(process)
             with client_of(tmp_path) as api:
                 assert api.get("/api-keys/protected").status_code == 200
             keys.add((tmp_path / "api_key").read_text())
             process.terminate()
-            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+            assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
         (tmp_path / "backend.db").unlink()
     assert len(keys) == 2
 
@@ -89,7 +89,7 @@ def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> N
 def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
     """A shell can run the printed lines, even with spaces and quotes in the path."""
     folder = tmp_path / "my folder; 'quoted'"
-    with running(*DEV, str(folder)) as process:
+    with start_command(*DEV, str(folder)) as process:
         first_line(process)
         _export, assignment = shlex.split(first_line(process))
         process.terminate()
@@ -98,7 +98,7 @@ def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
 
 def test_second_server_on_the_same_file_is_rejected(tmp_path: Path) -> None:
     """A second server on a database fails with an error; the first keeps serving."""
-    with running(*DEV, str(tmp_path)) as process:
+    with start_command(*DEV, str(tmp_path)) as process:
         first_line(process)
         second = command(*DEV, str(tmp_path))
         assert "is in use by another trackerapi-backend" in error_line(second)
@@ -137,10 +137,10 @@ def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
     before = command("serve", "--port", "0", environment=environment)
     assert "run `trackerapi-backend migrate`" in error_line(before)
     assert command("migrate", environment=environment).returncode == 0
-    with running("serve", "--port", "0", environment=environment) as process:
+    with start_command("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
         assert (
-            httpx.get(f"{address}/readyz", timeout=PATIENCE_SECONDS).status_code == 200
+            httpx.get(f"{address}/readyz", timeout=MAX_WAIT_SECONDS).status_code == 200
         )
 
 
@@ -173,10 +173,10 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
     key = prepare(tmp_path)["all"]
     public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "HTTPS://status.example.org/"}
     environment = database_of(tmp_path) | public
-    with running("serve", "--port", "0", environment=environment) as process:
+    with start_command("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
         with httpx.Client(
-            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+            base_url=address, headers={"X-API-Key": key}, timeout=MAX_WAIT_SECONDS
         ) as api:
             link = api.post(f"/jobs/{new_job(api)['id']}/share-links", json={}).json()
             token = link["url"].rpartition("/")[2]
@@ -189,7 +189,7 @@ def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     """The database and all files beside it have mode 600."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
-    with running("serve", "--port", "0", environment=environment) as process:
+    with start_command("serve", "--port", "0", environment=environment) as process:
         first_line(process)
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert len(modes) >= 3
@@ -217,14 +217,14 @@ def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
     assert key.split("_")[2] not in listed
     statuses = []
     for given in (key, key_id):
-        with running("serve", "--port", "0", environment=environment) as process:
+        with start_command("serve", "--port", "0", environment=environment) as process:
             address = first_line(process).split()[-1]
             answer = httpx.get(
-                f"{address}/jobs", headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+                f"{address}/jobs", headers={"X-API-Key": key}, timeout=MAX_WAIT_SECONDS
             )
             statuses.append(answer.status_code)
             process.terminate()
-            process.wait(timeout=PATIENCE_SECONDS)
+            process.wait(timeout=MAX_WAIT_SECONDS)
         expired = command("key", "expire", given, environment=environment)
         assert expired.returncode == 0
     assert statuses == [200, 401]
@@ -255,7 +255,7 @@ def test_failure_of_the_output_rolls_back(
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=MAX_WAIT_SECONDS,
         check=False,
     )
     os.close(writing)
@@ -269,11 +269,11 @@ def test_failure_of_the_output_rolls_back(
 
 def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
     """After SIGHUP `dev` leaves neither `dev.json` nor a write-ahead log."""
-    with running(*DEV, str(tmp_path)) as process:
+    with start_command(*DEV, str(tmp_path)) as process:
         first_line(process)
         assert (tmp_path / "backend.db-wal").exists()
         process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         "api_key",
         "backend.db",
@@ -284,13 +284,13 @@ def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
 def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
     """A server that starts with SIGHUP ignored keeps serving after SIGHUP."""
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
-    with running(*DEV, str(tmp_path), prelude=ignoring) as process:
+    with start_command(*DEV, str(tmp_path), prelude=ignoring) as process:
         first_line(process)
         process.send_signal(signal.SIGHUP)
         with client_of(tmp_path) as api:
             assert api.get("/readyz").status_code == 200
         process.terminate()
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
 
 
 def test_customers_are_created_and_listed(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_repeated_names_are_rejected(
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
-def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
+def steps_with_after(*waits: list[str] | None) -> list[dict[str, Any]]:
     """Return steps a, b, c… with these `after` members; None leaves `after` out."""
     return [
         {"tag": tag, "name": tag.upper(), "points": 1}
@@ -170,7 +170,7 @@ def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
 
 def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) -> None:
     """A response has no `after` if none was sent, and an empty `after` stays empty."""
-    steps = ordered(None, [], ["a", "b"])
+    steps = steps_with_after(None, [], ["a", "b"])
     sent = document(tag, step_configurations=steps)
     stored = api.post("/job_configurations", json=sent).json()
     again = api.get(f"/job_configurations/{stored['id']}").json()
@@ -183,7 +183,7 @@ def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
     revisions = [
         api.post(
             "/job_configurations",
-            json=document(tag, step_configurations=ordered(None, after)),
+            json=document(tag, step_configurations=steps_with_after(None, after)),
         ).json()["revision"]
         for after in (None, [], ["a"], None)
     ]
@@ -216,7 +216,7 @@ def test_order_with_a_step_never_ready_is_rejected(
     api: httpx.Client, tag: str, waits: list[list[str] | None], pointer: str
 ) -> None:
     """A step that can never become ready gets 422, alone and in the body of a job."""
-    sent = document(tag, step_configurations=ordered(*waits))
+    sent = document(tag, step_configurations=steps_with_after(*waits))
     answer = api.post("/job_configurations", json=sent)
     inside = {
         "provider_job_id": tag,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.requests.contract import contract_bytes, operations
 from trackerapi_backend.routes import HANDLERS
 
-from backend.tests.support.service import serving
+from backend.tests.support.service import serve_new
 
 if TYPE_CHECKING:
     from backend.tests.support.service import Service
@@ -41,7 +41,7 @@ def test_health_needs_no_key(service: Service) -> None:
 
 def test_backend_keeps_the_contract_for_generated_requests(tmp_path: Path) -> None:
     """Generated requests, valid and invalid, get responses of the contract."""
-    with serving(tmp_path) as service:
+    with serve_new(tmp_path) as service:
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run"),

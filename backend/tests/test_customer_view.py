@@ -23,15 +23,15 @@ from trackerapi_backend.store.sqlite import SqliteStore
 
 from backend.tests.support.service import (
     CUSTOMER,
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     Service,
     first_line,
     new_job,
     new_name,
     prepare,
     report,
-    running,
     send_lines,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def test_value_stays_on_the_page_after_many_other_events(api: httpx.Client) -> N
     for _ in range(3):
         assert send_lines(api, [others] * 900).status_code == 200
 
-    page = httpx.get(url, timeout=PATIENCE_SECONDS).text
+    page = httpx.get(url, timeout=MAX_WAIT_SECONDS).text
 
     assert "1,234,567" in page
     assert "It has begun." in page
@@ -199,7 +199,7 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
     document, pages = configuration(), []
     address = ""
     for _ in range(2):
-        with running("serve", "--port", "0", environment=database) as process:
+        with start_command("serve", "--port", "0", environment=database) as process:
             base_url = first_line(process).split()[-1]
             service = Service(base_url=base_url, keys=keys, pid=process.pid)
             if not address:
@@ -215,9 +215,9 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
                         message="All is loaded.",
                     )
                     address = create_link(api, job).removeprefix(base_url)
-            pages.append(httpx.get(base_url + address, timeout=PATIENCE_SECONDS).text)
+            pages.append(httpx.get(base_url + address, timeout=MAX_WAIT_SECONDS).text)
             process.terminate()
-            process.wait(timeout=PATIENCE_SECONDS)
+            process.wait(timeout=MAX_WAIT_SECONDS)
         with closing(sqlite3.connect(path)) as file, file:
             assert file.execute("DELETE FROM events").rowcount in (1, 0)
 

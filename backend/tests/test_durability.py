@@ -15,13 +15,13 @@ import httpx
 
 from backend.tests.support.disks import make_space, small_disk
 from backend.tests.support.service import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     Service,
     new_job,
     prepare,
     problem_name,
     send_lines,
-    serving_again,
+    serve_existing,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CONNECTIONS = 16
 BATCH_SIZES = (1, 50, 300, 900, 900)
 FILE_LIMIT_BYTES = 10 * 1024 * 1024
 ENOUGH_EVENTS = 200
-ENOUGH_REFUSALS = 2
+ENOUGH_REJECTIONS = 2
 
 
 def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
@@ -42,7 +42,7 @@ def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
     )
 
 
-class Reporting(threading.Thread):
+class ReportingThread(threading.Thread):
     """Thread that sends batches of many sizes for a job of its own.
 
     Attributes:
@@ -61,8 +61,8 @@ class Reporting(threading.Thread):
         self.refused: list[httpx.Response] = []
 
     def run(self) -> None:
-        """Send until the server is gone or has rejected `ENOUGH_REFUSALS` batches."""
-        while len(self.refused) < ENOUGH_REFUSALS:
+        """Send until the server is gone or has rejected `ENOUGH_REJECTIONS` batches."""
+        while len(self.refused) < ENOUGH_REJECTIONS:
             try:
                 self.send(self._random.choice(BATCH_SIZES))
             except httpx.TransportError:
@@ -84,16 +84,16 @@ class Reporting(threading.Thread):
 
 
 @contextmanager
-def reporting(service: Service) -> Iterator[list[Reporting]]:
+def report_from_threads(service: Service) -> Iterator[list[ReportingThread]]:
     """Send on many connections during the block; wait for all threads at its end."""
     with ExitStack() as stack:
         threads = [
-            Reporting(stack.enter_context(service.client()), number)
+            ReportingThread(stack.enter_context(service.client()), number)
             for number in range(CONNECTIONS)
         ]
         for thread in threads:
             thread.start()
-            stack.callback(thread.join, timeout=PATIENCE_SECONDS)
+            stack.callback(thread.join, timeout=MAX_WAIT_SECONDS)
         yield threads
 
 
@@ -109,7 +109,7 @@ def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
         query["cursor"] = page["next_cursor"]
 
 
-def assert_all_stored(service: Service, threads: list[Reporting]) -> None:
+def assert_all_stored(service: Service, threads: list[ReportingThread]) -> None:
     """Check that the server has each acknowledged event once."""
     assert sum(len(thread.acknowledged) for thread in threads) >= ENOUGH_EVENTS
     with service.client() as api:
@@ -120,19 +120,19 @@ def assert_all_stored(service: Service, threads: list[Reporting]) -> None:
             assert counted == len(stored) == len(set(stored))
 
 
-def assert_rejected_with_retry_after(threads: list[Reporting]) -> None:
+def assert_rejected_with_retry_after(threads: list[ReportingThread]) -> None:
     """Check that each rejected batch got status 503 with Retry-After."""
     answers = [answer for thread in threads for answer in thread.refused]
     assert {problem_name(answer) for answer in answers} == {"unavailable"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
 
 
-def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[Reporting]:
+def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[ReportingThread]:
     """Kill a server while it receives batches; return the sending threads."""
-    with serving_again(folder, keys) as (process, service):
-        with reporting(service) as threads:
+    with serve_existing(folder, keys) as (process, service):
+        with report_from_threads(service) as threads:
             for thread in threads:
-                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
+                assert thread.enough.wait(timeout=MAX_WAIT_SECONDS)
             process.kill()
         process.wait()
     return threads
@@ -144,7 +144,7 @@ def test_acknowledged_events_survive_kill(
     """After `kill -9` during batches, the server still has each acknowledged event."""
     keys = prepare(tmp_path)
     threads = kill_while_reporting(tmp_path, keys)
-    with serving_again(tmp_path, keys) as (_process, service):
+    with serve_existing(tmp_path, keys) as (_process, service):
         assert_all_stored(service, threads)
 
 
@@ -159,7 +159,7 @@ def test_backup_of_a_killed_server_has_all_acknowledged_events(
     copy.mkdir()
     for name in ("backend.db", "backend.db-wal", "pepper"):
         shutil.copy(origin / name, copy)
-    with serving_again(copy, keys) as (_process, service):
+    with serve_existing(copy, keys) as (_process, service):
         assert_all_stored(service, threads)
 
 
@@ -168,9 +168,9 @@ def test_acknowledged_events_survive_a_limit_of_file_sizes(
 ) -> None:
     """Batches beyond the file-size limit get 503; after the limit is raised, 200."""
     keys = prepare(tmp_path)
-    with serving_again(tmp_path, keys) as (process, service):
+    with serve_existing(tmp_path, keys) as (process, service):
         limit_file_sizes(process, FILE_LIMIT_BYTES)
-        with reporting(service) as threads:
+        with report_from_threads(service) as threads:
             pass
         assert_rejected_with_retry_after(threads)
         assert_all_stored(service, threads)
@@ -178,7 +178,7 @@ def test_acknowledged_events_survive_a_limit_of_file_sizes(
         with service.client() as api:
             assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
         process.kill()
-    with serving_again(tmp_path, keys) as (_process, service):
+    with serve_existing(tmp_path, keys) as (_process, service):
         assert_all_stored(service, threads)
 
 
@@ -187,19 +187,19 @@ def test_acknowledged_events_survive_a_full_disk(tmp_path: Path) -> None:
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(tmp_path / "disk"))
         keys = prepare(disk)
-        with serving_again(disk, keys) as (process, service):
-            with reporting(service) as threads:
+        with serve_existing(disk, keys) as (process, service):
+            with report_from_threads(service) as threads:
                 pass
             assert_rejected_with_retry_after(threads)
             assert_all_stored(service, threads)
             process.kill()
             process.wait()
         make_space(disk)
-        with serving_again(disk, keys) as (_process, service):
+        with serve_existing(disk, keys) as (_process, service):
             assert_all_stored(service, threads)
             with service.client() as api:
                 assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
 
 
-def _info(thread: Reporting) -> dict[str, Any]:
+def _info(thread: ReportingThread) -> dict[str, Any]:
     return {"provider_job_id": thread.job["provider_job_id"], "kind": "info"}

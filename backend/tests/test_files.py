@@ -18,14 +18,14 @@ from trackerapi_backend.cli.main import main
 from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.support.disks import mounted
+from backend.tests.support.disks import mount_at
 from backend.tests.support.service import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     command,
     error_line,
     first_line,
     prepare,
-    running,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ pwd.getpwuid = unknown
 for name in ("HOME", "XDG_DATA_HOME"):
     os.environ.pop(name, None)
 """
-ODD = os.fsdecode(b"odd \xff %41 name")
+NOT_UTF8_NAME = os.fsdecode(b"odd \xff %41 name")
 
 
 def database_at(path: Path) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_second_server_is_rejected_under_every_name(tmp_path: Path, kind: str) -
         other.mkdir()
         make = alias.symlink_to if kind == "symbolic link" else alias.hardlink_to
         make(folder / "backend.db")
-    with running(
+    with start_command(
         "serve", "--port", "0", environment=database_at(folder / "backend.db")
     ) as process:
         first_line(process)
@@ -88,10 +88,10 @@ def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
     alias.touch()
     with ExitStack() as stack:
         stack.enter_context(
-            mounted("--bind", str(tmp_path / "backend.db"), at=alias),
+            mount_at("--bind", str(tmp_path / "backend.db"), at=alias),
         )
         process = stack.enter_context(
-            running(
+            start_command(
                 "serve", "--port", "0", environment=database_at(tmp_path / "backend.db")
             )
         )
@@ -185,7 +185,7 @@ def test_read_only_file_system_is_reported_in_one_line(
     """Every command reports a read-only database in one line with its name."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
-    with mounted("--bind", str(tmp_path), at=tmp_path):
+    with mount_at("--bind", str(tmp_path), at=tmp_path):
         remount = ["mount", "-o", "remount,bind,ro", str(tmp_path)]
         subprocess.run(remount, check=True)
         output = [
@@ -260,12 +260,12 @@ def _without_home(*arguments: str) -> CompletedProcess[str]:
 
 def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
     """Paths of the data folder and of the code may have bytes that are not UTF-8."""
-    install, data = tmp_path / ODD / "code", tmp_path / ODD / "data"
+    install, data = tmp_path / NOT_UTF8_NAME / "code", tmp_path / NOT_UTF8_NAME / "data"
     shutil.copytree(
         Path(trackerapi_backend.__file__).parent, install / "trackerapi_backend"
     )
     environment = {"PYTHONPATH": str(install), "PYTHONIOENCODING": "utf-8:strict"}
-    with running(
+    with start_command(
         *("dev", "--port", "0", "--data-dir"), str(data), environment=environment
     ) as process:
         first_line(process)
@@ -273,7 +273,7 @@ def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
         printed = os.fsencode(process.stdout.readline())
         described = json.loads((data / "dev.json").read_text())
         process.terminate()
-        process.wait(timeout=PATIENCE_SECONDS)
+        process.wait(timeout=MAX_WAIT_SECONDS)
     assert os.fsencode(data) in printed
     assert described["api_key_file"] == str(data / "api_key")
     listed = command(
@@ -290,7 +290,7 @@ def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
 
 def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
     """`migrate` copies a database in a folder with a name that is not UTF-8."""
-    folder = tmp_path / ODD
+    folder = tmp_path / NOT_UTF8_NAME
     folder.mkdir()
     prepare(folder)
     with closing(sqlite3.connect(folder / "backend.db")) as db:

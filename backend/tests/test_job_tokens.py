@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from backend.tests.support.service import Service
 
-WHOSE = "/api-keys/protected"
+VERIFY_PATH = "/api-keys/protected"
 UNKNOWN_ID = 123
 OWN = {"job_id": 1, "customer_id": CUSTOMER, "configuration_id": 1, "key_id": "zzz"}
 
@@ -72,7 +72,7 @@ def test_token_names_its_job(
     holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
 ) -> None:
     """`/api-keys/protected` names the job, scopes and end of a token."""
-    owner = holder.get(WHOSE).json()
+    owner = holder.get(VERIFY_PATH).json()
     assert owner["job_id"] == job["id"]
     assert owner["provider_job_id"] == job["provider_job_id"]
     assert owner["provider_job_id"] == token["provider_job_id"]
@@ -83,7 +83,7 @@ def test_token_names_its_job(
 
 def test_other_keys_name_no_job(api: httpx.Client) -> None:
     """`/api-keys/protected` names no job for a key that is not bound to a job."""
-    owner = api.get(WHOSE).json()
+    owner = api.get(VERIFY_PATH).json()
     assert (owner["job_id"], owner["provider_job_id"]) == (None, None)
 
 
@@ -289,7 +289,7 @@ def test_token_may_do_no_more_than_its_maker(
         maker.headers["X-API-Key"] = key["api_key"]
         token = create_token(maker, job)
         holder.headers["X-API-Key"] = token["token"]
-        assert token["scopes"] == holder.get(WHOSE).json()["scopes"] == of_token
+        assert token["scopes"] == holder.get(VERIFY_PATH).json()["scopes"] == of_token
         read = holder.get(f"/jobs/{job['id']}").status_code
     assert read == (200 if "read" in of_token else 403)
 
@@ -310,6 +310,6 @@ def test_tokens_are_listed_among_the_keys_without_secrets(
     assert listed[token["key_id"]]["job_id"] == job["id"]
     assert listed[token["key_id"]]["label"] == "Job token"
     assert listed[labelled["key_id"]]["label"] == "Convert, shard 3"
-    own_key = api.get(WHOSE).json()["key_id"]
+    own_key = api.get(VERIFY_PATH).json()["key_id"]
     assert listed[own_key]["job_id"] is None
     assert token["token"].split("_")[2] not in answer.text

@@ -24,7 +24,7 @@ from trackerapi_backend.store.schema import api_keys
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.support.service import CUSTOMER, PATIENCE_SECONDS, problem_name
+from backend.tests.support.service import CUSTOMER, MAX_WAIT_SECONDS, problem_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WHOSE = "/api-keys/protected"
+VERIFY_PATH = "/api-keys/protected"
 PEPPER = b"p" * 32
 
 
@@ -50,7 +50,7 @@ def test_key_is_taken_from_each_spelling_of_its_header(
 ) -> None:
     """A key is found in each spelling of the header, with hyphens or underscores."""
     with service.client(None) as anyone:
-        owner = anyone.get(WHOSE, headers={header: service.keys["all"]}).json()
+        owner = anyone.get(VERIFY_PATH, headers={header: service.keys["all"]}).json()
     assert owner["provider_name"] == "One"
     assert owner["scopes"] == ["ingest", "read", "admin"]
 
@@ -59,14 +59,14 @@ def test_key_is_taken_as_a_bearer_token(service: Service) -> None:
     """A key is found in the header `Authorization: Bearer`."""
     with service.client(None) as anyone:
         bearer = {"Authorization": f"Bearer {service.keys['read']}"}
-        assert anyone.get(WHOSE, headers=bearer).json()["scopes"] == ["read"]
+        assert anyone.get(VERIFY_PATH, headers=bearer).json()["scopes"] == ["read"]
 
 
 def test_two_different_keys_are_rejected(service: Service) -> None:
     """Two different keys in one request get 400 with `ambiguous-key`."""
     with service.client() as api:
         other = {"Authorization": f"Bearer {service.keys['other']}"}
-        answer = api.get(WHOSE, headers=other)
+        answer = api.get(VERIFY_PATH, headers=other)
     assert (answer.status_code, problem_name(answer)) == (400, "ambiguous-key")
 
 
@@ -74,7 +74,7 @@ def test_same_key_in_two_headers_is_accepted(service: Service) -> None:
     """The same key in two headers is accepted."""
     with service.client() as api:
         again = {"Authorization": f"Bearer {service.keys['all']}"}
-        assert api.get(WHOSE, headers=again).status_code == 200
+        assert api.get(VERIFY_PATH, headers=again).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_garbled_key_is_rejected(service: Service, garbled: str) -> None:
     """A truncated, extended or invented key gets 401."""
     key = garbled.format(service.keys["all"])
     with service.client(None) as anyone:
-        answer = anyone.get(WHOSE, headers={"X-API-Key": key})
+        answer = anyone.get(VERIFY_PATH, headers={"X-API-Key": key})
     assert (answer.status_code, problem_name(answer)) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
@@ -137,10 +137,15 @@ def test_key_cannot_expire_itself(service: Service, api: httpx.Client) -> None:
     key_id = service.keys["all"].split("_")[1]
     answer = api.post(f"/api-keys/{key_id}/expire")
     assert (answer.status_code, problem_name(answer)) == (409, "conflict")
-    assert api.get(WHOSE).status_code == 200
+    assert api.get(VERIFY_PATH).status_code == 200
 
 
-PASSED = ["2020-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z", None]
+PAST_TIMES = [
+    "2020-01-01T00:00:00Z",
+    "1969-12-31T23:59:59Z",
+    "0001-01-01T00:00:00Z",
+    None,
+]
 CREDENTIALS = {
     "/api-keys": {"label": "late", "scopes": ["read"]},
     "/jobs/{job_id}/tokens": {},
@@ -148,7 +153,7 @@ CREDENTIALS = {
 }
 
 
-@pytest.mark.parametrize("ends", PASSED)
+@pytest.mark.parametrize("ends", PAST_TIMES)
 @pytest.mark.parametrize("path", CREDENTIALS)
 def test_credential_with_a_past_end_is_rejected(
     api: httpx.Client, job: dict[str, Any], path: str, ends: str | None
@@ -161,7 +166,7 @@ def test_credential_with_a_past_end_is_rejected(
     assert error == {"pointer": "/expires_at", "detail": "lies in the past"}
 
 
-def create_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
+def create_short_lived(api: httpx.Client, path: str) -> dict[str, Any]:
     """Create a credential that expires in 2 s, or in up to 30 s on a slow machine."""
     for seconds in (2, 8, 30):
         ends = format_instant(utc_now() + timedelta(seconds=seconds))
@@ -175,8 +180,8 @@ def test_token_and_link_expire(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
     """A token and a link are rejected after their `expires_at`."""
-    token = create_for_a_moment(api, f"/jobs/{job['id']}/tokens")["token"]
-    link = create_for_a_moment(api, f"/jobs/{job['id']}/share-links")["url"]
+    token = create_short_lived(api, f"/jobs/{job['id']}/tokens")["token"]
+    link = create_short_lived(api, f"/jobs/{job['id']}/share-links")["url"]
     with service.client(None) as caller:
         caller.headers["X-API-Key"] = token
         opened = [1]
@@ -212,7 +217,7 @@ class DelayedStore(SqliteStore):
         found = super().read(query)
         is_first = not self.has_read.is_set()
         self.has_read.set()
-        assert not is_first or self.may_answer.wait(PATIENCE_SECONDS)
+        assert not is_first or self.may_answer.wait(MAX_WAIT_SECONDS)
         return found
 
 
@@ -241,7 +246,7 @@ async def _expire_during_look_up(
     headers = Headers({"x-api-key": new.api_key})
     try:
         first = asyncio.create_task(authenticator.identify(headers))
-        await asyncio.to_thread(store.has_read.wait, PATIENCE_SECONDS)
+        await asyncio.to_thread(store.has_read.wait, MAX_WAIT_SECONDS)
         await writer.write(
             lambda db: stored_keys.expire_key(
                 db, provider_id, new.key_id, now=utc_now()
@@ -284,7 +289,7 @@ def response_to(service: Service, *headers: bytes) -> bytes:
         ]
     )
     with socket.create_connection(
-        (str(address.hostname), address.port), PATIENCE_SECONDS
+        (str(address.hostname), address.port), MAX_WAIT_SECONDS
     ) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -28,16 +28,16 @@ from trackerapi_backend.requests.schemas import resolve_schema
 from trackerapi_backend.routes.events import MAX_LINES
 
 from backend.tests.support.service import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     Service,
     first_line,
     new_job,
     new_name,
     prepare,
     problem_name,
-    running,
     send_lines,
-    serving,
+    serve_new,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 MAX_CPU_SECONDS = 1.0
 MAX_GROWTH_BYTES = 100 * 1024 * 1024
 MAX_REPORT_BYTES = 512 * 1024
-TRIES = 3
+MAX_MEASUREMENTS = 3
 """Maximum number of measurements per body; one measurement within the limits is enough.
 
 A busy machine may slow down a single measurement.
@@ -57,13 +57,13 @@ A busy machine may slow down a single measurement.
 WRONG_ITEMS = 400_000
 UNKNOWN_MEMBERS = 90_000
 DEPTHS = (254, 255, 256, 500, 985, 990, 5_000)
-Place = tuple[str | int, ...]
+Location = tuple[str | int, ...]
 
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A backend without other requests."""
-    with serving(tmp_path_factory.mktemp("large")) as backend:
+    with serve_new(tmp_path_factory.mktemp("large")) as backend:
         yield backend
 
 
@@ -95,7 +95,7 @@ def memory_bytes(pid: int, measure: str) -> int:
 
 
 @contextmanager
-def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
+def request_livez(backend: Service) -> Iterator[list[int]]:
     """Request `/livez` repeatedly during the block; yield the list of statuses."""
     statuses: list[int] = []
     is_over = threading.Event()
@@ -115,7 +115,7 @@ def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
         asking.join()
 
 
-def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
+def measure(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
     """Send a request; return response, processor seconds and growth in bytes."""
     # The value 5 resets the peak `VmHWM` to the current memory.
     Path(f"/proc/{backend.pid}/clear_refs").write_text("5")
@@ -129,9 +129,9 @@ def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
 def faults_of(backend: Service, send: Any) -> str:
     """Return the limits that a request exceeds, as one text; empty for no limit."""
     faults: list[str] = []
-    for _ in range(TRIES):
-        with asked_meanwhile(backend) as statuses:
-            answer, spent, growth = cost(backend, send)
+    for _ in range(MAX_MEASUREMENTS):
+        with request_livez(backend) as statuses:
+            answer, spent, growth = measure(backend, send)
         faults = []
         if not 200 <= answer.status_code < 500:
             faults.append(f"status {answer.status_code}: {answer.text[:200]}")
@@ -166,8 +166,8 @@ def example(described: Mapping[str, Any]) -> Any:
 
 
 def locations(
-    described: Mapping[str, Any], path: Place = ()
-) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    described: Mapping[str, Any], path: Location = ()
+) -> Iterator[tuple[Location, Mapping[str, Any]]]:
     """Yield the location and the schema of every value inside a schema."""
     schema = resolve_schema(described, document())
     # Of the nested levels of metadata, the tests use the outermost and the innermost.
@@ -181,7 +181,7 @@ def locations(
         yield from locations(schema["additionalProperties"], (*path, "key"))
 
 
-def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
+def body_with(described: Mapping[str, Any], path: Location, value: Any) -> Any:
     """Return a valid value of a schema, with another value at one location."""
     if not path:
         return value
@@ -194,7 +194,7 @@ def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
     return around | {first: body_with(below, tuple(rest), value)}
 
 
-def nested(depth: int, inner: str = "0") -> str:
+def nested_lists(depth: int, inner: str = "0") -> str:
     """Return nested lists as JSON."""
     return "[" * depth + inner + "]" * depth
 
@@ -223,8 +223,8 @@ def worst_bodies(described: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
             assert len(body) <= MAX_BODY_BYTES, (path, number)
             yield f"{'/'.join(map(str, path)) or 'whole'}, value {number}", body
     for depth in DEPTHS:
-        yield f"depth {depth}", nested(depth).encode()
-        yield f"depth {depth} in a member", f'{{"x":{nested(depth)}}}'.encode()
+        yield f"depth {depth}", nested_lists(depth).encode()
+        yield f"depth {depth} in a member", f'{{"x":{nested_lists(depth)}}}'.encode()
     yield "decimals", json.dumps([1.5] * 200_000).encode()
     yield "long numbers", json.dumps([10**4000] * 250).encode()
 
@@ -314,7 +314,7 @@ async def _fill_the_queue(body: bytes) -> None:
     may_end = threading.Event()
 
     def examine(body: bytes) -> int:
-        assert may_end.wait(PATIENCE_SECONDS)
+        assert may_end.wait(MAX_WAIT_SECONDS)
         return len(body)
 
     waiting = [
@@ -352,7 +352,7 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     large = json.dumps([0] * 100_000).encode()
     with ExitStack() as stack:
         process = stack.enter_context(
-            running(
+            start_command(
                 *("serve", "--port", "0"),
                 environment={"TRACKERAPI_BACKEND_DATABASE": f"{tmp_path}/backend.db"},
                 prelude=OCCUPIED_THREAD.format(gate=str(gate)),
@@ -380,13 +380,13 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
         senders = stack.enter_context(ThreadPoolExecutor(MAX_LARGE_BODIES + 1))
         sent = [senders.submit(send, n) for n in range(MAX_LARGE_BODIES + 1)]
         # One request exceeds `MAX_LARGE_BODIES` and gets 503 while all others wait.
-        done, waiting = wait(sent, PATIENCE_SECONDS, FIRST_COMPLETED)
+        done, waiting = wait(sent, MAX_WAIT_SECONDS, FIRST_COMPLETED)
         meanwhile = caller.get("/readyz").status_code
         # With O_NONBLOCK, the call fails unless the thread is reading.
         writer = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
         os.write(writer, b".")
         os.close(writer)
-        statuses = {answer.result(PATIENCE_SECONDS) for answer in waiting}
+        statuses = {answer.result(MAX_WAIT_SECONDS) for answer in waiting}
 
     assert [answer.result() for answer in done] == [503]
     assert meanwhile == 200

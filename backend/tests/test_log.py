@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from backend.tests.support.service import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     Service,
     command,
     first_line,
     new_job,
     prepare,
-    running,
     send_lines,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_lines(log: Path, count: int) -> Lines:
 
     The server writes the line after it has sent the response.
     """
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + MAX_WAIT_SECONDS
     while time.monotonic() < ends:
         lines = [json.loads(line) for line in log.read_text().split("\n")[:-1]]
         found = [line for line in lines if line["message"] == "request"]
@@ -55,11 +55,13 @@ def logged(tmp_path: Path, log: Path) -> Iterator[Service]:
     """A backend that writes the log file."""
     keys = prepare(tmp_path)
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
-    with running("serve", "--port", "0", environment=database, log=log) as process:
+    with start_command(
+        "serve", "--port", "0", environment=database, log=log
+    ) as process:
         base_url = first_line(process).split()[-1]
         yield Service(base_url=base_url, keys=keys, pid=process.pid)
         process.terminate()
-        process.wait(PATIENCE_SECONDS)
+        process.wait(MAX_WAIT_SECONDS)
 
 
 def test_each_request_is_logged_with_operation_provider_and_key(
@@ -108,7 +110,7 @@ def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:
         api.get("/jobs", params={"tag": token})
         api.get(f"/{token}")
     for address in (url, f"{url}/", f"{url}/more"):
-        httpx.get(address, timeout=PATIENCE_SECONDS)
+        httpx.get(address, timeout=MAX_WAIT_SECONDS)
     assert read_lines(log, 8)[5]["operation"] == "enter_share_link"
     text = log.read_text()
     for secret in (logged.keys["all"], token, url.rpartition("/")[2]):
@@ -135,7 +137,10 @@ def test_too_many_connections_cost_one_line_and_answers_go_on(
     keys = prepare(tmp_path)
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
     arguments = ("serve", "--port", "0", "--database", str(tmp_path / "backend.db"))
-    with running(*arguments, prelude=few, log=log) as process, ExitStack() as stack:
+    with (
+        start_command(*arguments, prelude=few, log=log) as process,
+        ExitStack() as stack,
+    ):
         base_url = first_line(process).split()[-1]
         address = ("127.0.0.1", httpx.URL(base_url).port)
         service = Service(base_url=base_url, keys=keys, pid=process.pid)
@@ -158,7 +163,7 @@ def test_too_many_connections_cost_one_line_and_answers_go_on(
 
 
 def _wait_for(log: Path, text: str) -> None:
-    ends = time.monotonic() + PATIENCE_SECONDS
+    ends = time.monotonic() + MAX_WAIT_SECONDS
     while text not in log.read_text():
         assert time.monotonic() < ends
         time.sleep(0.01)

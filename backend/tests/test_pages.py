@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from backend.tests.support.service import PATIENCE_SECONDS, new_job, new_name, report
+from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, new_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -315,7 +315,7 @@ def test_cookie_ends_with_its_link(
 
     ends = datetime.fromisoformat(created["share_link"]["expires_at"])
     assert len(expiries) == 2
-    assert all(abs(each - ends.timestamp()) < PATIENCE_SECONDS for each in expiries)
+    assert all(abs(each - ends.timestamp()) < MAX_WAIT_SECONDS for each in expiries)
 
 
 def test_link_works_without_cookies(link: dict[str, Any]) -> None:

@@ -21,10 +21,10 @@ from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Fact, StepState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
+TUTORIAL_PLAN = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
 
 
-def happen(*events: dict[str, Any]) -> list[Fact]:
+def facts_of(*events: dict[str, Any]) -> list[Fact]:
     """Return facts of events at intervals of one second, in the given order."""
     return [
         Fact(
@@ -43,30 +43,32 @@ def step(tag: str, **fields: Any) -> dict[str, Any]:
 
 def test_percent_of_the_tutorial() -> None:
     """Three steps of the tutorial lead to 28.57, 71.43 and 100 percent."""
-    facts = happen(*(step(tag) for tag in SEED.points or ()))
-    readings = [percent(SEED, project(SEED, facts[:n])) for n in (1, 2, 3)]
+    facts = facts_of(*(step(tag) for tag in TUTORIAL_PLAN.points or ()))
+    readings = [
+        percent(TUTORIAL_PLAN, project(TUTORIAL_PLAN, facts[:n])) for n in (1, 2, 3)
+    ]
     assert readings == [28.57, 71.43, 100.0]
-    assert project(SEED, facts).status is JobStatus.SUCCEEDED
+    assert project(TUTORIAL_PLAN, facts).status is JobStatus.SUCCEEDED
 
 
 def test_percent_stays_below_100_until_the_job_has_succeeded() -> None:
     """A job with all steps done stays at 99.99 before it has succeeded."""
     plan = Plan(points={"a": 1}, explicit_finish=True)
-    state = project(plan, happen(step("a")))
+    state = project(plan, facts_of(step("a")))
     assert (percent(plan, state), state.status) == (99.99, JobStatus.RUNNING)
 
 
 def test_percent_weighs_steps_alike_when_none_has_points() -> None:
     """If all points are 0, each step has the same weight."""
     plan = Plan(points={"a": 0, "b": 0, "c": 0})
-    assert percent(plan, project(plan, happen(step("b")))) == 33.33
+    assert percent(plan, project(plan, facts_of(step("b")))) == 33.33
 
 
 def test_percent_counts_the_largest_fraction_reported() -> None:
     """A smaller count after a larger count does not lower the percentage."""
     plan = Plan(points={"a": 1, "b": 1})
     report = {"kind": "progress", "tag": "a"}
-    facts = happen(report | {"fraction": 0.5}, report | {"completed": 1, "total": 10})
+    facts = facts_of(report | {"fraction": 0.5}, report | {"completed": 1, "total": 10})
     state = project(plan, facts)
     assert percent(plan, state) == 25.0
     assert (state.steps["a"].completed, state.steps["a"].total) == (1, 10)
@@ -115,7 +117,7 @@ def test_parts_of_a_step_add_up(
 ) -> None:
     """A step has the sum of the counts of its parts, and a fraction of one total."""
     plan = Plan(points={"a": 1, "b": 1})
-    state = project(plan, happen(*events))
+    state = project(plan, facts_of(*events))
     a_step = state.steps["a"]
     assert (a_step.completed, a_step.total) == (completed, total)
     assert percent(plan, state) == reading
@@ -125,8 +127,8 @@ def test_snapshot_has_no_counts_of_a_settled_step() -> None:
     """The snapshot of a settled step, or a step without counts, has eight values."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
-    running = to_document(project(plan, happen(*counted)))
-    settled = to_document(project(plan, happen(*counted, step("a"), step("b"))))
+    running = to_document(project(plan, facts_of(*counted)))
+    settled = to_document(project(plan, facts_of(*counted, step("a"), step("b"))))
     assert running["steps"]["a"][8:] == [500, {f"worker-{n}": 1 for n in range(500)}]
     assert [len(row) for row in settled["steps"].values()] == [8, 8]
     assert settled["steps"]["a"][2:4] == [500, 500]
@@ -134,16 +136,16 @@ def test_snapshot_has_no_counts_of_a_settled_step() -> None:
 
 def test_job_fails_at_100_when_an_error_follows_success() -> None:
     """An error after success makes the job failed, but the job stays at 100 percent."""
-    state = project(SEED, happen({"kind": "complete"}, {"kind": "error"}))
-    assert (percent(SEED, state), state.status) == (100.0, JobStatus.FAILED)
+    state = project(TUTORIAL_PLAN, facts_of({"kind": "complete"}, {"kind": "error"}))
+    assert (percent(TUTORIAL_PLAN, state), state.status) == (100.0, JobStatus.FAILED)
 
 
 def test_job_is_reopened_by_work_after_a_failure() -> None:
     """A `start` of a step after a failure makes the job run again."""
     error = {"kind": "error", "tag": "say_bye"}
     start = {"kind": "start", "tag": "say_bye"}
-    failed = project(SEED, happen(start, error))
-    resumed = project(SEED, happen(start, error, start))
+    failed = project(TUTORIAL_PLAN, facts_of(start, error))
+    resumed = project(TUTORIAL_PLAN, facts_of(start, error, start))
     assert (failed.status, resumed.status) == (JobStatus.FAILED, JobStatus.RUNNING)
     assert resumed.steps["say_bye"].attempts == 2
     assert resumed.finished_at is None
@@ -152,21 +154,21 @@ def test_job_is_reopened_by_work_after_a_failure() -> None:
 def test_cancelled_job_is_not_reopened_by_work() -> None:
     """Events of steps do not reopen a cancelled job."""
     work = [{"kind": kind, "tag": "a"} for kind in ("start", "progress", "step")]
-    state = project(SEED, happen({"kind": "cancel"}, *work))
+    state = project(TUTORIAL_PLAN, facts_of({"kind": "cancel"}, *work))
     assert state.status is JobStatus.CANCELLED
 
 
 def test_cancelled_job_is_reopened_by_its_own_start() -> None:
     """A `start` of the job reopens a cancelled job."""
-    state = project(SEED, happen({"kind": "cancel"}, {"kind": "start"}))
+    state = project(TUTORIAL_PLAN, facts_of({"kind": "cancel"}, {"kind": "start"}))
     assert (state.status, state.finished_at) == (JobStatus.RUNNING, None)
 
 
 def test_retrying_step_waits_while_its_job_lives() -> None:
     """A step between two attempts is pending, and failed after the end of its job."""
     error = {"kind": "error", "tag": "say_hello", "retrying": True}
-    alive = project(SEED, happen(error))
-    ended = project(SEED, happen(error, {"kind": "error"}))
+    alive = project(TUTORIAL_PLAN, facts_of(error))
+    ended = project(TUTORIAL_PLAN, facts_of(error, {"kind": "error"}))
     assert alive.status is JobStatus.RUNNING
     assert shown_status(alive, alive.steps["say_hello"]) is StepStatus.PENDING
     assert shown_status(ended, ended.steps["say_hello"]) is StepStatus.FAILED
@@ -174,7 +176,7 @@ def test_retrying_step_waits_while_its_job_lives() -> None:
 
 def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
     """A step without events is `not_run` once the job has succeeded."""
-    state = project(SEED, happen({"kind": "complete"}))
+    state = project(TUTORIAL_PLAN, facts_of({"kind": "complete"}))
     assert shown_status(state, StepState()) is StepStatus.NOT_RUN
 
 
@@ -193,8 +195,8 @@ def test_end_of_the_job_shows_in_its_open_steps(
 ) -> None:
     """The end of a job determines the shown status of its open steps."""
     state = project(
-        SEED,
-        happen(
+        TUTORIAL_PLAN,
+        facts_of(
             {"kind": "start", "tag": "say_hello"},
             {"kind": "error", "tag": "random_number", "retrying": True},
             {"kind": end},
@@ -210,7 +212,7 @@ def test_end_of_the_job_shows_in_its_open_steps(
 def test_resumed_job_awaits_its_steps_again() -> None:
     """Work after a failure makes a step without events pending again."""
     error, start = {"kind": "error"}, {"kind": "start", "tag": "say_hello"}
-    state = project(SEED, happen(error, start))
+    state = project(TUTORIAL_PLAN, facts_of(error, start))
     assert shown_status(state, StepState()) is StepStatus.PENDING
 
 
@@ -222,7 +224,7 @@ def test_time_far_ahead_is_shown_as_received() -> None:
         received_at=START,
         kind="start",
     )
-    state = project(SEED, [fact])
+    state = project(TUTORIAL_PLAN, [fact])
     assert (state.started_at, state.last_occurred_at) == (START, fact.occurred_at)
 
 
@@ -251,7 +253,7 @@ def test_long_histories_end_alike_in_any_order_and_batches(
     plan: Plan, events: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     """Any order and any batches lead to the same state, and percent never falls."""
-    facts = happen(*events)
+    facts = facts_of(*events)
     arriving = data.draw(st.permutations(facts))
     state, reading, arrived = JobState(), percent(plan, JobState()), list[Fact]()
     while arriving:

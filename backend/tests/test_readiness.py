@@ -19,13 +19,13 @@ from trackerapi_backend.store.writer import Writer
 
 from backend.tests.support.disks import small_disk
 from backend.tests.support.service import (
-    PATIENCE_SECONDS,
+    MAX_WAIT_SECONDS,
     Service,
     first_line,
     prepare,
     problem_name,
-    running,
-    serving_again,
+    serve_existing,
+    start_command,
 )
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-OFTEN_SECONDS = 0.05
+CHECK_EVERY_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
+async def serve_in_process(
+    folder: Path,
+) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
     """Serve a database in this process and check the database often."""
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(SqliteStore(folder / "backend.db")))
@@ -49,7 +51,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]
                 store=store,
                 writer=writer,
                 authenticator=Authenticator(store, writer, pepper),
-                readiness=Readiness(store, writer, every_seconds=OFTEN_SECONDS),
+                readiness=Readiness(store, writer, every_seconds=CHECK_EVERY_SECONDS),
                 pepper=pepper,
             )
         )
@@ -59,11 +61,11 @@ async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]
         yield await stack.enter_async_context(client), writer
 
 
-async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
+async def wait_for_status(client: httpx.AsyncClient, status: int) -> httpx.Response:
     """Request `/readyz` until the response has the expected status."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while (answer := await client.get("/readyz")).status_code != status:
-            await asyncio.sleep(OFTEN_SECONDS)
+            await asyncio.sleep(CHECK_EVERY_SECONDS)
     return answer
 
 
@@ -73,12 +75,12 @@ def test_checks_commit_a_real_write(tmp_path: Path) -> None:
     log = tmp_path / "backend.db-wal"
 
     async def scenario() -> None:
-        async with served(tmp_path) as (client, _writer):
-            await answered(client, 200)
+        async with serve_in_process(tmp_path) as (client, _writer):
+            await wait_for_status(client, 200)
             size = log.stat().st_size
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while log.stat().st_size == size:
-                    await asyncio.sleep(OFTEN_SECONDS)
+                    await asyncio.sleep(CHECK_EVERY_SECONDS)
 
     asyncio.run(scenario())
 
@@ -93,18 +95,18 @@ def test_file_that_is_gone_makes_the_server_unready(
     file, aside = tmp_path / name, tmp_path / "aside"
 
     async def scenario() -> None:
-        async with served(tmp_path) as (client, writer):
-            await answered(client, 200)
+        async with serve_in_process(tmp_path) as (client, writer):
+            await wait_for_status(client, 200)
             file.rename(aside)
             if is_replaced:
                 file.write_bytes(aside.read_bytes())
-            answer = await answered(client, 503)
+            answer = await wait_for_status(client, 503)
             assert "moved, replaced or deleted" in answer.json()["detail"]
             assert str(tmp_path) not in answer.text
             with pytest.raises(Exception, match="unavailable"):
                 await writer.write(lambda _db: None)
             aside.replace(file)
-            await answered(client, 200)
+            await wait_for_status(client, 200)
 
     asyncio.run(scenario())
 
@@ -114,7 +116,7 @@ def test_full_queue_makes_the_server_unready(tmp_path: Path) -> None:
     prepare(tmp_path)
 
     async def scenario() -> None:
-        async with served(tmp_path) as (client, writer):
+        async with serve_in_process(tmp_path) as (client, writer):
             begun, may_end = asyncio.Event(), asyncio.Event()
             loop = asyncio.get_running_loop()
 
@@ -125,11 +127,11 @@ def test_full_queue_makes_the_server_unready(tmp_path: Path) -> None:
             holding = asyncio.create_task(writer.write(hold))
             await begun.wait()
             waiting = [asyncio.create_task(_refill(writer)) for _ in range(2)]
-            answer = await answered(client, 503)
+            answer = await wait_for_status(client, 503)
             assert "wait" in answer.json()["detail"]
             may_end.set()
             await asyncio.gather(holding, *waiting)
-            await answered(client, 200)
+            await wait_for_status(client, 200)
 
     async def _refill(writer: Writer) -> None:
         await writer.write(lambda _db: None)
@@ -141,7 +143,7 @@ def test_small_disk_makes_the_server_unready(tmp_path: Path) -> None:
     """Below 64 MiB of free space `/readyz` gets 503 with the free space."""
     with small_disk(tmp_path / "disk") as disk:
         keys = prepare(disk)
-        with serving_again(disk, keys) as (_process, service):
+        with serve_existing(disk, keys) as (_process, service):
             with service.client() as api:
                 answer = api.get("/readyz")
                 assert api.get("/livez").status_code == 200
@@ -153,7 +155,7 @@ def test_small_disk_makes_the_server_unready(tmp_path: Path) -> None:
 def test_server_notices_that_its_file_was_deleted(tmp_path: Path) -> None:
     """A check notices a deleted file without any request."""
     keys = prepare(tmp_path)
-    with serving_again(tmp_path, keys) as (_process, service):
+    with serve_existing(tmp_path, keys) as (_process, service):
         with service.client() as api:
             assert api.get("/readyz").status_code == 200
             (tmp_path / "backend.db").unlink()
@@ -166,7 +168,7 @@ def test_server_notices_that_its_file_is_damaged(tmp_path: Path) -> None:
     keys, log = prepare(tmp_path), tmp_path / "log"
     database = tmp_path / "backend.db"
     arguments = ("serve", "--port", "0", "--database", str(database))
-    with running(*arguments, log=log) as process:
+    with start_command(*arguments, log=log) as process:
         base_url = first_line(process).split()[-1]
         with Service(base_url=base_url, keys=keys).client() as api:
             assert api.get("/customers").status_code == 200
@@ -182,10 +184,10 @@ def test_server_notices_that_its_file_is_damaged(tmp_path: Path) -> None:
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + MAX_WAIT_SECONDS
     while not condition():
         assert time.monotonic() < until
-        time.sleep(OFTEN_SECONDS)
+        time.sleep(CHECK_EVERY_SECONDS)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

@@ -17,7 +17,12 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.support.service import PATIENCE_SECONDS, first_line, prepare, running
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    first_line,
+    prepare,
+    start_command,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +54,7 @@ def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
         process = stack.enter_context(
-            running(
+            start_command(
                 *("serve", "--port", "0"),
                 environment=database,
                 prelude=ENDLESS_COMMANDS,
@@ -57,11 +62,11 @@ def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
         )
         address = urlsplit(first_line(process).split()[-1])
         for _ in range(20):
-            connection = stack.enter_context(_connected(address.port))
+            connection = stack.enter_context(_connect(address.port))
             connection.sendall(_request("POST", "/customers", key, b"{}"))
         _wait_for_full_queue(address.port, key)
         process.terminate()
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
 
 
 def test_endless_query_does_not_delay_the_shutdown(tmp_path: Path) -> None:
@@ -70,18 +75,18 @@ def test_endless_query_does_not_delay_the_shutdown(tmp_path: Path) -> None:
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
         process = stack.enter_context(
-            running(
+            start_command(
                 *("serve", "--port", "0"), environment=database, prelude=ENDLESS_QUERIES
             )
         )
         address = urlsplit(first_line(process).split()[-1])
-        connection = stack.enter_context(_connected(address.port))
+        connection = stack.enter_context(_connect(address.port))
         connection.sendall(_request("GET", "/customers", key))
         assert httpx.get(
-            f"{address.geturl()}/livez", timeout=PATIENCE_SECONDS
+            f"{address.geturl()}/livez", timeout=MAX_WAIT_SECONDS
         ).is_success
         process.terminate()
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
 
 
 @pytest.mark.parametrize("signals", [[SIGTERM], [SIGINT] * 3, [SIGTERM, SIGINT]])
@@ -92,24 +97,26 @@ def test_cancelled_requests_cost_one_line_of_the_log(
     log_path = tmp_path / "log"
     with ExitStack() as stack:
         process = stack.enter_context(
-            running(*("dev", "--port", "0", "--data-dir"), str(tmp_path), log=log_path)
+            start_command(
+                *("dev", "--port", "0", "--data-dir"), str(tmp_path), log=log_path
+            )
         )
         address = urlsplit(first_line(process).rpartition("=")[2])
         key = (tmp_path / "api_key").read_text().strip()
         half = _request("POST", "/customers", key, b"{}")[:-1]
         connections = [
-            stack.enter_context(_connected(address.port)) for _ in range(HALF_SENT)
+            stack.enter_context(_connect(address.port)) for _ in range(HALF_SENT)
         ]
         for connection in connections:
             connection.sendall(half)
         assert httpx.get(
-            f"{address.geturl()}/livez", timeout=PATIENCE_SECONDS
+            f"{address.geturl()}/livez", timeout=MAX_WAIT_SECONDS
         ).is_success
         for number in signals:
             process.send_signal(number)
             # The system merges equal signals that follow each other too fast.
             time.sleep(0.05)
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
         answers = [connection.recv(100) for connection in connections]
     assert {answer.split(b"\r\n")[0] for answer in answers} == {
         b"HTTP/1.1 503 Service Unavailable"
@@ -175,9 +182,9 @@ def test_closing_writer_rejects_queued_commands(tmp_path: Path) -> None:
     ] * 2
 
 
-def _connected(port: int | None) -> socket.socket:
+def _connect(port: int | None) -> socket.socket:
     assert port is not None
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+    return socket.create_connection(("127.0.0.1", port), timeout=MAX_WAIT_SECONDS)
 
 
 def _request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
@@ -188,9 +195,9 @@ def _request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
 
 def _wait_for_full_queue(port: int | None, key: str) -> None:
     """Send requests until a request gets 503 because the queue is full."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + MAX_WAIT_SECONDS
     while time.monotonic() < until:
-        with _connected(port) as connection:
+        with _connect(port) as connection:
             connection.sendall(_request("POST", "/customers", key, b"{}"))
             connection.settimeout(1)
             try:

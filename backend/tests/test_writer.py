@@ -46,7 +46,7 @@ def store(tmp_path: Path, keys: dict[str, str]) -> Iterator[SqliteStore]:
 
 
 @asynccontextmanager
-async def busy(writer: Writer) -> AsyncIterator[None]:
+async def keep_busy(writer: Writer) -> AsyncIterator[None]:
     """Keep a writer busy during the block."""
     began, may_end = threading.Event(), threading.Event()
 
@@ -70,7 +70,7 @@ def write_in_one_group(
 
     async def scenario() -> list[object]:
         with closing(Writer(store)) as writer:
-            async with busy(writer):
+            async with keep_busy(writer):
                 waiting = [
                     asyncio.create_task(writer.write(command)) for command in commands
                 ]
@@ -225,7 +225,7 @@ def test_full_queue_is_answered_with_503_and_retry_after(
             ) as client:
                 # This request caches the key, so the next request needs no write.
                 await client.get("/jobs")
-                async with busy(writer):
+                async with keep_busy(writer):
                     waiting = asyncio.create_task(writer.write(lambda _db: None))
                     await asyncio.sleep(0)
                     refused = await client.post("/customers", json={})

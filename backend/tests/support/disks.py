@@ -17,7 +17,7 @@ SMALL_DISK_BYTES = 10 * 1024 * 1024
 
 
 @contextmanager
-def mounted(*arguments: str, at: Path) -> Iterator[None]:
+def mount_at(*arguments: str, at: Path) -> Iterator[None]:
     """Mount a file system on a path that exists.
 
     Skips the test if this user may not mount, except in CI.
@@ -37,7 +37,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
     """Mount a new disk of `SMALL_DISK_BYTES` on a new folder."""
     folder.mkdir()
     size = f"size={SMALL_DISK_BYTES}"
-    with mounted("-t", "tmpfs", "-o", size, "tmpfs", at=folder):
+    with mount_at("-t", "tmpfs", "-o", size, "tmpfs", at=folder):
         yield folder
 
 

@@ -24,7 +24,7 @@ from trackerapi_backend.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PATIENCE_SECONDS = 60.0
+MAX_WAIT_SECONDS = 60.0
 """Maximum wait for a response or the end of a process, in seconds.
 
 The wait is long because a busy machine is slow.
@@ -71,13 +71,13 @@ class Service:
         return httpx.Client(
             base_url=self.base_url,
             headers=headers,
-            timeout=PATIENCE_SECONDS,
+            timeout=MAX_WAIT_SECONDS,
             verify=_TLS,
         )
 
 
 @contextmanager
-def running(
+def start_command(
     *arguments: str,
     environment: dict[str, str] | None = None,
     prelude: str | None = None,
@@ -132,14 +132,14 @@ def command(
     environment: dict[str, str] | None = None,
     prelude: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the backend to its end; arguments as for `running()`."""
+    """Run a command of the backend to its end; arguments as for `start_command()`."""
     return subprocess.run(
         [*_program(prelude), *arguments],
         env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
         errors="surrogateescape",
-        timeout=PATIENCE_SECONDS,
+        timeout=MAX_WAIT_SECONDS,
         check=False,
     )
 
@@ -179,19 +179,19 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
+def serve_new(folder: Path) -> Iterator[Service]:
     """Serve a new database in a folder."""
-    with serving_again(folder, prepare(folder)) as (_process, service):
+    with serve_existing(folder, prepare(folder)) as (_process, service):
         yield service
 
 
 @contextmanager
-def serving_again(
+def serve_existing(
     folder: Path, keys: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
     """Serve the existing database in a folder."""
     database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
-    with running("serve", "--port", "0", environment=database) as process:
+    with start_command("serve", "--port", "0", environment=database) as process:
         base_url = first_line(process).split()[-1]
         yield process, Service(base_url=base_url, keys=keys, pid=process.pid)
 

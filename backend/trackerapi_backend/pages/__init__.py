@@ -34,8 +34,8 @@ def page_routes(services: Services) -> list[BaseRoute]:
         Mount("/app/static", StaticFiles(packages=[(__name__, "static")])),
         _route("/app", "front_page", front.show),
         _route("/app/", "front_page", front.show),
-        _route("/app/{rest:path}", "no_page", front.show_nothing),
-        _route("/s/{rest:path}", "no_page", front.show_nothing),
+        _route("/app/{rest:path}", "no_page", front.show_invalid_link),
+        _route("/s/{rest:path}", "no_page", front.show_invalid_link),
     ]
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.requests.call import Services
 
-_MARKER = "kept"
+_STORES_COOKIES = "kept"
 """Name of the cookie that shows `enter()` that the browser stores cookies."""
 
 _REFRESH_OFF = "?refresh=off"
@@ -112,9 +112,9 @@ async def enter(services: Services, request: Request) -> Response:
         services.store.read, lambda db: _find_link(db, token)
     )
     if link is None:
-        return _dead_end()
+        return _invalid_link_page()
     address = f"/app/jobs/{link.job_id}"
-    if _MARKER in request.cookies:
+    if _STORES_COOKIES in request.cookies:
         address += _REFRESH_OFF if _is_refresh_off(request) else ""
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
     response = await _page(services, request, token, link.job_id)
@@ -123,7 +123,7 @@ async def enter(services: Services, request: Request) -> Response:
     # links would send all their cookies with each request.
     for name, value, path in (
         (_cookie_name(link.job_id), token, address),
-        (_MARKER, "yes", f"/s/{token}"),
+        (_STORES_COOKIES, "yes", f"/s/{token}"),
     ):
         response.set_cookie(
             name,
@@ -142,7 +142,7 @@ async def show(services: Services, request: Request) -> Response:
     text: str = request.path_params["job_id"]
     # A long text is rejected first: `int()` raises for more than 4,300 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID))):
-        return _dead_end()
+        return _invalid_link_page()
     job_id = int(text)
     token = request.cookies.get(_cookie_name(job_id), "")
     return await _page(services, request, token, job_id)
@@ -155,7 +155,7 @@ async def _page(
         services.store.read, lambda db: _find_view(db, token, job_id)
     )
     if view is None:
-        return _dead_end()
+        return _invalid_link_page()
     return page("customer.html", job=view, is_still=_is_refresh_off(request))
 
 
@@ -167,7 +167,7 @@ def _cookie_name(job_id: int) -> str:
     return f"share_{job_id}"
 
 
-def _dead_end() -> Response:
+def _invalid_link_page() -> Response:
     return page("dead_end.html", status=404)
 
 
@@ -230,11 +230,11 @@ def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
     if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
         return f"Will be tried again, attempt {step.attempts + 1}"
     if step.status is StepStatus.PENDING:
-        return _words_of_a_step_to_do(job, step, status)
+        return _pending_step_words(job, step, status)
     return _STEP_WORDS[status]
 
 
-def _words_of_a_step_to_do(job: JobState, step: StepState, status: StepStatus) -> str:
+def _pending_step_words(job: JobState, step: StepState, status: StepStatus) -> str:
     was_interrupted = step.attempts > 0
     if status is StepStatus.PENDING:
         is_paused = was_interrupted and job.status is JobStatus.INTERRUPTED

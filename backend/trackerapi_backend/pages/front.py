@@ -16,6 +16,6 @@ async def show(_request: Request) -> Response:
     return page("front.html")
 
 
-async def show_nothing(_request: Request) -> Response:
+async def show_invalid_link(_request: Request) -> Response:
     """Show the page of an invalid link, with status 404."""
     return page("dead_end.html", status=404)

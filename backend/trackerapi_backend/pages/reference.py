@@ -45,10 +45,10 @@ def _operations() -> list[dict[str, Any]]:
             "scopes": [
                 scope for each in operation["security"] for scope in each["api_key"]
             ],
-            "parameters": [_resolved(each) for each in operation.get("parameters", [])],
+            "parameters": [_resolve(each) for each in operation.get("parameters", [])],
             "takes": list(_media(operation.get("requestBody", {}))),
             "answers": {
-                status: _resolved(response)
+                status: _resolve(response)
                 for status, response in operation["responses"].items()
             },
         }
@@ -57,7 +57,7 @@ def _operations() -> list[dict[str, Any]]:
     ]
 
 
-def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the component behind a `$ref`, or a node without `$ref` unchanged."""
     if "$ref" not in node:
         return node

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-_FORM = 3
+_FORMAT_VERSION = 3
 """Number of the format; raise it with each change of the fields that a fold needs."""
 _LENGTH_WITHOUT_COUNTS = 8
 
@@ -30,13 +30,13 @@ def is_current(document: Mapping[str, Any]) -> bool:
     A snapshot of an earlier release can be shown, but may lack fields that a fold
     needs. In this case the next event folds the state from all events again.
     """
-    return document.get("form") == _FORM
+    return document.get("form") == _FORMAT_VERSION
 
 
 def to_document(state: JobState) -> dict[str, Any]:
     """Return the state as JSON values, for `from_document()`."""
     return {
-        "form": _FORM,
+        "form": _FORMAT_VERSION,
         "status": state.status.value,
         "has_succeeded": state.has_succeeded,
         "steps": {tag: _step_row(step) for tag, step in state.steps.items()},

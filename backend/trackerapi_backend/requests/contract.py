@@ -113,19 +113,19 @@ class Parameter:
             Problem: If the value is not valid.
         """
         if self.location == "path":
-            return self._checked(
+            return self._check_value(
                 _number_or_text(self.type, request.path_params[self.name])
             )
         sent = request.query_params.getlist(self.name)
         if not sent:
             return None
         if self.type == "array":
-            return self._checked(sent)
+            return self._check_value(sent)
         if len(set(sent)) > 1:
             raise self._problem("is given with different values")
-        return self._checked(_number_or_text(self.type, sent[0]))
+        return self._check_value(_number_or_text(self.type, sent[0]))
 
-    def _checked(self, value: object) -> object:
+    def _check_value(self, value: object) -> object:
         try:
             check(self.schema, value)
         except Problem as problem:

@@ -70,7 +70,7 @@ class Schema:
         if len(not_null) == 1:
             yield from self._below(not_null[0]).errors(value, pointer)
             return
-        for error in self._level.iter_errors(self._stand_in(value)):
+        for error in self._level.iter_errors(self._placeholder(value)):
             yield from problem_errors(error, pointer, tuple(self._members))
         for name, schema, child in self._children(value):
             if not schema.is_valid(child):
@@ -79,12 +79,12 @@ class Schema:
     @cached_property
     def _whole(self) -> Draft202012Validator:
         components = self._contract["components"]
-        return _compiled({**self._written, "components": components})
+        return _compile({**self._written, "components": components})
 
     @cached_property
     def _list(self) -> Draft202012Validator:
         components = self._contract["components"]
-        return _compiled({"items": self._written, "components": components})
+        return _compile({"items": self._written, "components": components})
 
     @cached_property
     def _level(self) -> Draft202012Validator:
@@ -96,7 +96,7 @@ class Schema:
         level.pop("items", None)
         if self._other_members is not None:
             del level["additionalProperties"]
-        return _compiled(level)
+        return _compile(level)
 
     @cached_property
     def _members(self) -> dict[str, Schema]:
@@ -115,12 +115,12 @@ class Schema:
 
     @cached_property
     def _names(self) -> Draft202012Validator:
-        return _compiled(dict(self._described.get("propertyNames", {})))
+        return _compile(dict(self._described.get("propertyNames", {})))
 
     def _below(self, described: Mapping[str, Any]) -> Schema:
         return Schema(described, self._contract)
 
-    def _stand_in(self, value: object) -> object:
+    def _placeholder(self, value: object) -> object:
         """Return a small value that is valid at this level exactly if `value` is."""
         limit = self._described.get
         match value:
@@ -154,13 +154,13 @@ class Schema:
                     yield name, self._members[name], value[name]
             members = islice(value.items(), limit("maxProperties"))
             others = (each for each in members if each[0] not in self._members)
-            yield from _suspects(others, self._other_members)
+            yield from _find_invalid_runs(others, self._other_members)
         elif isinstance(value, list):
             items = enumerate(islice(value, limit("maxItems")))
-            yield from _suspects(items, self._items)
+            yield from _find_invalid_runs(items, self._items)
 
 
-def _suspects(
+def _find_invalid_runs(
     named: Iterable[tuple[str | int, Any]], schema: Schema | None
 ) -> Iterator[tuple[str | int, Schema, Any]]:
     """Yield all values of each run of `RUN_LENGTH` values that has an invalid value."""
@@ -170,7 +170,7 @@ def _suspects(
             yield from ((name, schema, value) for name, value in run)
 
 
-def _compiled(schema: dict[str, Any]) -> Draft202012Validator:
+def _compile(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, validate_formats=True)
 
 

@@ -95,7 +95,7 @@ class Writer:
         # the condition before it runs a command.
         with self._changed:
             if self._is_closing:
-                raise _stopping()
+                raise _stopping_error()
             if len(self._queue) >= self._capacity:
                 raise unavailable("Too many requests wait to be stored.")
             self._queue.append(_QueuedCommand(command, loop, future))
@@ -117,7 +117,7 @@ class Writer:
         with self._changed:
             rejected = [*self._queue]
             self._queue.clear()
-        _deliver(rejected, [(None, _stopping())] * len(rejected))
+        _deliver(rejected, [(None, _stopping_error())] * len(rejected))
         if self._thread.is_alive():
             _log.warning(
                 "a command is still running at the end of the server:"
@@ -202,7 +202,7 @@ def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Ou
         return None, error
 
 
-def _stopping() -> Exception:
+def _stopping_error() -> Exception:
     return unavailable("The backend is stopping.")
 
 
