@@ -128,7 +128,7 @@ class Machine:
         return self._outcome(done.returncode, done.stdout, done.stderr)
 
     def type(self, typed: str, *arguments: str) -> Outcome:
-        """Run a command at a terminal; the output on the terminal becomes `err`."""
+        """Run a command at a terminal, enter `typed`; `err` is the terminal output."""
         ours, theirs = pty.openpty()
         with subprocess.Popen(
             self.command(*arguments),

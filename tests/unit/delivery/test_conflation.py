@@ -34,7 +34,7 @@ class Bench:
         self.conflation = Conflation(self.written.append, lambda: self.now)
 
     def offer(self, key: Key, *lines: bytes) -> list[bool]:
-        """Offer lines without moving the clock; return for each: is it pending?"""
+        """Offer lines without moving the clock; return whether each line is pending."""
         return [self.conflation.offer(key, line) for line in lines]
 
 
@@ -211,7 +211,7 @@ def test_finished_jobs_are_forgotten(bench: Bench) -> None:
 
 
 def test_failed_write_keeps_the_newest() -> None:
-    """A record whose write raised stays pending and is written by the next call."""
+    """A record whose write raised stays pending, and `write_all()` writes it."""
     refusals = [OutboxError("no room")]
     written: list[bytes] = []
 

@@ -60,7 +60,7 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     process.append(*lines)
     poison(memory, [lines[index]], fault)
     run_passes(process)
-    # At index 29 the failing event is the last one: this event follows it.
+    # At index 29, no event followed the failing event before this append.
     lines.append(event_line())
     process.append(lines[-1])
 
@@ -171,7 +171,7 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
 def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Own events arrive within `FAILURES_TO_SEARCH` + 1 passes.
+    """Own events arrive in `FAILURES_TO_SEARCH` + 1 passes despite 7 leftover files.
 
     Two passes later the failing events of all leftover files are set aside.
     """

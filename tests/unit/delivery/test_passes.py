@@ -47,7 +47,7 @@ def record_and_kill(
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, without the memory of providers."""
+    """Return the sorted names of the files in a folder, except the provider memory."""
     names = (path.name for path in folder.iterdir() if path.is_file())
     return sorted(name for name in names if name != FILE_NAME)
 

@@ -115,7 +115,7 @@ def test_released_record_is_gone_for_every_reader(path: Path) -> None:
 
 
 def test_record_held_again_keeps_its_position_and_time(path: Path) -> None:
-    """A deferred record that is now rejected keeps its place and its time."""
+    """A deferred record that is now rejected keeps its position and its time."""
     journal = HeldJournal(path)
     first, second = event_line(), event_line()
     old = JournalEntry(

@@ -30,7 +30,7 @@ def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SmallDisk:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a function that moves the clock of the outbox ahead."""
+    """Return a list whose sum, in seconds, is added to the clock of the outbox."""
     passed = [0.0]
     monkeypatch.setattr(
         outbox_module, "steady_seconds", lambda: steady_seconds() + sum(passed)
@@ -183,7 +183,7 @@ def test_disk_is_tried_again_after_a_frozen_clock(
 def test_report_reads_no_clock_that_a_test_replaces(
     process: ReportingProcess, folder: Path, disk: SmallDisk
 ) -> None:
-    """`mock.patch("time.monotonic")` changes no report, on a full disk either."""
+    """A patched `time.monotonic` changes no report, not even on a full disk."""
     lines = event_lines(4)
     process.append(lines[0])
     with mock.patch("time.monotonic"), mock.patch("time.sleep"):
@@ -456,7 +456,7 @@ def test_fsync_puts_each_record_on_the_disk(
         assert path.read_bytes().endswith(line)
 
     assert len(list(folder.glob("*.outbox"))) > 2
-    assert folder.name in {name for name, _ in synced}  # The folder itself.
+    assert folder.name in {name for name, _ in synced}  # The folder, too.
     process.kill()
 
 

@@ -468,7 +468,7 @@ class OutboxMachine(RuleBasedStateMachine):
 def test_nothing_is_lost_doubled_or_out_of_order(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In any order of actions, each event is stored once, still kept, or counted."""
+    """After any actions, each event is stored once, on disk, or counted as dropped."""
     caplog.set_level(logging.CRITICAL, logger="trackerapi")
     run_state_machine_as_test(
         OutboxMachine,

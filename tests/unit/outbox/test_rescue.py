@@ -1,7 +1,7 @@
 """Outbox files that the job or its user closed, deleted, moved or cut.
 
-A job may close each descriptor of the library; the number may then belong to a file of
-the job.
+A job may close each descriptor of the library. The number of the closed descriptor may
+then belong to a file of the job.
 """
 
 import os
@@ -26,7 +26,7 @@ def descriptors_in(folder: Path) -> list[int]:
     """Return the descriptors of this process whose files are in a folder."""
     found: list[int] = []
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the descriptor that listed the folder
+        with suppress(OSError):  # The descriptor of iterdir() is closed.
             if link.readlink().is_relative_to(folder):
                 found.append(int(link.name))
     return found
@@ -50,7 +50,7 @@ class JobFiles:
             path = self._folder / f"job-{number}"
             path.write_bytes(JOB_TEXT)
             source = os.open(path, os.O_RDWR)
-            os.dup2(source, number)  # closes the old descriptor
+            os.dup2(source, number)  # dup2() closes the old descriptor.
             os.close(source)
             self._opened[number] = path
 

@@ -11,8 +11,8 @@ def test_delivery_leaves_the_random_sequence_of_the_script(tmp_path: Path) -> No
     before = random.getstate()
     try:
         with TrackerApi("key", "http://127.0.0.1:9", outbox=tmp_path) as tracker:
-            # The first request imports httpx, which may import rich. An import
-            # of rich draws a random number.
+            # The first request imports httpx, which may import rich. The import of
+            # rich draws a random number.
             job = tracker.create_job("study-1", 142, "imaging")
             random.seed(7)
             seeded = random.getstate()
