@@ -75,7 +75,7 @@ def test_event_takes_name_for_tag(api: httpx.Client, job: dict[str, Any]) -> Non
 def test_event_is_rejected_when_name_and_tag_differ(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """An event whose `name` and `tag` differ is rejected with the pointer /name."""
+    """An event with different `name` and `tag` gets 422 with the pointer /name."""
     answer = api.post("/events", json=event_of(job, name="a", tag="b"))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/name"

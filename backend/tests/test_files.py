@@ -155,7 +155,7 @@ def test_secret_that_is_no_regular_file_is_rejected(
     kind: str,
     how: str,
 ) -> None:
-    """A secret file that is a pipe, device or folder fails at once, in one line."""
+    """A secret file that is a pipe, device or folder is reported in one line."""
     prepare(tmp_path)
     secret = tmp_path / ("api_key" if how == "dev" else "other pepper")
     if kind == "pipe":

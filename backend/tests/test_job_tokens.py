@@ -214,7 +214,7 @@ def test_lines_of_another_job_are_rejected_alone(
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
-    """A batch stores the lines of the token's job and rejects those of other jobs."""
+    """A batch stores the lines of the token's job and rejects lines of other jobs."""
     lines = [
         {"provider_job_id": each["provider_job_id"], "kind": "step", "tag": "say_bye"}
         for each in (other, job, {"provider_job_id": "unheard of"}, other)

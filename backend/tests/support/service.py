@@ -145,7 +145,10 @@ def command(
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """Check that a command failed with one line on stderr; return it without prefix."""
+    """Check that a command failed with one line on stderr; return the line.
+
+    The returned line has no prefix `trackerapi-backend: `.
+    """
     assert result.returncode == 1, result
     [line] = result.stderr.splitlines()
     return line.removeprefix("trackerapi-backend: ")

@@ -69,7 +69,7 @@ def _unknown_job(event: NewEvent) -> Problem:
 
 
 async def import_events(call: Call) -> Response:
-    """Record a batch of events, one JSON object a line; return a report."""
+    """Record a batch of events, one JSON object per line; return a report."""
     body = await read_body(call.request, "application/x-ndjson")
     read = partial(_read_lines, now=call.now, request_id=call.request_id)
     batch = await examine_body(body, read)
