@@ -43,13 +43,25 @@ def docstring_lines(node: ast.ClassDef) -> int:
 
 
 def imported_names(tree: ast.Module) -> dict[str, str]:
-    """Return the dotted names of imported members, by their names in the module."""
+    """Return the dotted names of imported members and modules, by their local names."""
     return {
         name.asname or name.name: f"{node.module}.{name.name}"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for name in node.names
+    } | {
+        name.asname: name.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for name in node.names
+        if name.asname
     }
+
+
+def resolve(base: str, known: dict[str, str]) -> str:
+    """Return the dotted name of a base, for both `Base` and `module.Base`."""
+    first, dot, rest = base.partition(".")
+    return known.get(first, first) + dot + rest
 
 
 def classes_of_module(path: Path, package: Path) -> Iterator[Class]:
@@ -63,7 +75,7 @@ def classes_of_module(path: Path, package: Path) -> Iterator[Class]:
         lines = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
         # `Base[int]` has the base `Base`.
         bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
-        resolved = tuple(known.get(base, base) for base in bases)
+        resolved = tuple(resolve(base, known) for base in bases)
         # Set after the bases are resolved: a class may have the name of an imported
         # base.
         known[node.name] = f"{module}.{node.name}"

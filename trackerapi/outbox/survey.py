@@ -198,5 +198,8 @@ def find_file(folder: OutboxFolder, wanted: str) -> Path:
         raise UsageError(f"no outbox file in {folder.path} has the id {wanted!r}")
     if len(matching) > 1:
         ids = ", ".join(map(file_id, matching[:_MAX_NAMES]))
-        raise UsageError(f"{wanted!r} matches {len(matching)} outbox files: {ids}...")
+        more = ", ..." if len(matching) > _MAX_NAMES else ""
+        raise UsageError(
+            f"{wanted!r} matches {len(matching)} outbox files: {ids}{more}"
+        )
     return matching[0]

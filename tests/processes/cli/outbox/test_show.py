@@ -64,6 +64,7 @@ def test_show_refuses_an_ambiguous_beginning(machine: Machine) -> None:
 
     assert done.status == USAGE
     assert "matches 2 outbox files" in done.err
+    assert "..." not in done.err
 
 
 def test_show_of_a_delivered_file_shows_its_records_on_request(
