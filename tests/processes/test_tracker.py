@@ -413,7 +413,7 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
 def test_clock_of_a_job_does_not_follow_a_wrong_one(
     occurred: str | None, arrived: str | None, expected: str
 ) -> None:
-    """A job's last event time is ignored if it is far after the backend's clock."""
+    """An event time far after its arrival at the backend is not used for new events."""
     known = {**KNOWN_JOB, "last_occurred_at": occurred, "last_event_at": arrived}
 
     def answer(request: Request) -> bytes:
