@@ -169,7 +169,7 @@ def as_number(argument: str, value: Any) -> float:
             return operator.index(value)
         if kind is not bool and hasattr(kind, "__float__"):
             return float(value)
-    except TypeError:  # an array of several numbers
+    except TypeError:  # An array may contain several numbers.
         pass
     raise TypeError(f"{argument} must be a number, got {kind.__name__}")
 

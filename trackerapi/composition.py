@@ -178,7 +178,7 @@ def make_parts(
         arguments: Values by the names of the settings; None for an argument that the
             script did not pass.
         problems: Object that reports problems to the log and to the script.
-        before_send: The script's filter of events; None without one.
+        before_send: The script's filter of events; None without a filter.
 
     Raises:
         SettingsError: If a setting is missing or invalid.

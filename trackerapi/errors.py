@@ -47,7 +47,7 @@ class ConfigError(TrackerError, ValueError):
         reason: One sentence without the location.
         path: File of the configuration; None for a configuration from code.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole document.
-        suggestion: Known name that a misspelt name resembles; None without one.
+        suggestion: Known name that a misspelt name resembles; None without such a name.
 
     Example:
         try:
@@ -101,7 +101,7 @@ class UnknownStepError(TrackerError, LookupError):
 
     Attributes:
         name: Name in the event.
-        suggestion: Known name that `name` resembles; None without one.
+        suggestion: Known name that `name` resembles; None without such a name.
         job_tag: Tag of the job's configuration; None for an unknown kind of event.
         what: `step`, or `event kind` for an unknown kind of event.
 
@@ -202,7 +202,7 @@ class BackendError(TrackerError):
 
     @property
     def request_id(self) -> str | None:
-        """Id with which the backend's operator finds the request; None without one."""
+        """Id by which the operator finds the request; None without an id."""
         return self.exchange.request_id
 
     @property

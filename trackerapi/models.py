@@ -37,7 +37,7 @@ class JobStep(_Counted):
         completed: Latest reported number of finished units; None without a report.
         total: Latest reported total number of units; None if unknown.
         attempts: Number of attempts that have begun.
-        started_at: Begin of the first attempt; None before it.
+        started_at: Begin of the first attempt; None before the first attempt.
         finished_at: Time when the step was done, skipped or failed; None before that
             time.
 
@@ -79,8 +79,8 @@ class Job:
         metadata: Values from the creation of the job.
         event_count: Number of stored events.
         created_at: Time of the creation.
-        started_at: Time of the first report of work; None before it.
-        finished_at: Time of the end; None before it.
+        started_at: Time of the first report of work; None before this report.
+        finished_at: Time of the end of the job; None before the end.
         last_event_at: Arrival of the newest event; None without events.
         last_occurred_at: Latest `occurred_at` of an event; None without events.
         version: Number that grows with each change.
@@ -118,7 +118,7 @@ class JobEvent(_Counted):
         sequence: Number of the event in the order of arrival; 1 for the first event of
             the job.
         received_at: Time of arrival, on the backend's clock.
-        part: Name under which a thread, process or host counted; None without one.
+        part: Name under which a thread, process or host counted; None without a name.
     """
 
     event_id: str
@@ -238,7 +238,7 @@ class Customer:
     """A customer: the person or organisation for which jobs run.
 
     Attributes:
-        reference: The provider's own id of the customer; None without one.
+        reference: The provider's own id of the customer; None without an id.
     """
 
     id: int

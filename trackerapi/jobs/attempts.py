@@ -75,8 +75,8 @@ class Attempt:
 class Attempts:
     """Iterable of the attempts at a step; ends after the first successful attempt.
 
-    Between two attempts, `for` blocks the thread; `async for` leaves the event loop
-    free.
+    Between two attempts, `for` blocks the thread, and `async for` does not block the
+    event loop.
 
     Args:
         step: Internal half of the step handle.

@@ -282,8 +282,8 @@ class TrackerStep:
         """Iterate over attempts, each a block, until an attempt succeeds.
 
         Each failed attempt is reported. The exception of the last attempt propagates
-        unchanged. Between two attempts, `for` blocks the thread; `async for` leaves the
-        event loop free.
+        unchanged. Between two attempts, `for` blocks the thread, and `async for` does
+        not block the event loop.
 
         Args:
             count: Maximum number of attempts, 1 or more.
