@@ -83,10 +83,11 @@ class Study:
                     self._start(share, token, is_crashing=(share, crashing) == (0, 1))
                     for share in range(WORKERS)
                 ]
-                for worker in workers:
-                    status = worker.wait()
-                    if status:
-                        raise subprocess.CalledProcessError(status, "worker")
+                # Wait for all workers before the next attempt: two workers with the
+                # same share would measure each image twice.
+                statuses = [worker.wait() for worker in workers]
+                if any(statuses):
+                    raise subprocess.CalledProcessError(max(statuses), "worker")
 
     def compare(self, step: TrackerStep) -> None:
         """Skip the comparison: the demo has no earlier study."""
