@@ -39,6 +39,9 @@ def job_id(machine: Machine, tag: str) -> str:
     return made
 
 
+PATIENT = {"TRACKERAPI_SHUTDOWN_TIMEOUT": "60"}
+"""Time limit for delivery and check: on a busy machine the default is too short."""
+
 COMMANDS = {
     "event": ["event", "step", "--step", "{step}", "--job", "{job}"],
     "progress": [
@@ -60,7 +63,7 @@ def test_misspelt_step_is_warned_about_and_sent(
     machine: Machine, job_id: str, tag: str, name: str
 ) -> None:
     """An unknown step is recorded as is, and one warning names the nearest step."""
-    done = machine.spawn(*command(name, "say_helo", job_id))
+    done = machine.spawn(*command(name, "say_helo", job_id), **PATIENT)
 
     assert (done.status, done.out) == (FINE, "")
     assert done.err == WARNING.format(tag=tag)
@@ -73,7 +76,7 @@ def test_known_step_prints_nothing(
     machine: Machine, job_id: str, name: str, step: str
 ) -> None:
     """The tag and the display name of a step are accepted without a warning."""
-    done = machine.spawn(*command(name, step, job_id))
+    done = machine.spawn(*command(name, step, job_id), **PATIENT)
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
     assert {event.tag for event in machine.events(job_id)} == {"say_hello"}
@@ -83,7 +86,7 @@ def test_step_without_a_near_one_has_no_hint(
     machine: Machine, job_id: str, tag: str
 ) -> None:
     """The warning about an unknown step has no hint if no step has a similar name."""
-    done = machine.run("event", "step", "--step", "xyz", "--job", job_id)
+    done = machine.run("event", "step", "--step", "xyz", "--job", job_id, **PATIENT)
 
     assert done.status == FINE
     assert done.err.startswith(f"trackerapi: job {tag!r} has no step 'xyz'. ")
@@ -94,7 +97,7 @@ def test_job_without_steps_accepts_any(machine: Machine) -> None:
     customer = str(machine.backend.customer_id)
     made = machine.run("job", "start", "import", "--customer", customer).out.strip()
 
-    done = machine.run("event", "step", "--step", "anything", "--job", made)
+    done = machine.run("event", "step", "--step", "anything", "--job", made, **PATIENT)
 
     assert (done.status, done.err) == (FINE, "")
 
@@ -107,7 +110,9 @@ def test_unanswered_check_prints_no_warning(
     with TrackerApi(machine.backend.api_key, machine.backend.base_url) as tracker:
         key = tracker.admin.create_api_key("reports", scopes=["ingest"]).api_key
 
-    done = machine.spawn(*command(name, "say_helo", job_id), TRACKERAPI_API_KEY=key)
+    done = machine.spawn(
+        *command(name, "say_helo", job_id), TRACKERAPI_API_KEY=key, **PATIENT
+    )
     off = machine.spawn(*command(name, "say_helo", job_id), TRACKERAPI_MODE="offline")
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
