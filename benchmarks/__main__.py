@@ -79,16 +79,19 @@ def run_benchmark(benchmark: str, arguments: Sequence[str]) -> tuple[int, str]:
     return answer.returncode, answer.stdout
 
 
-def write_tables(benchmark: str, answer: str) -> None:
-    """Write tables between the markers of their benchmark, unless `answer` is empty."""
-    if not answer:
+def write_tables(benchmark: str, tables: str) -> None:
+    """Write the tables of a benchmark between its markers in benchmarks/README.md.
+
+    Without tables, do nothing.
+    """
+    if not tables:
         return
     python, now = platform.python_version(), datetime.now(UTC)
     stamp = f"Measured {now:%Y-%m-%d}, CPython {python}, {platform.machine()}."
     begin, end = f"<!-- {benchmark} -->", f"<!-- /{benchmark} -->"
     text = README.read_text(encoding="utf-8")
     between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    section = f"{begin}\n{stamp}\n\n{answer.strip()}\n{end}"
+    section = f"{begin}\n{stamp}\n\n{tables.strip()}\n{end}"
     README.write_text(between.sub(lambda _: section, text), encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ MAX_PACE_SECONDS = 3600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; return 0 if the job succeeded, else 1."""
+    """Run the job; return 0 if it succeeded, 130 after Ctrl-C, else 1."""
     options = build_parser().parse_args(argv)
     try:
         with find_or_start_backend(os.environ) as backend:

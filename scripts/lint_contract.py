@@ -1,4 +1,4 @@
-"""Check that the contract stays within the dialect that compiles without loss.
+"""Check that the contract uses only the part of OpenAPI that compiles without loss.
 
 Exit status: 0 no findings, 1 findings or an error, 2 wrong usage.
 """

@@ -47,7 +47,7 @@ def serve_store(
     Args:
         settings: Settings of the server.
         store: Open store; the caller closes it.
-        announce: Function called with the address once the server accepts requests.
+        announce: Function called with the address once connections are accepted.
 
     Raises:
         SettingsError: If the server cannot listen on the address or cannot use a file.
@@ -89,10 +89,11 @@ def _allow_many_connections() -> None:
 
 
 def exit_despite_busy_threads(status: int) -> None:
-    """End the process without waiting for a command or query that runs in a thread.
+    """End the process at once if a command or query still runs in a thread.
 
-    Python would wait for the thread, possibly for ever. No acknowledged change is lost:
-    an unfinished command is neither stored nor acknowledged.
+    Otherwise return. Python would wait for the thread, possibly for ever. No
+    acknowledged change is lost: an unfinished command is neither stored nor
+    acknowledged.
     """
     if threading.active_count() > 1:
         sys.stdout.flush()

@@ -199,7 +199,8 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
             f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
-    # `urlsplit()` returns the scheme in lower case: the pages compare it with "https:".
+    # The scheme in lower case, as `urlsplit()` returns it: `pages/customer.py` compares
+    # the beginning of the address with "https:".
     return f"{parts.scheme}:{text.partition(':')[2]}"
 
 

@@ -13,9 +13,9 @@ from scripts.project import ROOT
 from tests.support.documents import marked_blocks, run
 from trackerapi import TrackerApi
 
-SEED_SCRIPT = Path(__file__).with_name("seed_job.py.txt")
-SEED_CONFIGURATIONS = Path(__file__).with_name("seed_job_configurations.json")
-SEED_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]
+ORIGINAL_SCRIPT = Path(__file__).with_name("original_job.py.txt")
+ORIGINAL_CONFIGURATIONS = Path(__file__).with_name("original_job_configurations.json")
+ORIGINAL_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +81,18 @@ def test_first_example_ends_its_job_when_a_step_raises(
     assert "ZeroDivisionError" in shown
 
 
-def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> None:
-    """The script of the first tutorial creates a succeeded job of customer 142."""
-    script = SEED_SCRIPT.read_text(encoding="utf-8")
+def test_script_of_the_original_tutorial_runs(
+    backend: DemoBackend, tmp_path: Path
+) -> None:
+    """The script of the original service runs with only key and address filled in.
+
+    Its job of customer 142 succeeds.
+    """
+    script = ORIGINAL_SCRIPT.read_text(encoding="utf-8")
     script = script.replace("<your api key>", backend.api_key)
     script = script.replace("<url for tracker app backend>", backend.base_url)
     (tmp_path / "my_job.py").write_text(script, encoding="utf-8")
-    shutil.copy(SEED_CONFIGURATIONS, tmp_path / "job_configurations.json")
+    shutil.copy(ORIGINAL_CONFIGURATIONS, tmp_path / "job_configurations.json")
 
     before = known_jobs(backend)
     run([sys.executable, "-W", "error", "my_job.py", "John"], tmp_path)
@@ -106,18 +111,18 @@ def test_step_events_yield_the_documented_percentages(backend: DemoBackend) -> N
     """Three steps of 10, 15 and 10 points yield 28.57, 71.43 and 100 percent."""
     from trackerapi import JobConfigManager
 
-    manager = JobConfigManager(configurations_file=SEED_CONFIGURATIONS)
+    manager = JobConfigManager(configurations_file=ORIGINAL_CONFIGURATIONS)
     config = manager.get_job_config("my_job")
     with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
-        job = tracker.create_job("seed-percent", 142, config.name)
+        job = tracker.create_job("original-percent", 142, config.name)
         seen = []
         for step in config.step_configurations:
             job.send_event(kind="step", name=step.tag)
             tracker.flush()
-            state = tracker.get_job("seed-percent")
+            state = tracker.get_job("original-percent")
             seen.append((state.status, state.percent))
 
-    assert seen == SEED_STATES
+    assert seen == ORIGINAL_STATES
 
 
 def test_backend_readme_works_as_printed(tmp_path: Path) -> None:

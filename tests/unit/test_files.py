@@ -24,7 +24,10 @@ def test_key_file_that_is_not_regular_is_rejected(odd_file: Path) -> None:
 
 
 def test_certificates_that_are_not_regular_files_are_rejected(odd_file: Path) -> None:
-    """A pipe as CA file raises: the check and OpenSSL would both read it."""
+    """A pipe or device as CA file raises: the check and OpenSSL each read the file.
+
+    The content of a pipe can be read once.
+    """
     with pytest.raises(SettingsError, match="not a regular file"):
         TrackerApi("key", SECURE, ca_file=odd_file)
 

@@ -1,4 +1,8 @@
-"""Deferred records: events of unknown jobs, and failing records, to be sent again."""
+"""Deferred records, which delivery sends again later.
+
+A deferred record is an event of a job that the backend does not know yet, or a failing
+record: see `failing_records`, which also defines the search for failing records.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,8 +51,9 @@ class DeferredRecords:
         """Send the deferred records of a file again, job by job.
 
         Raises:
-            BackendUnavailable: If no usable answer came, or events of an unknown job
-                fail though the backend is up.
+            BackendUnavailable: If no usable answer came. The error has
+                `is_backend_up` if the backend is up, but accepts no record of a job
+                that it did not know before.
             AuthenticationError: If the key was rejected.
             OSError: If the journal cannot be written.
         """
@@ -56,8 +61,8 @@ class DeferredRecords:
         self._is_up, self._answer_count_before = False, self._requests.answer_count
         failures = self._failures.pop(file.path, 0)
         try:
-            # Each third attempt is a search: more searches would flood a backend that
-            # is down.
+            # Events of unknown jobs are searched in each third attempt alone: a search
+            # needs many requests and would flood a backend that is down.
             is_search = failures % FAILURES_TO_SEARCH == FAILURES_TO_SEARCH - 1
             self._retry_jobs(file, is_search=is_search)
         except BackendUnavailable:
@@ -66,11 +71,11 @@ class DeferredRecords:
 
     def _retry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
         unknown = file.held.unknown_jobs()
-        known = file.held.deferred_jobs() - unknown
+        failing = file.held.deferred_jobs() - unknown
         all_fail: BackendUnavailable | None = None
-        # Jobs with failing records are sent last: their failure is expected, and must
-        # not delay jobs that the backend has got to know since the last attempt.
-        for provider_job_id in [*sorted(unknown), *sorted(known)]:
+        # Unknown jobs first: the backend may know them since the last attempt. Jobs
+        # with only failing records come last: they will probably fail again.
+        for provider_job_id in [*sorted(unknown), *sorted(failing)]:
             is_plain = provider_job_id in unknown and not is_search
             try:
                 self._retry_job(file, provider_job_id, is_plain=is_plain)

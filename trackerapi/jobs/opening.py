@@ -76,9 +76,10 @@ class KnownJob:
         config: The job's configuration; None if this process has not loaded it.
         answer: Job in the backend's answer to its creation; None without an answer.
 
-        finish: How the job finishes: auto or explicit.
-        part: Name of the part that an attached handle counts; None for any other
-            handle.
+        finish: `auto`: the job succeeds once all steps are done or skipped;
+            `explicit`: only a `complete` of the job makes it succeed.
+        part: Name under which an attached handle counts its share of a step: the
+            backend adds up the counts of all parts. None for any other handle.
         on_sigterm: Kind of the event when SIGTERM ends the process: interrupt or
             cancel. None for a handle of a job that another process has created.
     """
@@ -142,8 +143,8 @@ class KnownJob:
             is_news = last is None or last < datetime.fromisoformat(
                 event["occurred_at"]
             )
-            # An event of another process may have a later time: still apply `step` and
-            # `skip`, unless the step is done or skipped.
+            # The latest event at the backend may come from another process. So an
+            # older `step` or `skip` still counts, unless the step is done or skipped.
             is_unsettled = not progress.are_settled([tag or ""])
             if is_news or (settles_step(kind) and is_unsettled):
                 progress.take(kind, tag, event)
@@ -160,7 +161,7 @@ class NewJob:
         tag: Tag or display name of the configuration.
         configuration: Configuration document that the backend registers with the job;
             None without a configuration.
-        finish: `auto` or `explicit`.
+        finish: `auto` or `explicit`, as in `KnownJob`.
         metadata: Values for the provider.
     """
 
@@ -172,7 +173,7 @@ class NewJob:
     metadata: Mapping[str, Any] | None = None
 
     def as_document(self) -> dict[str, Any]:
-        """Return the members for the request and the outbox, created now."""
+        """Return the members for the request and the outbox; `created_at` is now."""
         members = {
             "provider_job_id": self.provider_job_id,
             "customer_id": self.customer_id,
@@ -301,6 +302,9 @@ def job_metadata(
 ) -> dict[str, Any] | None:
     """Return the metadata of a job, converted and cut to fit.
 
+    Return None without metadata, or if the configuration has `metadata: declared`: only
+    steps can declare keys.
+
     Raises:
         TypeError: If `metadata` is not a mapping.
         ValueError: With `strict`, if the metadata is not valid JSON or exceeds the
@@ -309,7 +313,6 @@ def job_metadata(
     fitting = reporter.fit_metadata(metadata, provider_job_id)
     if not fitting or config is None or config.metadata != "declared":
         return fitting
-    # Only steps can declare metadata keys: all keys of a job are undeclared.
     message = job_metadata_undeclared(provider_job_id, config.tag)
     reporter.problems.report(METADATA, message, "job")
     return None
@@ -326,8 +329,8 @@ def check_finish(value: str) -> str:
     return value
 
 
-def look_up(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
-    """Return the facts about an existing job, without a request.
+def known_by_id(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
+    """Return the facts about a job that is assumed to exist, without a request.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -347,7 +350,8 @@ def attach(token: str | None, part: str | None) -> KnownJob:
 
     Args:
         token: A token, or the provider's id of the job; None reads `TRACKERAPI_JOB`.
-        part: Name of the part that the handle counts; None makes a random name.
+        part: Name under which the handle counts its share of a step; None makes a
+            random name.
 
     Raises:
         SettingsError: If no job is given, or only a part of a token.
@@ -450,4 +454,4 @@ def job_or_decorator(
     tag = keywords.pop("tag", None)
     if len(ids) != 1 or keywords:
         raise TypeError("job() accepts one id and tag=; for a decorator, call as_job()")
-    return look_up(ids[0], tag=tag)
+    return known_by_id(ids[0], tag=tag)

@@ -89,8 +89,8 @@ class Worker:
             work = self._work.get(timeout=seconds)
         except Empty:
             self._is_running = False
-            # A `post()` just before this assignment saw `_is_running` and started no
-            # thread: this thread does the work of that `post()`.
+            # A `post()` before `_is_running` became False saw True and started no
+            # thread: if there is work now, this thread goes on and does it.
             self._is_running = not self._work.empty()
             return self._is_running
         try:

@@ -60,8 +60,9 @@ class RecordedJob:
             failed, skipped, cancelled or not_run.
         steps_done: Tags of the steps that are done, in the order of their ends.
         attempts: Number of attempts of each step, by tag.
-        events: All events, in the order in which they happened. Progress events
-            of a step: the first, the last, and the newest before each other event.
+        events: Events, in the order in which they happened. Of the progress events of
+            a step, only the first, the last, and the newest before an event of another
+            kind are kept.
     """
 
     provider_job_id: str

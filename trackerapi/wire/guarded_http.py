@@ -1,7 +1,8 @@
 """HTTP clients with time limits, retries and a check of every answer.
 
-Retries wrap `send()` instead of the transport: the transport of httpx handles
-certificates and proxies, and stays unchanged.
+Retries wrap `send()`, not the transport: the transport of httpx handles certificates
+and proxies, and is not replaced. Only the network backend of its connection pools is
+wrapped, which limits the time of reads and writes.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ class GuardedHttp(httpx.Client):
         self._time_limits, self._proxy_text = time_limits, proxy_text
         for pool in _pools(self):
             pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
-        # Reentrant: a signal handler may close the client while its thread sends.
+        # Reentrant: a signal handler may call `retire()` in code that has the lock.
         self._lock = threading.RLock()
         self._busy_count, self._is_retired = 0, False
 
@@ -74,8 +75,8 @@ class GuardedHttp(httpx.Client):
         send_once = super().send
 
         def attempt() -> httpx.Response:
-            # Counted in this thread, not by the caller: an abandoned attempt may still
-            # read from its connection.
+            # The thread of the attempt counts the use of the client: the attempt may
+            # still read from its connection after the caller has abandoned it.
             with self._in_use(), limited_to(attempts.budget):
                 response = send_once(request, stream=True, **arguments)
                 if stream and _is_streamable(response):

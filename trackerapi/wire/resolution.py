@@ -15,10 +15,10 @@ _RUNNING: Final[dict[tuple[int, str, int], Future[list[str]]]] = {}
 
 
 def resolve(host: str, port: int) -> Future[list[str]]:
-    """Return a future of the IP addresses of `host`; do not block.
+    """Return a future of the IP addresses of `host`.
 
-    A daemon thread resolves the name. The future raises the exceptions of
-    `socket.getaddrinfo()`.
+    A daemon thread resolves the name. If no thread can start, block and resolve it
+    here. The future raises the exceptions of `socket.getaddrinfo()`.
     """
     future: Future[list[str]] = Future()
     # A running future cannot be cancelled: a cancelled task of one caller would cancel

@@ -1,4 +1,7 @@
-"""Creations without an answer, and creations that the backend rejects."""
+"""Creations without an answer, and creations that the backend rejects.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import re
 import threading

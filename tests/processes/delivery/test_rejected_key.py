@@ -1,4 +1,7 @@
-"""Keys that the backend rejects: messages, errors and later delivery."""
+"""Keys that the backend rejects: messages, errors and later delivery.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Events for a job that the backend does not know."""
+"""Events for a job that the backend does not know.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import json
 import threading

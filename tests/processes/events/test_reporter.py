@@ -1,4 +1,7 @@
-"""Events under faults of the network, with unknown steps and with unfit metadata."""
+"""Events under faults of the network, with unknown steps and with unfit metadata.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import math
 import re

@@ -1,4 +1,7 @@
-"""Outboxes that cannot be written: delivery from memory, errors under `strict`."""
+"""Outboxes that cannot be written: delivery from memory, errors under `strict`.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import os
 import uuid

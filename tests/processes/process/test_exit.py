@@ -1,4 +1,7 @@
-"""Exits of scripts: undelivered events, exit handlers, threads and finalizers."""
+"""Exits of scripts: undelivered events, exit handlers, threads and finalizers.
+
+The title of a test with the mark `in_row` begins with its row of the failure table.
+"""
 
 import threading
 import uuid

@@ -74,7 +74,7 @@ def _is_known() -> bool:
         return asking.recv(100) == b"known"
 
 
-def _ask_the_test() -> None:
+def _patch_getaddrinfo() -> None:
     """Make `socket.getaddrinfo` query the server of the test for `tracker.test`."""
     ask_the_system = socket.getaddrinfo
 
@@ -89,4 +89,4 @@ def _ask_the_test() -> None:
 
 
 if PORT_VARIABLE in os.environ:
-    _ask_the_test()
+    _patch_getaddrinfo()

@@ -547,7 +547,7 @@ def test_mistake_in_the_tutorial_is_found(
 
 def codes_of(text: str, right: str, wrong: str) -> list[str]:
     """Return the codes of the findings after a part of a script is replaced."""
-    configs = read_configs(ROOT / "tests/end_to_end/seed_job_configurations.json")
+    configs = read_configs(ROOT / "tests/end_to_end/original_job_configurations.json")
     assert right in text
     found = findings_in(text.replace(right, wrong, 1), *configs)
     return sorted({one.code for one in found})

@@ -390,8 +390,10 @@ Example = tuple[str, Path, tuple[JobConfig, ...]]
 
 def examples() -> list[Example]:
     """Return the scripts of the tutorial and the demo, with their configurations."""
-    seed = ROOT / "tests/end_to_end/seed_job.py.txt"
-    seed_configs = read_configs(ROOT / "tests/end_to_end/seed_job_configurations.json")
+    seed = ROOT / "tests/end_to_end/original_job.py.txt"
+    seed_configs = read_configs(
+        ROOT / "tests/end_to_end/original_job_configurations.json"
+    )
     demo_configs = read_configs(ROOT / "demo/job_configurations.json")
     demos = sorted(ROOT.joinpath("demo").glob("*.py"))
     tutorial = {one.file_name: one.text for one in marked_blocks(ROOT / "README.md")}

@@ -23,7 +23,7 @@ from trackerapi.config.size import MAX_CONFIG_BYTES
 from trackerapi.errors import ConfigError
 
 SEED: Final[dict[str, Any]] = json.loads(
-    ROOT.joinpath("tests/end_to_end/seed_job_configurations.json").read_text(
+    ROOT.joinpath("tests/end_to_end/original_job_configurations.json").read_text(
         encoding="utf-8"
     )
 )

@@ -14,7 +14,7 @@ from tests.support.job_configs import FULL, job, write_configs
 from trackerapi.config.manager import JobConfigManager, find_loaded, forget_loaded
 from trackerapi.errors import ConfigError
 
-SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
+ORIGINAL_FILE: Final = ROOT / "tests/end_to_end/original_job_configurations.json"
 
 
 def error_of(ask: Callable[[], object]) -> ConfigError:
@@ -27,7 +27,7 @@ def error_of(ask: Callable[[], object]) -> ConfigError:
 @pytest.mark.parametrize("kind", [str, Path])
 def test_seed_file_loads_as_documented(kind: Callable[[Path], str | Path]) -> None:
     """Tags, names and points of the file are those of the tutorial."""
-    manager = JobConfigManager(configurations_file=kind(SEED_FILE))
+    manager = JobConfigManager(configurations_file=kind(ORIGINAL_FILE))
     config = manager.get_job_config("my_job")
 
     assert manager.tags == ("my_job",)
@@ -67,12 +67,12 @@ def test_unknown_tag_is_rejected_with_the_nearest(
     given: str, suggestion: str | None
 ) -> None:
     """The error for a misspelt tag or display name suggests the nearest tag."""
-    manager = JobConfigManager(configurations_file=SEED_FILE)
+    manager = JobConfigManager(configurations_file=ORIGINAL_FILE)
 
     error = error_of(lambda: manager.get_job_config(given))
 
     assert error.reason == f"no job configuration has the tag {given!r}"
-    assert (error.path, error.suggestion) == (SEED_FILE, suggestion)
+    assert (error.path, error.suggestion) == (ORIGINAL_FILE, suggestion)
 
 
 @pytest.mark.parametrize(("given", "error"), [(5, TypeError), (" ", ValueError)])

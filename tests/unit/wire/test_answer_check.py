@@ -139,7 +139,7 @@ def test_answer_is_read_below_any_base_address(path: str) -> None:
         ("GET", "/livez/more", {"status": "ok"}),
     ],
 )
-def test_answer_to_another_operation_is_rejected(
+def test_answer_that_does_not_fit_the_operation_is_rejected(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     """JSON that does not fit method, path and schema raises InvalidAnswer."""
