@@ -4,7 +4,8 @@ Each import runs in a new interpreter. The imports take turns, so that a change 
 speed of the machine affects all imports. The time of a bare interpreter of the same
 environment is subtracted.
 
-Exit status: 0 the target is met, 1 the target is missed.
+Target: importing `TrackerApi` takes at most 0.2 of the time of `import httpx`. Exit
+status: 0 the target is met, 1 the target is missed.
 """
 
 import subprocess

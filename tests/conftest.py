@@ -30,7 +30,7 @@ _KEPT = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def same_signal_handlers() -> Iterator[None]:
-    """Fail a test that leaves other signal handlers: a later test would be killed."""
+    """Fail a test that does not restore the signal handlers for the tests after it."""
     before = [signal.getsignal(number) for number in _KEPT]
     yield
     assert [signal.getsignal(number) for number in _KEPT] == before

@@ -90,7 +90,7 @@ class Sink:
         return SinkCounts(**self._do("counts"))
 
     def events(self) -> dict[str, int]:
-        """Return the number of arrivals of each marker."""
+        """Return how often each event arrived, by `adapter.marker()`."""
         return self._do("events")
 
     def _do(self, command: str, **members: Any) -> dict[str, Any]:

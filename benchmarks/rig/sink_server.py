@@ -69,8 +69,8 @@ class Faults:
         status: Status of each answer; events are counted only with status 200.
         retry_after: `Retry-After` of answers with another status than 200, in seconds;
             None for no header.
-        drop_every: Interval of requests that are counted and get no answer: their
-            connection is cut. 0 for no such requests.
+        drop_every: Each n-th request gets no answer, although its events are counted:
+            its connection is cut. 0 for none.
         hang: Whether requests are read and get no answer.
         drip: Whether each answer is sent one byte at a time.
         odd: Key of the answer in `ODD_ANSWERS`, with which no event is counted; empty

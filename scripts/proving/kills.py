@@ -1,8 +1,9 @@
 """Kills of the job and of `trackerapi sync`, each followed by a recovery.
 
 Each kill has its own job, outbox and record, so that a fault can be traced to its kill.
-Only the random kills of one lane share an outbox: a process is then also killed while
-it claims leftover files of killed processes.
+Only the random kills of one lane, which is one of several parallel threads, share an
+outbox: a process is then also killed while it claims leftover files of killed
+processes.
 """
 
 import json
@@ -88,7 +89,7 @@ class KilledJob:
 
     @property
     def record(self) -> Path:
-        """Record file of the job."""
+        """File to which the job writes a line for each `send_event()` that returned."""
         return self.folder / f"{self.job_id}.record"
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -145,7 +146,7 @@ class KilledJob:
         command = self.job("--round", "2", "--pace", "0", "--flush", "60")
         return self.run(command)
 
-    def wrong_with(self, tracker: TrackerApi, *, calls_cut: int = 1) -> str:
+    def faults_seen_by(self, tracker: TrackerApi, *, calls_cut: int = 1) -> str:
         """Return the faults in the events of the job as text; empty without a fault.
 
         Args:
@@ -168,13 +169,13 @@ class KilledJob:
 
 
 def job_calls(setup: KillSetup) -> list[str]:
-    """Return the write-like calls of an undisturbed run of the job."""
+    """Return the write-like system calls of a run of the job, in order."""
     target = setup.new_job("count-job")
     return _longest(target.trace(target.job()) for _ in range(2))
 
 
 def sync_calls(setup: KillSetup) -> list[str]:
-    """Return the write-like calls of a sync that delivers all events of a run."""
+    """Return the write-like system calls of a sync that delivers a run, in order."""
     target = setup.new_job("count-sync")
     target.run(target.job("--pace", "0"), **OFFLINE)
     return _longest([target.trace(sync_command(60.0))])
@@ -185,7 +186,7 @@ def kill_job(setup: KillSetup, tracker: TrackerApi, kill_at: int) -> Outcome:
     target = setup.new_job(f"job-{kill_at}")
     done = target.trace(target.job(), kill_at)
     recover = target.recover_by_sync if kill_at % 2 else target.recover_by_restart
-    wrong = recover() or target.wrong_with(tracker)
+    wrong = recover() or target.faults_seen_by(tracker)
     return _outcome(target, f"job at call {kill_at}", done, wrong)
 
 
@@ -194,7 +195,9 @@ def kill_sync(setup: KillSetup, tracker: TrackerApi, kill_at: int) -> Outcome:
     target = setup.new_job(f"sync-{kill_at}")
     wrong = target.run(target.job("--pace", "0"), **OFFLINE)
     done = target.trace(sync_command(60.0), kill_at)
-    wrong = wrong or target.recover_by_sync() or target.wrong_with(tracker, calls_cut=0)
+    wrong = (
+        wrong or target.recover_by_sync() or target.faults_seen_by(tracker, calls_cut=0)
+    )
     return _outcome(target, f"sync at call {kill_at}", done, wrong)
 
 
@@ -215,7 +218,7 @@ def kill_at_random(
         unrecovered = targets[0].recover_by_sync()
         for number, target in enumerate(targets):
             what = f"run {begin + number + 1} of lane {lane} with seed {seed}"
-            wrong = unrecovered or target.wrong_with(tracker)
+            wrong = unrecovered or target.faults_seen_by(tracker)
             if not wrong:
                 target.record.unlink(missing_ok=True)
             yield Outcome(what=what, moment=moments[number], wrong=wrong)

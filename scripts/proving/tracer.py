@@ -1,9 +1,10 @@
 """Run a command and end it by SIGKILL as it enters its N-th write-like system call.
 
 The calls of all threads and processes of the command are counted together. The fault
-injection of strace counts each thread separately, and so never reaches the late calls
-of a short-lived thread. Calls that open a file only for reading are not counted. The
-call at which the command is killed is not executed. Linux on x86-64 and AArch64 only.
+injection of strace counts each thread separately, so it cannot reach the N-th call of
+the command in a thread that makes fewer than N calls. Calls that open a file only for
+reading are not counted. The call at which the command is killed is not executed. Linux
+on x86-64 and AArch64 only.
 
 Exit status: 0; the report contains the exit status of the command.
 """
@@ -171,7 +172,7 @@ class _Tracer:
         for thread, status in self._stops():
             signal_number = os.WSTOPSIG(status)
             if signal_number == SYSCALL_STOP:
-                self._take(thread)
+                self._record_call(thread)
                 if len(self._trace.calls) == kill_at and not self._trace.was_killed:
                     self._trace.was_killed = True
                     self._kill_all()
@@ -207,7 +208,8 @@ class _Tracer:
         # Fails for a thread that was killed during its stop, which is harmless.
         self._libc.ptrace(PTRACE_SYSCALL, thread, None, signal_number)
 
-    def _take(self, thread: int) -> None:
+    def _record_call(self, thread: int) -> None:
+        """Add the call that a thread enters to the trace, if it is write-like."""
         size, info = ctypes.sizeof(self._info), self._info
         got = self._libc.ptrace(
             PTRACE_GET_SYSCALL_INFO, thread, size, ctypes.addressof(info)

@@ -1,4 +1,7 @@
-"""Reading of expressions and assignment targets."""
+"""Readers of expressions and assignment targets; each finds the symbol of its node.
+
+`Reading` in `trackerapi.checking.state` explains what a reader yields and returns.
+"""
 
 import ast
 import contextlib
@@ -39,7 +42,11 @@ _WITHOUT_PARTS: Final = (
 
 
 def read_other(state: State, node: ast.AST) -> Reading:
-    """Read the expressions directly inside a node with an unknown result."""
+    """Read the operands of a node without a reader of its own; return `UNKNOWN`.
+
+    An operand that the result may contain is released: code that the check does not
+    follow may use it.
+    """
     for part in ast.iter_child_nodes(node):
         if isinstance(part, ast.expr):
             symbol = yield part
@@ -124,7 +131,9 @@ def _read_attribute(state: State, node: ast.Attribute) -> Reading:
             is_stable = node.attr not in state.unstable
             return symbol if is_stable else (yield release(state, symbol))
         case Member(Job() as job, "steps"):
-            job.is_open = True  # `job.steps.values()` gives a handle of each step.
+            # `job.steps.values()` gives a handle of each step: the job may report steps
+            # that the check does not see.
+            job.is_open = True
         case Job() | Step():
             found = owner.config if isinstance(owner, Job) else owner.job
             is_found = node.attr == ("config" if isinstance(owner, Job) else "job")

@@ -7,7 +7,7 @@ from trackerapi.cli.argument_types import moment
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
 from trackerapi.cli.options import add_backend, add_command
 from trackerapi.cli.printing import print_secret
-from trackerapi.cli.reporting import add_job, job_of, read_tracker
+from trackerapi.cli.reporting import add_job, job_of, tracker_for_reading
 from trackerapi.errors import UsageError, one_line
 
 _HELP: Final = f"""\
@@ -43,7 +43,7 @@ def _link(options: argparse.Namespace) -> int:
         if options.job is not None:
             raise UsageError("give PROVIDER_JOB_ID or --job, not both")
         options.job = options.provider_job_id
-    with read_tracker(options) as tracker:
+    with tracker_for_reading(options) as tracker:
         job = job_of(tracker, options)
         print_secret(
             "the link",

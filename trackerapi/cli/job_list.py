@@ -9,7 +9,7 @@ from trackerapi.cli.argument_types import customer_id, positive_integer
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
 from trackerapi.cli.options import add_backend, add_command, add_json
 from trackerapi.cli.printing import Table, moment_text, print_json_list, print_line
-from trackerapi.cli.reporting import read_tracker
+from trackerapi.cli.reporting import tracker_for_reading
 from trackerapi.errors import one_line
 from trackerapi.number_text import number_text
 
@@ -72,7 +72,7 @@ def _list(options: argparse.Namespace) -> int:
         "tag": options.tag,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    with read_tracker(options) as tracker:
+    with tracker_for_reading(options) as tracker:
         jobs = itertools.islice(tracker.list_jobs(**given), options.limit)
         if options.json:
             print_json_list(map(dataclasses.asdict, jobs))

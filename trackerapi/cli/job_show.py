@@ -15,7 +15,7 @@ from trackerapi.cli.printing import (
     print_line,
     print_paragraph,
 )
-from trackerapi.cli.reporting import read_tracker
+from trackerapi.cli.reporting import tracker_for_reading
 from trackerapi.errors import BackendRejected, one_line
 from trackerapi.events.projection import ALIVE, unfinished_words
 from trackerapi.number_text import number_text, units_text
@@ -59,7 +59,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    with read_tracker(options) as tracker:
+    with tracker_for_reading(options) as tracker:
         if options.last:
             job = next(iter(tracker.list_jobs()), None)
             if job is None:

@@ -8,7 +8,7 @@ from trackerapi.cli.argument_types import moment
 from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_backend, add_command
 from trackerapi.cli.printing import print_secret
-from trackerapi.cli.reporting import add_job, job_of, read_tracker
+from trackerapi.cli.reporting import add_job, job_of, tracker_for_reading
 from trackerapi.errors import BackendError, one_line
 from trackerapi.settings.api_key import key_id_of
 from trackerapi.settings.job_token import JobToken
@@ -23,8 +23,8 @@ Print a token for a job: a key for this job alone.
 
 To report to the job, another machine or container needs only the token and the address
 of the backend. Treat the token as a secret. The backend must already know the job. If
-the token cannot be printed, the exit status is 1; with the scope admin of the key, the
-token is then expired.
+the token cannot be printed, the exit status is 1, and the command expires the token if
+your own key has the scope admin.
 
 examples:
   export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _token(options: argparse.Namespace) -> int:
-    with read_tracker(options) as tracker:
+    with tracker_for_reading(options) as tracker:
         job = job_of(tracker, options)
 
         def make() -> str:

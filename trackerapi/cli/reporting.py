@@ -138,7 +138,7 @@ def warn_of_unknown_step(
         print_message(warning)
 
 
-def read_tracker(options: argparse.Namespace) -> TrackerApi:
+def tracker_for_reading(options: argparse.Namespace) -> TrackerApi:
     """Return the tracker of a command that makes read calls.
 
     Raises:

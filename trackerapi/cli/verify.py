@@ -7,7 +7,7 @@ from typing import Any, Final
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
 from trackerapi.cli.options import add_backend, add_command, add_json
 from trackerapi.cli.printing import moment_text, print_json, print_line
-from trackerapi.cli.reporting import read_tracker
+from trackerapi.cli.reporting import tracker_for_reading
 from trackerapi.errors import one_line
 
 _HELP: Final = f"""\
@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with read_tracker(options) as tracker:
+    with tracker_for_reading(options) as tracker:
         owner = tracker.verify_api_key()
     if options.json:
         print_json({"base_url": tracker.base_url, **dataclasses.asdict(owner)})
@@ -35,6 +35,7 @@ def _verify(options: argparse.Namespace) -> int:
     print_line(f"scopes    {one_line(', '.join(owner.scopes))}")
     print_line(f"expires   {expires}")
     if owner.provider_job_id is not None:
-        print_line(f"job       {one_line(owner.provider_job_id)} alone")
+        job_id = one_line(owner.provider_job_id)
+        print_line(f"job       {job_id} (the key is for this job only)")
     print_line(f"backend   {tracker.base_url}")
     return FINE

@@ -286,7 +286,7 @@ class DeliveryLoop:
             return self._next_attempt - now
         try:
             self.passes.claim_leftovers()
-            if not self.passes.has_due_records():
+            if not self.passes.has_due_requests():
                 return self.passes.seconds_until_retry()
             self.is_sending = True
             self.passes.deliver_batches()

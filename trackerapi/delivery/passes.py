@@ -1,7 +1,8 @@
 """Delivery pass: claims leftover files, then delivers the next batches.
 
 A pass decides which records are delivered, and in which order. The delivery loop
-decides when a pass begins.
+decides when a pass begins. Delivery sends a deferred record again later; a held record
+waits until an operator fixes its cause.
 """
 
 from collections.abc import Callable
@@ -121,8 +122,11 @@ class DeliveryPasses:
         """Return whether a journal has deferred records; for any thread."""
         return any(file.held.deferred_jobs() for file in self.files())
 
-    def has_due_records(self) -> bool:
-        """Return whether records or the request for the key's provider are due."""
+    def has_due_requests(self) -> bool:
+        """Return whether a pass has requests to send.
+
+        Requests deliver records, or ask which provider the key belongs to.
+        """
         return (
             self._has_unclear_files
             or any(not file.is_delivered for file in self.files())
@@ -160,8 +164,9 @@ class DeliveryPasses:
         try:
             self._claim_leftovers(folder)
         finally:
-            # With files of an unclear provider, the search is complete only after the
-            # backend has named the provider of this key: a pass may then claim them.
+            # Files of another key may belong to the same provider. A pass can claim
+            # these files only after the backend has named the provider of this key.
+            # Until then, the search is not complete.
             self._is_searching = self._has_unclear_files
 
     def _claim_leftovers(self, folder: OutboxFolder) -> None:
@@ -232,14 +237,17 @@ class DeliveryPasses:
         A leftover file that cannot be read or written is skipped.
 
         Raises:
-            BackendUnavailable: If the backend may be down.
+            BackendUnavailable: If the pass has to end: the backend may be down, or too
+                many files have failed.
             OSError: If a file of this process cannot be read or written; the loop tries
                 again.
         """
         try:
             action(file)
         except BackendUnavailable as error:
-            self._failures.note(error)  # raised after a batch of the other files
+            # `note()` raises the error at once if the pass has to end. Otherwise
+            # `deliver_batches()` raises it after a batch of each other file.
+            self._failures.note(error)
             return False
         except OSError as error:
             if file not in self.leftovers:
@@ -290,8 +298,8 @@ class DeliveryPasses:
     def _refresh(self, file: OutboxFile) -> None:
         """Read what other processes have appended to a leftover file or its journal."""
         if not file.has_lock:
-            # Without a lock, the owner of the file may be running. Records that the
-            # owner appended to this file precede the records of its newer files.
+            # On a file system without locks, the owner of a claimed file may still run
+            # and append to the file. These records precede those of its newer files.
             file.find_end()
         # The journal is noted before the file is released: `report()` in another thread
         # must find the held records during the release too.

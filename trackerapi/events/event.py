@@ -217,7 +217,7 @@ DETAIL_CHECKS: Final[Mapping[str, Check]] = {
     for each in fields(Event)
     if "check" in each.metadata
 }
-"""Checks of the optional fields of a call, by name of the field."""
+"""Checks of the arguments that a report may leave out, by name."""
 
 
 _ENCODER: Final = json.JSONEncoder(

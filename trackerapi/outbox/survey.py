@@ -37,7 +37,8 @@ class FileSummary:
         header: First line of the file; None if it cannot be read.
         state: `LIVE` (of a running process), `UNDELIVERED`, `HELD`, `DELIVERED`,
             `NEWER` (of a newer format) or `UNREADABLE`.
-        undelivered: Number of undelivered records, deferred records included.
+        undelivered: Number of undelivered records, including deferred records, which
+            delivery sends again later.
         held: Number of held records.
         delivered: Number of records that the backend accepted.
         dropped: Number of damaged records, which are lost.
@@ -161,8 +162,9 @@ def why_deferred(path: Path) -> tuple[set[str], JournalEntry | None]:
     """Return why records of a file are deferred.
 
     Returns:
-        The ids of jobs that the backend does not know, and the entry of the first
-        failing record; None without a failing record.
+        The two reasons: the ids of jobs that the backend does not know, and the journal
+        entry of the first record at which the backend fails; None without such a
+        record.
     """
     with suppress(OSError):
         for file in views([path]):
@@ -182,7 +184,7 @@ def why_unreadable(path: Path) -> OSError | None:
 
 
 def find_file(folder: OutboxFolder, wanted: str) -> Path:
-    """Return the path of the file with an id or name, or with a unique start of either.
+    """Return the path of the file whose id or name is `wanted`, or begins with it.
 
     Raises:
         UsageError: If no file or several files match.

@@ -1,7 +1,7 @@
 """The API key: its sources and its form.
 
-The sources are an argument, a file and the environment. A job token in the environment
-replaces the key. Errors never contain a key.
+The sources are an argument, a file and the environment. Without a key from these
+sources, the key of a job token in `TRACKERAPI_JOB` is used. Errors never contain a key.
 """
 
 from dataclasses import dataclass
@@ -92,7 +92,7 @@ def read_api_key(sources: Sources) -> str | None:
 
 
 def usable_key(text: str, setting: str) -> str:
-    """Return the key in `text`, without white space and without the job of a token.
+    """Return the key in `text`, without white space around it; of a token, its key.
 
     Raises:
         SettingsError: If `text` is blank, a placeholder, too long or contains a

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.cli import customer, dev, key, migrate, serve
 from trackerapi_backend.cli.arguments import Parser, add_group
 from trackerapi_backend.cli.output import (
-    allow_any_name,
     drop_output,
+    print_any_file_name,
     print_error,
     print_line,
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    allow_any_name()
+    print_any_file_name()
     options = build_parser().parse_args(argv)
     try:
         options.run(options, print_line)

@@ -14,7 +14,7 @@ Errors quote arguments and file names, which may be long.
 """
 
 
-def allow_any_name() -> None:
+def print_any_file_name() -> None:
     """Configure stdout and stderr to print any file name.
 
     Bytes that are not UTF-8 are written unchanged. Characters that the encoding of the

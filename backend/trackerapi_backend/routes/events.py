@@ -103,7 +103,10 @@ class _Batch:
 
     @property
     def max_errors(self) -> int:
-        """Maximum number of errors to search in a line; 1 for a short problem."""
+        """Maximum number of errors to find in a line.
+
+        1 once the report is full: a shortened problem has no locations.
+        """
         return MAX_LINE_ERRORS if self.bytes_left > 0 else 1
 
     def reject(self, line: int, event_id: str | None, problem: Problem) -> None:

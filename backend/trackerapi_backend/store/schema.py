@@ -190,10 +190,11 @@ jobs = Table(
     Column("state", JsonText, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "provider_job_id"),
-    # One index for each set of filters of list_jobs(), in the order of the list. Each
-    # index ends with `created_at`, so that SQLite can filter by the time without
-    # reading the row of the table.
+    # For the jobs created since an instant.
     Index(None, "provider_id", "created_at", "id"),
+    # One index for each set of filters of list_jobs(): the columns of the filters, then
+    # `id`, which orders the list. Each index ends with `created_at`, so that SQLite can
+    # filter by the time without reading the row of the table.
     Index(None, "provider_id", "id", "created_at"),
     Index(None, "provider_id", "customer_id", "id", "created_at"),
     Index(None, "provider_id", "tag", "id", "created_at"),

@@ -127,7 +127,10 @@ def test_verify_names_the_job_of_a_token(
     place = {**settings, "TRACKERAPI_API_KEY": token}
     place.pop("TRACKERAPI_API_KEY_FILE", None)
 
-    assert f"job       {job_id} alone" in run("verify", **place).stdout
+    assert (
+        f"job       {job_id} (the key is for this job only)"
+        in run("verify", **place).stdout
+    )
     assert "alone" not in run("verify", **settings).stdout
 
 

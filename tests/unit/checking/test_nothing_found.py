@@ -389,19 +389,22 @@ Example = tuple[str, Path, tuple[JobConfig, ...]]
 
 
 def examples() -> list[Example]:
-    """Return the scripts of the tutorial and the demo, with their configurations."""
-    seed = ROOT / "tests/end_to_end/original_job.py.txt"
-    seed_configs = read_configs(
+    """Return scripts of the original service, the demo and the README.
+
+    Each script has its configurations.
+    """
+    original = ROOT / "tests/end_to_end/original_job.py.txt"
+    original_configs = read_configs(
         ROOT / "tests/end_to_end/original_job_configurations.json"
     )
     demo_configs = read_configs(ROOT / "demo/job_configurations.json")
     demos = sorted(ROOT.joinpath("demo").glob("*.py"))
     tutorial = {one.file_name: one.text for one in marked_blocks(ROOT / "README.md")}
     return [
-        (seed.read_text(), seed, seed_configs),
+        (original.read_text(), original, original_configs),
         *((path.read_text(), path, demo_configs) for path in demos),
         *(
-            (text, ROOT / name, seed_configs)
+            (text, ROOT / name, original_configs)
             for name, text in tutorial.items()
             if name and name.endswith(".py")
         ),
@@ -412,7 +415,7 @@ def examples() -> list[Example]:
 def test_nothing_is_found_in_the_examples(
     text: str, path: Path, configs: tuple[JobConfig, ...]
 ) -> None:
-    """The scripts of the tutorial and the demo give no finding."""
+    """The scripts of the original service, the demo and the README give no finding."""
     assert not findings_in(text, *configs, path=path)
 
 
@@ -432,8 +435,8 @@ def test_documents_leave_out_steps_and_make_no_mistake(
     assert {one.code for one in found} <= {"never-sent"}
 
 
-def test_steps_that_wait_for_others_come_in_the_order_of_these() -> None:
-    """Only a step before a step of its `after` is reported as `wrong-order`."""
+def test_only_after_decides_the_order() -> None:
+    """A step is reported as `wrong-order` only before a step that its `after` names."""
     scans = config(
         "scans",
         "receive",

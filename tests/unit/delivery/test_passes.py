@@ -309,7 +309,7 @@ def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
 
     for _ in range(3):
         process.passes.claim_leftovers()
-        if process.passes.has_due_records():
+        if process.passes.has_due_requests():
             process.passes.deliver_batches()
 
     assert event_id_of(line) in memory.events
@@ -557,7 +557,7 @@ def test_retries_of_deferred_events_become_rarer(
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
     for _ in range(30):
-        if process.passes.has_due_records():
+        if process.passes.has_due_requests():
             process.passes.deliver_batches()
 
     assert len(memory.batches) < 10

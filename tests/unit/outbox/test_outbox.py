@@ -368,7 +368,7 @@ def test_unknown_job_in_memory_is_not_requested_in_each_pass(
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
     for _ in range(20):
-        if process.passes.has_due_records():
+        if process.passes.has_due_requests():
             process.passes.deliver_batches()
 
     assert len(memory.batches) < 10

@@ -1,7 +1,7 @@
 """State machine: any order of reports, faults, kills and claims loses no event.
 
-Files, locks and passes are real; the backend is in memory. Each "process" is one
-`ReportingProcess`, and the machine runs its delivery.
+Files, locks and delivery passes are real; the backend is in memory. Each "process" is
+one `ReportingProcess`, and the machine runs its delivery.
 """
 
 import json
@@ -97,7 +97,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
     Attributes:
         promises: Events that must not be lost, by id.
-        unsure: Ids of events that a crash has cut off; they may have arrived.
+        unsure: Ids of events that may be lost: a crash has cut them off the disk, or
+            the full outbox has dropped them. They may have arrived.
         processes: Processes that have not ended.
     """
 
@@ -271,7 +272,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._drop_promises(process.outbox.backlog)
         process.kill()
         self._end(process)
-        # Another process may have read lines of these files: do not cut them off.
+        # A crash cannot remove lines that another process has already read.
         read = {file.path for other in self.processes for file in other.files()}
         if own and own[-1].exists() and own[-1] not in read:
             self._cut_file(own[-1], cut, residue)
@@ -446,7 +447,8 @@ class OutboxMachine(RuleBasedStateMachine):
         last.deliver()
         view = view_of(self.folder) if self.folder.exists() else DiskView()
         assert view.waiting == []
-        # Records that a crash cut off may be in the journal of a file without a header.
+        # A cut may have removed the header of a file, too. No process claims this file,
+        # so the deferred records of its journal stay there.
         assert {json.loads(line)["event_id"] for line in view.deferred} <= self.unsure
         self._assert_nothing_is_lost(view)
         self._assert_nothing_is_doubled()
@@ -468,7 +470,7 @@ class OutboxMachine(RuleBasedStateMachine):
 def test_nothing_is_lost_doubled_or_out_of_order(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After any actions, each event is stored once, on disk, or counted as dropped."""
+    """After any actions, each event is delivered once, on disk, or counted as lost."""
     caplog.set_level(logging.CRITICAL, logger="trackerapi")
     run_state_machine_as_test(
         OutboxMachine,

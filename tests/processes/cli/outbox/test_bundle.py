@@ -182,7 +182,7 @@ def test_export_includes_the_creation_of_a_known_job(
 def test_bundle_imported_twice_doubles_nothing(
     machine: Machine, second_machine: Machine, bundle: Path
 ) -> None:
-    """Event ids are unchanged, so the backend stores each event of two imports once."""
+    """After two imports of one bundle, the backend stores each of its events once."""
     job_id = machine.leave()
     machine.run("outbox", "export", str(bundle))
 
