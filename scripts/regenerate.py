@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--spec",
         metavar="FILE|URL",
-        help="write nothing; print the changes to the contract of a deployed backend",
+        help="compare our contract with that of a deployed backend, for example",
     )
     parser.add_argument(
         "--accept",
@@ -116,8 +116,9 @@ def print_differences(ours: Contract, theirs: Contract) -> int:
     check_validity(theirs)
     changes = compare(ours, theirs)
     if not changes:
-        words = "" if ours.document == theirs.document else ", with other texts"
-        print(f"The contracts are equivalent{words}.")
+        print("The contracts are equivalent.")
+        if ours.document != theirs.document:
+            print("They differ in descriptions, examples or hosts alone.")
         return 0
     print_changes(changes)
     print("Nothing was written. To replace our contract: add --accept")
@@ -155,13 +156,14 @@ def _workshop(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _end_in_order(number: int, _frame: object) -> None:
+def _exit_on_signal(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
-    # Signals become exceptions, which delete the temporary folder and kill the tools.
+    # Turn signals into SystemExit: `with` blocks then delete the temporary folder and
+    # kill the generators that this process has started.
     for each in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(each, _end_in_order)
+            signal.signal(each, _exit_on_signal)
     raise SystemExit(main())

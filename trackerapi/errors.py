@@ -97,12 +97,13 @@ class SettingsError(TrackerError, ValueError):
 
 
 class UnknownStepError(TrackerError, LookupError):
-    """An event names a step that the job's configuration does not have.
+    """A step that the job's configuration does not have, or an unknown kind of event.
 
     Attributes:
-        name: Name in the event.
+        name: Unknown name of the step or kind.
         suggestion: Known name that `name` resembles; None without such a name.
-        job_tag: Tag of the job's configuration; None for an unknown kind of event.
+        job_tag: Tag of the job's configuration; None without a configuration, or for a
+            kind.
         what: `step`, or `event kind` for an unknown kind of event.
 
     Example:
@@ -153,8 +154,8 @@ class Exchange:
         retry_after_seconds: Delay from the backend's `Retry-After`, 0 or more; None
             without this header.
         was_sent: False if the request certainly did not reach the backend.
-        is_backend_up: Whether the backend answers other requests; False if the sender
-            of the request does not know.
+        is_backend_up: True if the backend is known to be up although this request
+            failed; False if that is not known.
     """
 
     method: str = ""

@@ -1,8 +1,8 @@
 """Worker process: reports with one library, and prints the measurements.
 
 Usage: python -m benchmarks.rig.worker LIBRARY SCENARIO URL OPTIONS, with OPTIONS as a
-JSON object of the scenario's arguments; prints one JSON object. `BENCH_DIR` names the
-folder of the worker.
+JSON object of the scenario's arguments. Most scenarios print one JSON object. The
+environment variable `BENCH_DIR` names the folder in which the library keeps its files.
 """
 
 import gc

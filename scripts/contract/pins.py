@@ -27,16 +27,17 @@ def pinned_versions(root: Path) -> dict[str, str]:
     for tool in PINNED_TOOLS:
         if tool not in pins:
             raise ContractError(f"{CONSTRAINTS_PATH} does not pin {tool}; add {tool}==")
-        found = _installed(tool)
+        found = _find_version(tool)
         if found != pins[tool]:
             raise ContractError(
-                f"{tool} {found} found, {pins[tool]} needed: run scripts/setup.sh"
+                f"{tool} {found or 'not'} found, {pins[tool]} needed: run"
+                " scripts/setup.sh"
             )
     return {tool: pins[tool] for tool in PINNED_TOOLS}
 
 
-def _installed(tool: str) -> str:
+def _find_version(tool: str) -> str | None:
     try:
         return installed_version(tool)
     except PackageNotFoundError:
-        return "not"
+        return None

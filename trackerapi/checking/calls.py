@@ -13,13 +13,13 @@ from trackerapi.checking.findings import Findings
 from trackerapi.checking.library import (
     ENDING_METHODS,
     FOLLOWED_NAMES,
-    call_decorated,
-    call_job,
-    call_library,
-    call_step,
-    call_tracker,
     enter_block,
-    get_job_config,
+    evaluate_decorated_call,
+    evaluate_get_job_config,
+    evaluate_job_call,
+    evaluate_library_call,
+    evaluate_step_call,
+    evaluate_tracker_call,
 )
 from trackerapi.checking.rules import report_handle, report_step, report_to_unknown
 from trackerapi.checking.state import Argument, Arguments, Reading, State, Task
@@ -67,14 +67,14 @@ def read_call(state: State, node: ast.Call) -> Reading:
         case Function():
             return (yield _call_function(state, called, given, node))
         case Library(name) if name in FOLLOWED_NAMES:
-            return call_library(state, name, given, node)
+            return evaluate_library_call(state, name, given, node)
         case Member(Job() as job, name):
             with state.override(current_job=job):
                 yield _release_objects(state, given)
-            return call_job(state, job, name, given, node)
+            return evaluate_job_call(state, job, name, given, node)
         case Member(Step() as step, name):
             yield _release_objects(state, given)
-            return call_step(state, step, name)
+            return evaluate_step_call(state, step, name)
         case Member(owner, name):
             yield release(state, owner)  # A method may change a list or return an item.
             return (yield _call_unknown_method(state, name, given, node))
@@ -110,9 +110,9 @@ def _call_unknown_method(
         keywords or len(given.positional) > 2
     )
     if is_creation or (name in {"job", "as_job"} and len(keywords) > 1):
-        return call_tracker(state, name, given, node)
+        return evaluate_tracker_call(state, name, given, node)
     if name == "get_job_config":
-        return get_job_config(state, given)
+        return evaluate_get_job_config(state, given)
     if name in {"enter_context", "enter_async_context"} and given.positional:
         return enter_block(state, given.positional[0].symbol)
     owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
@@ -122,7 +122,7 @@ def _call_unknown_method(
     kind = given.symbol("kind", 0)
     is_kind = is_job and isinstance(kind, Text) and kind.text in KINDS
     if name == "send_event" and (is_kind or "kind" in given.keywords):
-        return call_job(state, state.unknown_job, name, given, node)
+        return evaluate_job_call(state, state.unknown_job, name, given, node)
     index = None if name == "track" else 0
     step = given.find("step", index) if name in {"step", "skip", "track"} else None
     if step is not None:
@@ -314,7 +314,7 @@ def _read_function(
     scope.names = yield from _read_parameters(state, function, given)
     for decorator in function.decorators:
         if isinstance(decorator, JobDecorator):
-            job = call_decorated(state, decorator)
+            job = evaluate_decorated_call(state, decorator)
         else:
             tag = decorator.tag or UNKNOWN
             report_step(state, job, tag, decorator.named_at, begins=True)

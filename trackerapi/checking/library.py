@@ -1,4 +1,8 @@
-"""Calls of this library: their effects and results."""
+"""Calls to this library in a checked script.
+
+Each function takes a call that the script makes, records the effect of the call in the
+state of the check, and returns the symbol of the result.
+"""
 
 import ast
 from typing import Final
@@ -34,22 +38,28 @@ _ENDING_KINDS: Final = kinds_with("ends_job")
 _BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})
 
 
-def call_library(state: State, name: str, given: Arguments, node: ast.Call) -> Symbol:
-    """Return the result of a class or function of `FOLLOWED_NAMES`."""
+def evaluate_library_call(
+    state: State, name: str, given: Arguments, node: ast.Call
+) -> Symbol:
+    """Evaluate the call of a class or function in `FOLLOWED_NAMES`."""
     if name in TRACKER_CLASSES:
         return Plain.TRACKER
     if name == "current_job":
         return state.current_job
     tag, at = _named_step(given, node, "name", 0)
-    if tag:  # Code that the check cannot follow may call the decorated function.
+    # `step()` is a decorator: code that the check cannot follow may call the function,
+    # so the step counts as possibly reported.
+    if tag:
         state.released.add(tag.text)
     else:
         state.unknown_job.is_open = True
     return Step(None, tag, at)
 
 
-def call_tracker(state: State, name: str, given: Arguments, node: ast.Call) -> Symbol:
-    """Return the result of a method of a tracker."""
+def evaluate_tracker_call(
+    state: State, name: str, given: Arguments, node: ast.Call
+) -> Symbol:
+    """Evaluate the call of a method of a tracker: it may create a job."""
     if name in {"create_job", "run_job"}:
         return _create_job(state, name, given, node)
     if name == "as_job" or (name == "job" and "customer_id" in given.keywords):
@@ -64,16 +74,16 @@ def call_tracker(state: State, name: str, given: Arguments, node: ast.Call) -> S
     return Plain.TRACKER if is_tracker else UNKNOWN
 
 
-def get_job_config(state: State, given: Arguments) -> Symbol:
-    """Return the result of `JobConfigManager.get_job_config()`."""
+def evaluate_get_job_config(state: State, given: Arguments) -> Symbol:
+    """Evaluate the call of `get_job_config()`: it finds a configuration."""
     tag = given.find("tag", 0)
     return (config_of_tag(state, tag.symbol, tag.at) if tag else None) or UNKNOWN
 
 
-def call_job(
+def evaluate_job_call(
     state: State, job: Job, name: str, given: Arguments, node: ast.Call
 ) -> Symbol:
-    """Return the result of a method of a job."""
+    """Evaluate the call of a method of a job: it may report a step or end the job."""
     job.is_used = True
     job.is_ended |= name in ENDING_METHODS
     # After `token()`, another host may end the job; after `__enter__()`, `__exit__()`
@@ -94,8 +104,8 @@ def call_job(
     return UNKNOWN
 
 
-def call_step(state: State, step: Step, name: str) -> Symbol:
-    """Return the result of a method of a step."""
+def evaluate_step_call(state: State, step: Step, name: str) -> Symbol:
+    """Evaluate the call of a method of a step: it reports the step."""
     if name == "track":
         return Step(step.job, step.tag, step.named_at, is_loop=True)
     report_handle(state, step, begins=name in _BEGINNING_METHODS)
@@ -113,8 +123,8 @@ def enter_block(state: State, symbol: Symbol) -> Symbol:
     return symbol if isinstance(symbol, Job) or symbol is Plain.TRACKER else UNKNOWN
 
 
-def call_decorated(state: State, decorator: JobDecorator) -> Job:
-    """Return the job of a call of a function that `as_job()` decorates."""
+def evaluate_decorated_call(state: State, decorator: JobDecorator) -> Job:
+    """Evaluate the call of a function with `@as_job()`; return the job it creates."""
     node = decorator.created_at
     at = node.args[0] if node.args else node
     config = config_of_tag(state, decorator.tag or UNKNOWN, at)

@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
         "--expires-at",
         metavar="TIME",
         type=moment,
-        help="time at which the link expires; by default, the backend chooses the time",
+        help="time at which the link expires; by default in 30 days",
     )
     add_job(parser)
     add_backend(parser)

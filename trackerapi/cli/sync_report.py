@@ -32,7 +32,7 @@ _NEEDS_ACTION: Final = (UNCONFIRMED, NEWER, UNREADABLE)
 _MAX_LINES: Final = 20
 
 _LEFT_ALONE: Final = {
-    LIVE: "{} of running processes left to them",
+    LIVE: "{} left to their running processes",
     ELSEWHERE: "{} for another address or provider left alone",
     UNCONFIRMED: "{} for an address and key that no backend has accepted",
     NEWER: "{} of a later version of trackerapi left alone",
@@ -52,7 +52,8 @@ class RemainingFile:
         reason: Reason why the records stay.
         condition: Condition under which `command` fixes the cause; empty if `command`
             always does.
-        command: Command to run; empty if no command is needed on this machine.
+        command: `trackerapi` command that delivers or drops the records, or binds them
+            to the present key; empty if no command helps.
     """
 
     id: str
@@ -82,11 +83,12 @@ class SyncReport:
         held: Number of held records in files that this key delivers.
         dropped: Number of lost records, by reason.
         last_error: Error of the last attempt; None after a success.
-        files: Number of files that stay, by reason: live (of a running process),
-            elsewhere (of another address or provider that a backend has accepted),
-            unconfirmed (of an address and key that no backend ever accepted), newer
-            (of a later version) and unreadable.
-        remaining: Each file that stays, with the reason and the command to run.
+        files: Number of files that this key does not deliver, by group: live (of a
+            running process), elsewhere (for another address or provider, where a
+            backend has accepted the key), unconfirmed (no backend ever accepted the
+            key), newer (of a later version) and unreadable.
+        remaining: Each file that stays, except files of running processes and files
+            with held records alone, with the reason and the command to run.
     """
 
     delivered: int
@@ -148,7 +150,8 @@ class SyncReport:
             f"waiting, {self.held:,} held"
         ]
         if self.dropped:
-            parts.append(f"{sum(self.dropped.values()):,} dropped as damaged")
+            lost = sum(self.dropped.values())
+            parts.append(f"{lost:,} lost ({', '.join(sorted(self.dropped))})")
         parts += [
             text.format(count_text(self.files[state], "file"))
             for state, text in _LEFT_ALONE.items()
@@ -179,9 +182,9 @@ def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
         is_ours: Whether the present key delivers the file.
 
     Returns:
-        `OURS`; `ELSEWHERE` for another address or provider that a backend has accepted;
-        `UNCONFIRMED` for an address and key that no backend ever accepted; or the state
-        of a live, delivered, newer or unreadable file.
+        `OURS`; `ELSEWHERE` for another address or provider, where a backend has
+        accepted the key; `UNCONFIRMED` for a key that no backend at the address ever
+        accepted; or the state of a live, delivered, newer or unreadable file.
     """
     if file.header is None or file.state in {LIVE, NEWER, UNREADABLE}:
         return file.state
@@ -252,7 +255,7 @@ def _explain(
 
 
 def _why_undelivered(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
-    """Return these three members for a file that this key delivers."""
+    """Return reason, condition and command for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
     unknown, failing = why_deferred(file.path)

@@ -49,13 +49,13 @@ class Reporter:
         strict: Whether to raise problems that are otherwise logged.
         problems: Reports each problem once.
         is_off: Whether tracking is off: events are dropped.
-        takes_lines: Whether `record_line()` may be called: without a filter, no code
-            needs the `Event`.
-        show_event: Function that shows an event which can change a status. The
-            arguments are the `EventSender` of the job, the kind, and the tag of the
-            step. None without a view.
-        end_view: Function that writes the last lines of the view at the end of the
-            reports; None without a view.
+        takes_lines: Whether handles may encode an event themselves and call
+            `record_line()`; False with a filter, which needs the `Event`.
+        show_event: Function that shows an event on stderr if the event can change a
+            status. The arguments are the `EventSender` of the job, the kind, and the
+            tag of the step. None if `progress` is off.
+        end_view: Function that writes the last lines on stderr in `deliver_last()`;
+            None if `progress` is off.
         record_line: Function that writes an encoded event. The arguments are the line
             with its line end, the id of the job and the tag of the step. Raises
             OutboxError with `strict`.
@@ -144,7 +144,7 @@ class Reporter:
         return self._delivery.events_of(provider_job_id) if self._delivery else []
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Write the pending events of `offer()` for a step; for all if `tag` is None.
+        """Write the pending events of a step, or of the whole job if `tag` is None.
 
         Raises:
             OutboxError: With `strict`, if an event could not be written.

@@ -1,7 +1,7 @@
-"""Network connections: reads and writes that end with their attempt.
+"""Network connections whose reads and writes end at the deadline of their attempt.
 
-httpx bounds single reads and writes. A server that drips bytes would hold an attempt,
-its thread and its descriptor for ever.
+An attempt is one try of a request. httpx bounds single reads and writes. A server that
+drips bytes would hold an attempt, its thread and its descriptor for ever.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ class AttemptBudget:
 
     Attributes:
         ends_at: Monotonic time at which the attempt ends, in seconds.
-        bytes_left: Number of bytes that may still be read.
+        bytes_left: Number of bytes that may still be read: those of the head, to which
+            the reader of the body adds the limit of the body.
     """
 
     ends_at: float
@@ -99,6 +100,13 @@ class ConnectionState:
     def _has_own_socket(self) -> bool:
         return self._socket is None or self._socket.is_ours()
 
+    def _detach_lost_socket(self) -> None:
+        """Make `close()` leave a descriptor alone that the job has closed.
+
+        Its number may now belong to a file of the job.
+        """
+        self._has_own_socket()
+
     def _check_socket(self, error_type: type[Exception]) -> None:
         """Raise `error_type` if the job has closed or replaced the descriptor."""
         if not self._has_own_socket():
@@ -119,7 +127,7 @@ class ConnectionState:
 
 
 class BoundedStream(ConnectionState, httpcore.NetworkStream):
-    """Network stream: reads and writes end with the attempt."""
+    """Network stream: reads and writes end at the deadline of the attempt."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -141,8 +149,7 @@ class BoundedStream(ConnectionState, httpcore.NetworkStream):
 
     def close(self) -> None:
         """Close the connection."""
-        # The check detaches a lost socket: its descriptor may be a file of the job.
-        self._has_own_socket()
+        self._detach_lost_socket()
         self._stream.close()
 
     def start_tls(
@@ -184,7 +191,7 @@ class AsyncBoundedStream(ConnectionState, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Close the connection."""
-        self._has_own_socket()  # detaches a lost socket, as in `BoundedStream.close()`
+        self._detach_lost_socket()
         await self._stream.aclose()
 
     async def start_tls(

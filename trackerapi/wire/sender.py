@@ -19,8 +19,8 @@ from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details
 
-MIN_COMPRESSED_BYTES: Final = 1400
-"""Minimum size of a compressed batch, in bytes: less fits into one network packet."""
+MIN_BYTES_TO_COMPRESS: Final = 1400
+"""Minimum size of a batch to compress, in bytes: a smaller one fits into a packet."""
 
 _FASTEST: Final = 1
 _MAX_KEYS: Final = 1000
@@ -48,7 +48,7 @@ class HttpSender:
     def send(self, batch: bytes) -> BatchResult:
         """Send a batch by `import_events`; see `Sender`."""
         # Within one machine, compressing takes longer than sending.
-        is_compressed = not self._is_local and len(batch) >= MIN_COMPRESSED_BYTES
+        is_compressed = not self._is_local and len(batch) >= MIN_BYTES_TO_COMPRESS
         payload = gzip.compress(batch, _FASTEST, mtime=0) if is_compressed else batch
         report = import_events.sync_detailed(
             client=self._client,

@@ -1,6 +1,7 @@
-"""Sockets whose descriptor the job may close, as daemons close all descriptors.
+"""Sockets whose descriptor the script may close without the knowledge of the library.
 
-The job may open a file or socket that gets the same descriptor number. TLS would then
+A script that becomes a daemon closes all descriptors. Then the script may open a file
+or socket that gets the same descriptor number. TLS would then
 write into that file, and closing the connection would close that file.
 """
 

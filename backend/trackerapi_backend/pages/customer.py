@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
 
 _STORES_COOKIES = "kept"
-"""Name of the cookie that shows `enter()` that the browser stores cookies."""
+"""Name of the cookie by which `enter()` recognises a browser that stores cookies."""
 
 _REFRESH_OFF = "?refresh=off"
 _JOB_WORDS = {

@@ -34,8 +34,8 @@ _in_use: set[_Identity] = set()
 class DatabaseFile:
     """Locked database file, which is created if it does not exist.
 
-    The lock is on the file itself, so a second process is rejected under every name of
-    the file.
+    On Linux, the lock is on the file itself, so a second process is rejected under
+    every name of the file. Elsewhere, the lock is on `NAME.lock` in the same folder.
 
     Args:
         path: Path of the file; its folder must exist.
@@ -148,11 +148,16 @@ def _lock(descriptor: int, path: Path) -> int:
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
-        # Without F_OFD_SETLK (outside Linux), any other lock on the database file
-        # would block SQLite. So this module locks a file in the same folder instead.
+    except OSError:
         os.close(descriptor)
-        lock_path = path.with_name(f"{path.name}.lock")
-        descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        raise
+    # Without F_OFD_SETLK (outside Linux), no lock on the database file is safe: SQLite
+    # would release a POSIX lock when it closes the file, and a `flock` could block the
+    # locks of SQLite. So this function locks a file in the same folder instead.
+    os.close(descriptor)
+    lock_path = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)

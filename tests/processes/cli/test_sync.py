@@ -249,7 +249,7 @@ def test_sync_leaves_files_of_running_processes(machine: Machine) -> None:
 
     assert (done.status, done.json["waiting"]) == (FINE, 0)
     assert done.json["files"]["live"] == 1
-    assert "1 file of running processes left to them" in text
+    assert "1 file left to their running processes" in text
 
 
 def test_sync_reports_held_records_of_a_running_process(machine: Machine) -> None:

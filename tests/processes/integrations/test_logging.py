@@ -9,7 +9,10 @@ from tests.support.recorded_jobs import lines
 
 
 def test_count_of_a_flood_is_reported_at_the_end_of_the_process(tmp_path: Path) -> None:
-    """The count of left-out log records is reported although no handler is closed."""
+    """At the end of the process, the handler reports how many records it left out.
+
+    The script does not close the handler, which limits the records of a second.
+    """
     script = """
 import logging, sys
 from trackerapi import TrackerApi

@@ -59,7 +59,7 @@ def test_configuration_never_changes() -> None:
 
 @pytest.mark.parametrize("document", [FULL, job("plain").as_document()])
 def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) -> None:
-    """`as_document()` returns the loaded document without absent members."""
+    """`as_document()` returns the loaded document and adds no absent member."""
     config = JobConfigManager().add_job_config(document)
 
     assert config.as_document() == document

@@ -111,7 +111,7 @@ def test_pending_progress_counts_as_undelivered(
 def test_deferred_event_counts_as_undelivered_with_its_time(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A deferred event counts as waiting, and its time as the oldest time."""
+    """An event of an unknown job counts as waiting, and its time as the oldest time."""
     with delivering(folder, memory) as delivery:
         delivery.record(event_line(job="late"))
         memory.wait_until(lambda: len(memory.batches) > 0)

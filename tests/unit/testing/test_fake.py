@@ -181,7 +181,7 @@ def test_event_dropped_by_before_send_is_not_recorded(
 
 
 def test_percent_includes_each_count(tracker: FakeTracker, config: JobConfig) -> None:
-    """`percent` includes each count, also of counts within the same second."""
+    """`percent` includes each count, even if several are reported within one second."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     step = job.step("report", total=1000)
     for _ in range(500):

@@ -50,7 +50,8 @@ OPTIONS = (
     Option(
         "--watch",
         "STREAM",
-        f"output for --progress: {', '.join(STREAMS)} ({STREAMS[0]})",
+        f"stream in which --progress searches: {', '.join(STREAMS)}; {STREAMS[0]} by "
+        "default",
         STREAMS,
     ),
     Option("--attempts", "N", "run the command until it succeeds, at most N times"),
@@ -73,8 +74,8 @@ class RunArguments:
 
     Attributes:
         command: Name or path of the program, and its arguments.
-        step: Tag or name of the step; None if the command is the work of the job
-            itself.
+        step: Tag or name of the step; None if the command is reported on the job, not
+            on a step.
         job: Token or id of the job; None for the value of `TRACKERAPI_JOB`.
         progress: Pattern that finds the progress in the output; None without
             `--progress`.
@@ -99,7 +100,8 @@ class RunArguments:
         """Check the values of the options.
 
         Args:
-            given: Value of each option by its name; None for a missing option.
+            given: Value of each given option by its name; empty for an option without
+                a value. A missing option is absent or None.
             command: Name or path of the program, and its arguments.
 
         Raises:

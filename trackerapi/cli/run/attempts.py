@@ -83,7 +83,9 @@ class Attempts:
                 status = status or _UNWRITTEN
         from trackerapi.cli.run.outcome import Outcome
 
-        return Outcome(status=status, seconds=seconds, stopped_by=child.stopped_by)
+        return Outcome(
+            status=status, seconds=seconds, received_signal=child.received_signal
+        )
 
     def _not_started(self, error: NotStarted, at: float) -> "Outcome":
         """Print and report that the command could not be started."""

@@ -27,7 +27,7 @@ class Child:
 
     Attributes:
         status: Wait status from `os.waitpid()`; None while the command runs.
-        stopped_by: SIGINT or SIGTERM that this process received; else None.
+        received_signal: SIGINT or SIGTERM that this process received; else None.
 
     Raises:
         NotStarted: If the program is missing or cannot be executed.
@@ -50,7 +50,7 @@ class Child:
             )
 
         self.status: int | None = None
-        self.stopped_by: int | None = None
+        self.received_signal: int | None = None
         self._signals = signals
         self._is_stopped = self._has_continued = self._must_pause = False
         self._process_id = start(command, launch)
@@ -84,7 +84,7 @@ class Child:
         # child must not return to the child.
         has_received = arrival.is_from_terminal or arrival.sender == self._process_id
         if number in (signal.SIGINT, signal.SIGTERM):
-            self.stopped_by = number
+            self.received_signal = number
         elif number == signal.SIGTSTP:
             self._must_pause = True
         elif number == signal.SIGCONT:
@@ -97,7 +97,9 @@ class Child:
         """Return whether SIGCONT reached the child too, as a signal to the group."""
         self._poll()
         has_continued, self._has_continued = self._has_continued, False
-        # The child may have continued and stopped again before this poll.
+        # If the process group got SIGCONT and then SIGTSTP before this poll,
+        # `waitpid()` shows the stop alone. SIGTSTP is then pending: this process
+        # blocks its signals.
         is_stopped_again = self._is_stopped and signal.SIGTSTP in signal.sigpending()
         return has_continued or is_stopped_again
 

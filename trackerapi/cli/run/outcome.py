@@ -22,13 +22,13 @@ class Outcome:
     Attributes:
         status: Wait status, as from `os.waitpid()`.
         seconds: Duration of the run, in seconds.
-        stopped_by: SIGINT or SIGTERM that this process received; else None.
+        received_signal: SIGINT or SIGTERM that this process received; else None.
         reason: Reason why the command could not start; None if it started.
     """
 
     status: int
     seconds: float = 0.0
-    stopped_by: int | None = None
+    received_signal: int | None = None
     reason: str | None = None
 
     @property
@@ -41,7 +41,7 @@ class Outcome:
         is_killed = os.WIFSIGNALED(self.status)
         if is_killed and os.WTERMSIG(self.status) in STOPS:
             return "stopped"
-        return "failed" if self.stopped_by is None else "stopped"
+        return "failed" if self.received_signal is None else "stopped"
 
     @property
     def stop_signal(self) -> int | None:
@@ -49,7 +49,7 @@ class Outcome:
         if self.kind != "stopped":
             return None
         is_killed = os.WIFSIGNALED(self.status)
-        return self.stopped_by or (os.WTERMSIG(self.status) if is_killed else None)
+        return self.received_signal or (os.WTERMSIG(self.status) if is_killed else None)
 
     @property
     def may_be_repeated(self) -> bool:
@@ -58,7 +58,7 @@ class Outcome:
 
     def stopped_before_next(self, number: int) -> Self:
         """Return this outcome as stopped by a signal in the pause after the attempt."""
-        return replace(self, status=number, stopped_by=number)
+        return replace(self, status=number, received_signal=number)
 
     def as_text(self, name: str) -> str:
         """Return the outcome in one line, for the provider.
@@ -72,8 +72,8 @@ class Outcome:
             ending = f"was ended by {signal_name(os.WTERMSIG(self.status))}"
         else:
             ending = f"ended with exit status {os.WEXITSTATUS(self.status)}"
-            if self.stopped_by is not None:
-                ending += f" after {signal_name(self.stopped_by)}"
+            if self.received_signal is not None:
+                ending += f" after {signal_name(self.received_signal)}"
         return f"{name} {ending}, {self.seconds:.1f} s after its start"
 
 
