@@ -54,7 +54,10 @@ CHECKS = (
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
 SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
-"""Options of pytest: three processes, since many tests wait; each file in one."""
+"""Options of pytest: three processes, since many tests wait.
+
+All tests of a file run in the same process.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,10 +1,10 @@
 """Changes between two contracts, and whether each change breaks present clients.
 
 Compares the parts on which requests, answers and the generated client depend.
-Descriptions, examples and the hosts of servers are ignored: each script names its own
-address. Each named schema is compared once, by the directions in which operations use
-it: a wider answer may break a reader, a narrower request may break a caller. A
-difference without a rule counts as breaking.
+Descriptions and examples are ignored, and so are the hosts of servers, since each job
+script sets the address of its backend. Each named schema is compared once, by the
+directions in which operations use it: a wider answer may break a reader, a narrower
+request may break a caller. A difference without a rule counts as breaking.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     return [
         *_server_changes(old, new),
         *remaining_changes("contract", old.document, new.document, DOCUMENT_PARTS),
-        *_scheme_changes(old, new),
+        *_security_scheme_changes(old, new),
         *_operation_set_changes(old, new),
         *_named_schema_changes(old, new),
     ]
@@ -54,7 +54,7 @@ def _server_changes(old: Contract, new: Contract) -> Iterator[Change]:
         yield Change("servers", f"paths begin at {paths} now", breaking=True)
 
 
-def _scheme_changes(old: Contract, new: Contract) -> Iterator[Change]:
+def _security_scheme_changes(old: Contract, new: Contract) -> Iterator[Change]:
     before, after = (
         {
             name: {key: each for key, each in scheme.items() if key != "description"}
@@ -64,7 +64,10 @@ def _scheme_changes(old: Contract, new: Contract) -> Iterator[Change]:
     )
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            yield Change(name, "is another security scheme", breaking=name in before)
+            text = "is a different security scheme now"
+            if name not in before or name not in after:
+                text = "was added" if name in after else "was removed"
+            yield Change(name, text, breaking=name in before)
 
 
 def _operation_set_changes(old: Contract, new: Contract) -> Iterator[Change]:

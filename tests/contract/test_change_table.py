@@ -310,10 +310,10 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "list_jobs: asks for nothing now", (f"{LIST}|security", [])
     ),
     ("security", "moved"): breaking(
-        "api_key: is another security scheme", (f"{SCHEME}|name", "X-Other-Key")
+        "api_key: is a different security scheme now", (f"{SCHEME}|name", "X-Other-Key")
     ),
     ("security", "retyped"): breaking(
-        "api_key: is another security scheme", (f"{SCHEME}|type", "http")
+        "api_key: is a different security scheme now", (f"{SCHEME}|type", "http")
     ),
     ("security", "narrowed"): breaking(
         "create_job: asks for api_key and api_key admin", (f"{CREATE}|security", ADMIN)
@@ -332,7 +332,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "words reach nobody's code", (f"{SCHEME}|description", "x")
     ),
     ("security", "unknown member"): breaking(
-        "api_key: is another security scheme", (f"{SCHEME}|bearerFormat", "JWT")
+        "api_key: is a different security scheme now", (f"{SCHEME}|bearerFormat", "JWT")
     ),
     ("schemas", "added"): additive(
         "Job.host: is a new member", (f"{JOB}|properties|host", TEXT)

@@ -93,7 +93,7 @@ BREAKING = [
     (
         "components|securitySchemes|api_key|name",
         "X-Key",
-        "api_key: is another security scheme",
+        "api_key: is a different security scheme now",
     ),
 ]
 ADDITIVE = [

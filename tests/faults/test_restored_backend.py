@@ -22,10 +22,10 @@ def serving(folder: Path, lab: Lab) -> Iterator[None]:
         lab.proxy.go_down()
 
 
-def test_outbox_replay_completes_a_backend_restored_from_a_copy_of_mid_run(
+def test_outbox_replay_completes_a_backend_restored_from_a_copy(
     lab: Lab, undisturbed: Pictures, tmp_path: Path
 ) -> None:
-    """The job is created again and a replay delivers events that the copy lacks."""
+    """The job that began after the copy is created again; all events are replayed."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     with ExitStack() as running:
         with serving(data, lab):

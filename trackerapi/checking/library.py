@@ -31,8 +31,8 @@ TRACKER_CLASSES: Final = frozenset({"TrackerApi", "AsyncTrackerApi"})
 FOLLOWED_NAMES: Final = TRACKER_CLASSES | {"current_job", "step"}
 ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 
-# `send_event("complete", step)` ends the step, as in the original service. A step that
-# has ended has also begun.
+# `complete` is a kind of the job, so it does not begin attempts. Sent for a step, it
+# acts like `step`, as in the original service: it begins and ends the step.
 _BEGINNING_KINDS: Final = kinds_with("begins_attempt") | {"complete"}
 _ENDING_KINDS: Final = kinds_with("ends_job")
 _BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})
@@ -47,8 +47,8 @@ def evaluate_library_call(
     if name == "current_job":
         return state.current_job
     tag, at = _named_step(given, node, "name", 0)
-    # `step()` is a decorator: code that the check cannot follow may call the function,
-    # so the step counts as possibly reported.
+    # `step()` may decorate a function. Code that the check cannot follow may call that
+    # function, so the step counts as possibly reported.
     if tag:
         state.released.add(tag.text)
     else:

@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
         help="your own id of the job; without an id, each call makes a new job",
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="file with the job configuration TAG"
+        "--config", metavar="FILE", help="configuration file that describes TAG"
     )
     parser.add_argument(
         "--finish",

@@ -68,7 +68,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
     """
 
     _reporter: "_StepReporter | None" = None
-    # Same object; None while `_count_items()` runs, which counts the items itself.
+    # The same object as `_reporter`, but None while `_count_items()` runs: it reports
+    # the items itself, so `update()` and `close()` must not report them again.
     _active_reporter: "_StepReporter | None" = None
 
     if TYPE_CHECKING:
@@ -265,6 +266,8 @@ class _StepReporter:
         self.due = steady_seconds() + INTERVAL_SECONDS
         if total != self._total:
             self._report_total(total)
+        # The lock of all counts: two threads that compare and set `_counted_units`
+        # would count units twice.
         with COUNTING.lock:
             units = (_number(reached) or 0.0) - self._counted_units
             if units > 0:
@@ -300,7 +303,7 @@ class _StepReporter:
 def _number(units: Any) -> float | None:
     """Return `units` as a number; None if it cannot be a count of units.
 
-    tqdm also accepts objects that are not numbers and can only be added.
+    tqdm also accepts objects that are not numbers and support only `+`.
     """
     try:
         number = float(units)

@@ -1,4 +1,4 @@
-"""Answers of the tracker in memory, one method for each operation of `wire.calls`."""
+"""Answers of the tracker in memory to the operations that job scripts use."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -152,7 +152,9 @@ class MemoryCalls:
     def _tracker(self) -> "FakeTracker":
         tracker = self._current_tracker()
         if tracker is None:
-            raise BackendUnavailable("no test with the fixture `trackerapi` runs")
+            raise BackendUnavailable(
+                "no tracker records: use the fixture `trackerapi`, or `recording()`"
+            )
         tracker.raise_if_unreachable()
         return tracker
 

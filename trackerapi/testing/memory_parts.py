@@ -1,10 +1,13 @@
-"""Parts of a TrackerApi in memory, and `recording()`, which installs the parts."""
+"""In-memory replacements for the parts of a TrackerApi, such as delivery.
+
+`recording()` installs them.
+"""
 
 import os
 import tempfile
 import weakref
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
@@ -125,7 +128,7 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
     """Record the reports of jobs in memory, for a test without pytest.
 
     Args:
-        outbox: Folder for the reports of other processes. The first of these processes
+        outbox: Outbox of the child processes that the test starts. The first of them
             creates the folder. None for a temporary folder.
 
     Example:
@@ -134,7 +137,9 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
         assert tracker.job("S1").finished
     """
     with (
-        tempfile.TemporaryDirectory() if outbox is None else _existing(outbox) as folder
+        tempfile.TemporaryDirectory()
+        if outbox is None
+        else nullcontext(outbox) as folder
     ):
         before = MEMORY_PARTS.current_tracker
         tracker = FakeTracker(Path(folder), MEMORY_PARTS.update_strictness)
@@ -148,11 +153,6 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
             MEMORY_PARTS.current_tracker = before
             MEMORY_PARTS.update_strictness()
             MEMORY_PARTS.uninstall()
-
-
-@contextmanager
-def _existing(outbox: Path) -> Generator[Path]:
-    yield outbox
 
 
 @contextmanager

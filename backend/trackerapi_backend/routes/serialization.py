@@ -1,4 +1,4 @@
-"""Serialization: rows of the store as documents of the contract."""
+"""Serialization: turns rows of the store into the JSON objects of the contract."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _MIB = 1024 * 1024
 _LOCKED_BYTE = 0x4000_1000
 """Offset of the byte that this module locks, behind the bytes that SQLite locks.
 
-SQLite locks bytes from the offset of 1 GiB on.
+SQLite locks only the 512 bytes that begin at 1 GiB.
 """
 
 # Identities of the files that this process has open. When a process closes any
