@@ -264,7 +264,7 @@ def _why_undelivered(file: FileSummary, last_error: str | None) -> tuple[str, st
         return reason, "", "sync"
     jobs = sorted(unknown)
     if not jobs:
-        return "the time limit was reached", "", "sync"
+        return "the command ended before the delivery", "", "sync"
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
     reason = f"the backend does not know job {names}"
     return reason, "an id is misspelt", f"outbox drop --job {shell_word(jobs[0])}"
