@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pace",
-        type=_seconds,
+        type=seconds,
         default=1.0,
         metavar="SECONDS",
         help="duration of a step (default: %(default)s)",
@@ -63,11 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= MAX_PACE_SECONDS:
+def seconds(text: str) -> float:
+    """Return the duration of a text; raise for a number out of range."""
+    number = float(text)
+    if not 0 <= number <= MAX_PACE_SECONDS:
         raise argparse.ArgumentTypeError(f"not 0 to {MAX_PACE_SECONDS} seconds")
-    return seconds
+    return number
 
 
 def run(backend: DemoBackend, options: argparse.Namespace) -> int:

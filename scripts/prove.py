@@ -57,20 +57,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--sample",
-        type=_count,
+        type=count,
         metavar="N",
         help="kill at N calls of the job and of a sync, instead of at each call",
     )
     parser.add_argument(
         "--random",
-        type=_count,
+        type=count,
         default=RANDOM_KILLS,
         metavar="N",
         help="number of kills at random times (default: %(default)s)",
     )
     parser.add_argument(
         "--lanes",
-        type=_count,
+        type=count,
         default=os.cpu_count() or 1,
         metavar="N",
         help="number of parallel kills (default: one per processor, %(default)s)",
@@ -81,11 +81,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
+def count(text: str) -> int:
+    """Return the number of a text; raise for a number below 1."""
+    number = int(text)
+    if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
-    return count
+    return number
 
 
 def run_fault_tests() -> bool:

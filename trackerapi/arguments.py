@@ -217,6 +217,17 @@ def check_flag(argument: str, value: object) -> bool:
     raise TypeError(f"{argument} must be True or False, got {type(value).__name__}")
 
 
+def check_dict(argument: str, value: object) -> dict[str, Any]:
+    """Return `value` if it is a dict.
+
+    Raises:
+        TypeError: If `value` is anything else.
+    """
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    raise TypeError(f"{argument} must be a dict, got {type(value).__name__}")
+
+
 def check_callable(argument: str, value: object) -> None:
     """Raise unless `value` is callable or None.
 

@@ -96,7 +96,7 @@ class SettingsError(TrackerError, ValueError):
         return one_line(f"{self.setting}: {self.reason}")
 
 
-class UnknownStepError(TrackerError, LookupError):
+class UnknownStepError(TrackerError, KeyError):
     """A step that the job's configuration does not have, or an unknown kind of event.
 
     Attributes:

@@ -197,7 +197,8 @@ class TrackerApi:
         from trackerapi.arguments import check_number
         from trackerapi.delivery.report import DeliveryReport
 
-        check_number("timeout", timeout, MAX_FLUSH_SECONDS)
+        if check_number("timeout", timeout, MAX_FLUSH_SECONDS) is None:
+            raise TypeError("timeout must be a number, got NoneType")
         if self._delivery is None:
             return DeliveryReport()
         return self._delivery.flush(timeout)

@@ -50,7 +50,7 @@ ERRORS = [
     [
         (ConfigError, (TrackerError, ValueError)),
         (SettingsError, (TrackerError, ValueError)),
-        (UnknownStepError, (TrackerError, LookupError)),
+        (UnknownStepError, (TrackerError, KeyError)),
         (OutboxError, (TrackerError,)),
         (BackendError, (TrackerError,)),
         (BackendUnavailable, (BackendError,)),

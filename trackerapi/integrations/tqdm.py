@@ -16,6 +16,7 @@ from trackerapi.events.event import MAX_UNITS
 from trackerapi.jobs.blocks import StepLoop
 from trackerapi.jobs.counting import COUNTING
 from trackerapi.jobs.current import current_blocks
+from trackerapi.jobs.job import TrackerJob
 from trackerapi.jobs.loops import INTERVAL_SECONDS
 from trackerapi.jobs.step import step_block
 from trackerapi.process.clock import steady_seconds
@@ -28,7 +29,6 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.step import TrackerStep
 
 __all__ = ["tqdm", "trange"]
@@ -314,6 +314,14 @@ def _number(units: Any) -> float | None:
     return int(number) if number.is_integer() else number
 
 
+def _check_job(job: object) -> None:
+    if not isinstance(job, TrackerJob):
+        raise TypeError(
+            f"job must be a TrackerJob, got {type(job).__name__}; without job, the bar"
+            " reports to the job of the block around it"
+        )
+
+
 def _step_of(
     job: "TrackerJob | None", step: str | None, desc: str | None
 ) -> "TrackerStep | None":
@@ -323,6 +331,8 @@ def _step_of(
         if not blocks:
             return None
         job = blocks[-1].job
+    else:
+        _check_job(job)
     if step is not None:
         return job.step(step)
     named = (desc or "").strip().removesuffix(":").rstrip()

@@ -16,7 +16,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
 
-from trackerapi.arguments import MAX_MESSAGE_LENGTH, check_flag, check_text
+from trackerapi.arguments import check_flag
 from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import UnknownStepError
 from trackerapi.jobs.blocks import JobBlock, StepLoop
@@ -146,7 +146,7 @@ class TrackerJob:
         if total is not None:
             step.total = total
         if on_failure is not None:
-            step.on_failure = check_text("on_failure", on_failure, MAX_MESSAGE_LENGTH)
+            step.on_failure = on_failure
         return step
 
     def track(
@@ -365,9 +365,13 @@ class TrackerJob:
         """Return whether a step may begin; see `TrackerStep.is_ready`.
 
         Args:
-            tag: Tag of the step.
+            tag: Tag or unambiguous display name of the step.
+
+        Raises:
+            TypeError: If `tag` is not text.
+            UnknownStepError: With `strict`, if the configuration has no such step.
         """
-        return self._events.is_ready(tag)
+        return self._events.is_ready(self._events.step_tag(tag))
 
     def recall(self) -> None:
         """Read the undelivered reports of earlier processes about this job.
@@ -480,9 +484,10 @@ class JobSteps(Mapping[str, TrackerStep]):
 
     def __getitem__(self, name: str) -> TrackerStep:
         config = self._job.config
-        if config is None:
+        # `in` passes any object.
+        if not isinstance(name, str) or config is None:
             if name not in self._handles:
-                raise UnknownStepError(name)
+                raise UnknownStepError(str(name))
             return self._handles[name]
         step = config.find_step(name)
         if step is None:

@@ -45,8 +45,7 @@ from trackerapi.problems import (
 )
 from trackerapi.process import event_loops
 from trackerapi.process.clock import utc_now
-from trackerapi.settings.api_key import key_id_of
-from trackerapi.settings.job_token import JOB, JobToken
+from trackerapi.settings.job_token import JOB, KEY_PREFIX, JobToken
 from trackerapi.times import LAST_MOMENT, as_microseconds, as_rfc3339
 
 if TYPE_CHECKING:
@@ -324,7 +323,7 @@ def check_finish(value: str) -> str:
     Raises:
         ValueError: If `value` is another word.
     """
-    if value not in {"auto", "explicit"}:
+    if value not in ("auto", "explicit"):
         raise ValueError(f"finish must be 'auto' or 'explicit', got {value!r}")
     return value
 
@@ -367,9 +366,9 @@ def attach(token: str | None, part: str | None) -> KnownJob:
     name = attached_part() if part is None else check_name("part", part)
     read = JobToken.parse(text) if isinstance(text, str) else None
     if read is None:
-        if isinstance(text, str) and key_id_of(text.partition(".")[0]):
-            # `text` begins with a key. As an id of a job, the key would appear in the
-            # outbox and the timeline.
+        if isinstance(text, str) and text.startswith(KEY_PREFIX):
+            # `text` is a key, or the beginning of a token. As an id of a job, it would
+            # appear in the outbox and the timeline.
             raise SettingsError(
                 "the token of the job is incomplete; copy the whole token", setting
             )

@@ -4,7 +4,12 @@ from collections.abc import AsyncIterable, Callable, Container, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from trackerapi.arguments import check_number
+from trackerapi.arguments import (
+    MAX_MESSAGE_LENGTH,
+    check_dict,
+    check_number,
+    check_text,
+)
 from trackerapi.events.event import MAX_UNITS
 from trackerapi.jobs.attempts import Attempts
 from trackerapi.jobs.blocks import StepBlock, StepLoop
@@ -70,7 +75,7 @@ class TrackerStep:
 
     @metadata.setter
     def metadata(self, values: dict[str, Any]) -> None:
-        self._work.metadata = values
+        self._work.metadata = check_dict("metadata", values)
 
     @property
     def on_failure(self) -> str | None:
@@ -82,7 +87,7 @@ class TrackerStep:
 
     @on_failure.setter
     def on_failure(self, text: str | None) -> None:
-        self._work.on_failure = text
+        self._work.on_failure = check_text("on_failure", text, MAX_MESSAGE_LENGTH)
 
     @property
     def is_open(self) -> bool:

@@ -13,6 +13,9 @@ from typing import Final, Self
 JOB: Final = "TRACKERAPI_JOB"
 """Variable with the job of a process: the id of the job, or a token for the job."""
 
+KEY_PREFIX: Final = "trk_"
+"""Beginning of each key of the reference backend, and so of each token."""
+
 _MAX_LENGTH: Final = 4_000
 
 
@@ -40,7 +43,7 @@ class JobToken:
     def parse(cls, text: str) -> Self | None:
         """Return `text` as a token; None if `text` is not a token."""
         api_key, dot, packed = text.strip().partition(".")
-        if not dot or not api_key.startswith("trk_") or len(text) > _MAX_LENGTH:
+        if not dot or not api_key.startswith(KEY_PREFIX) or len(text) > _MAX_LENGTH:
             return None
         try:
             padded = packed + "=" * (-len(packed) % 4)

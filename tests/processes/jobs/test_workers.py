@@ -381,3 +381,14 @@ def test_every_process_of_a_tree_of_forks_has_a_part(outbox: Path) -> None:
     assert len(counts) == 9
     assert set(counts.values()) == {1}
     assert "worker" in counts
+
+
+@pytest.mark.parametrize("length", [4, 10, 30, 60])
+def test_beginning_of_a_token_is_never_the_id_of_a_job(
+    tracker: TrackerApi, shared: TrackerJob, length: int
+) -> None:
+    """A token that was cut raises SettingsError; no part of it reaches the outbox."""
+    beginning = shared.token()[:length]
+    with pytest.raises(SettingsError, match="copy the whole token") as raised:
+        tracker.attach(beginning)
+    assert beginning not in str(raised.value)

@@ -374,7 +374,7 @@ def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -
 
 def test_step_with_rejected_metadata_has_failed(run: TrackerJob, outbox: Path) -> None:
     """Metadata that is not a mapping fails the step and raises TypeError."""
-    with pytest.raises(TypeError, match="metadata must be a mapping"), run:
+    with pytest.raises(TypeError, match="metadata must be a dict"), run:
         with run.step("load") as step:
             step.metadata = "no mapping"  # type: ignore[assignment]
 
@@ -496,3 +496,60 @@ def test_failure_is_reported_before_the_job_ends_without_other_tasks(
 
     assert kinds_and_steps(outbox)[-2:] == ["error load", "error"]
     assert "step 'load' failed" in recorded(outbox)[-1]["detail"]
+
+
+@pytest.mark.parametrize("values", [3, "text", [("Message", "Hello")], None])
+def test_metadata_of_a_wrong_type_is_rejected_at_the_assignment(
+    run: TrackerJob, values: Any
+) -> None:
+    """Metadata that is not a dict raises at once; the end of the step would be late."""
+    step = run.step("load")
+    with pytest.raises(TypeError, match=r"^metadata must be a dict, got "):
+        step.metadata = values
+
+
+@pytest.mark.parametrize("text", [3, ValueError("x"), ["x"]])
+def test_failure_text_of_a_wrong_type_is_rejected_at_the_assignment(
+    run: TrackerJob, text: Any
+) -> None:
+    """A text that is not a string raises at once, by `step()` and by the attribute."""
+    step = run.step("load")
+    with pytest.raises(TypeError, match=r"^on_failure must be text, got "):
+        step.on_failure = text
+    with pytest.raises(TypeError, match=r"^on_failure must be text, got "):
+        run.step("load", on_failure=text)
+
+
+@pytest.mark.parametrize("name", ["nope", 3, None, ("load",)])
+def test_steps_behave_like_a_mapping_for_other_names(
+    run: TrackerJob, name: Any
+) -> None:
+    """`in` is False and `get()` returns the default; only `[]` raises, a KeyError."""
+    assert name not in run.steps
+    assert run.steps.get(name, "default") == "default"
+    with pytest.raises(KeyError):
+        run.steps[name]
+    with pytest.raises(UnknownStepError):
+        run.steps[name]
+
+
+def test_readiness_is_the_same_by_tag_and_by_display_name(run: TrackerJob) -> None:
+    """`is_ready()` accepts a tag or a display name, as all other calls do."""
+    assert run.is_ready("load")
+    assert run.is_ready("Load")
+    assert not run.is_ready("segment")
+    assert not run.is_ready("Segment")
+    with pytest.raises(TypeError, match="name must be text, got int"):
+        run.is_ready(3)  # type: ignore[arg-type]
+
+
+def test_readiness_of_a_misspelt_step_raises_with_strict(
+    config: JobConfig, outbox: Path
+) -> None:
+    """With `strict`, `is_ready()` names the nearest tag of an unknown step."""
+    tracker = TrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
+    )
+    job = tracker.run_job("typo", 142, config.tag)
+    with pytest.raises(UnknownStepError, match="did you mean 'load'"):
+        job.is_ready("lod")
