@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backend.tests.support.postgres import database_server, new_database
 from backend.tests.support.service import TUTORIAL, new_job, serve_new
 
 if TYPE_CHECKING:
@@ -17,10 +19,37 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A running backend."""
-    with serve_new(tmp_path_factory.mktemp("service")) as service:
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL database from which tests create others."""
+    with database_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A running backend, once on each engine."""
+    folder = tmp_path_factory.mktemp("service")
+    with _database(request) as url, serve_new(folder, url) as service:
         yield service
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """Address of a new PostgreSQL database; None for SQLite."""
+    with _database(request) as url:
+        yield url
+
+
+@contextmanager
+def _database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    if request.param == "sqlite":
+        yield None
+        return
+    server: str = request.getfixturevalue("postgres")
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture

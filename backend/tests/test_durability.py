@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import random
 import resource
 import shutil
 import subprocess
-import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import httpx
+import pytest
 
 from backend.tests.support.disks import make_space, small_disk
+from backend.tests.support.reporting import (
+    ReportingThread,
+    assert_all_stored,
+    kill_while_reporting,
+    report_from_threads,
+)
 from backend.tests.support.service import (
-    MAX_WAIT_SECONDS,
-    Service,
-    new_job,
     prepare,
     problem_name,
     send_lines,
@@ -25,14 +25,9 @@ from backend.tests.support.service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-CONNECTIONS = 16
-BATCH_SIZES = (1, 50, 300, 900, 900)
 FILE_LIMIT_BYTES = 10 * 1024 * 1024
-ENOUGH_EVENTS = 200
-ENOUGH_REJECTIONS = 2
 
 
 def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
@@ -42,84 +37,6 @@ def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
     )
 
 
-class ReportingThread(threading.Thread):
-    """Thread that sends batches of many sizes for a job of its own.
-
-    Attributes:
-        acknowledged: Ids of the acknowledged events.
-        enough: Set once `ENOUGH_EVENTS` are acknowledged.
-        refused: Responses to rejected batches.
-    """
-
-    def __init__(self, api: httpx.Client, number: int) -> None:
-        super().__init__()
-        self._api = api
-        self._random = random.Random(number)  # noqa: S311 -- sizes, no secret
-        self.job = new_job(self._api)
-        self.acknowledged: set[str] = set()
-        self.enough = threading.Event()
-        self.refused: list[httpx.Response] = []
-
-    def run(self) -> None:
-        """Send until the server is gone or has rejected `ENOUGH_REJECTIONS` batches."""
-        while len(self.refused) < ENOUGH_REJECTIONS:
-            try:
-                self.send(self._random.choice(BATCH_SIZES))
-            except httpx.TransportError:
-                return
-
-    def send(self, size: int) -> None:
-        """Send one batch; record its acknowledged ids or its response."""
-        about = {"provider_job_id": self.job["provider_job_id"], "kind": "info"}
-        ids = [str(uuid4()) for _ in range(size)]
-        lines = [about | {"event_id": each, "detail": "x" * 900} for each in ids]
-        answer = send_lines(self._api, lines)
-        if answer.status_code != 200:
-            self.refused.append(answer)
-            return
-        assert answer.json()["accepted"] == size
-        self.acknowledged.update(ids)
-        if len(self.acknowledged) >= ENOUGH_EVENTS:
-            self.enough.set()
-
-
-@contextmanager
-def report_from_threads(service: Service) -> Iterator[list[ReportingThread]]:
-    """Send on many connections during the block; wait for all threads at its end."""
-    with ExitStack() as stack:
-        threads = [
-            ReportingThread(stack.enter_context(service.client()), number)
-            for number in range(CONNECTIONS)
-        ]
-        for thread in threads:
-            thread.start()
-            stack.callback(thread.join, timeout=MAX_WAIT_SECONDS)
-        yield threads
-
-
-def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
-    """Return the ids of all events of a job."""
-    stored: list[str] = []
-    query: dict[str, Any] = {"limit": 200}
-    while True:
-        page = api.get(f"/jobs/{job['id']}/events", params=query).json()
-        stored += [item["event_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            return stored
-        query["cursor"] = page["next_cursor"]
-
-
-def assert_all_stored(service: Service, threads: list[ReportingThread]) -> None:
-    """Check that the server has each acknowledged event once."""
-    assert sum(len(thread.acknowledged) for thread in threads) >= ENOUGH_EVENTS
-    with service.client() as api:
-        for thread in threads:
-            stored = stored_ids(api, thread.job)
-            counted = api.get(f"/jobs/{thread.job['id']}").json()["event_count"]
-            assert thread.acknowledged <= set(stored)
-            assert counted == len(stored) == len(set(stored))
-
-
 def assert_rejected_with_retry_after(threads: list[ReportingThread]) -> None:
     """Check that each rejected batch got status 503 with Retry-After."""
     answers = [answer for thread in threads for answer in thread.refused]
@@ -127,24 +44,14 @@ def assert_rejected_with_retry_after(threads: list[ReportingThread]) -> None:
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
 
 
-def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[ReportingThread]:
-    """Kill a server while it receives batches; return the sending threads."""
-    with serve_existing(folder, keys) as (process, service):
-        with report_from_threads(service) as threads:
-            for thread in threads:
-                assert thread.enough.wait(timeout=MAX_WAIT_SECONDS)
-            process.kill()
-        process.wait()
-    return threads
-
-
+@pytest.mark.parametrize("_round", range(3))
 def test_acknowledged_events_survive_kill(
-    tmp_path: Path,
+    tmp_path: Path, database_url: str | None, _round: int
 ) -> None:
     """After `kill -9` during batches, the server still has each acknowledged event."""
-    keys = prepare(tmp_path)
-    threads = kill_while_reporting(tmp_path, keys)
-    with serve_existing(tmp_path, keys) as (_process, service):
+    keys = prepare(tmp_path, database_url)
+    threads = kill_while_reporting(tmp_path, keys, database_url)
+    with serve_existing(tmp_path, keys, database_url) as (_process, service):
         assert_all_stored(service, threads)
 
 

@@ -12,7 +12,7 @@ import re
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ MAX_PORT = 65535
 
 _MIN_PEPPER_BYTES = 32
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql://", "postgres://")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
 """Beginning of the value that Kubernetes gives to TRACKERAPI_BACKEND_PORT.
 
@@ -43,14 +44,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Files of a backend.
+    """Database and secret of a backend.
 
     Attributes:
-        database: Absolute path of the SQLite file.
+        database: Absolute path of the SQLite file; None with PostgreSQL.
+        database_url: Address of the PostgreSQL database; None with SQLite. May contain
+            a password.
         pepper_file: Absolute path of the file with the secret of this installation.
     """
 
-    database: Path
+    database: Path | None = None
+    database_url: str | None = field(default=None, repr=False)
     pepper_file: Path
 
 
@@ -91,7 +95,7 @@ def storage_from(
     arguments: Mapping[str, str | int | None],
     environment: Mapping[str, str] = os.environ,
 ) -> Storage:
-    """Return the files of a backend; read no other settings.
+    """Return the database and the secret of a backend; read no other settings.
 
     Args:
         arguments: Arguments of the command line; None for a missing argument.
@@ -116,6 +120,7 @@ def settings_from(
     storage = _storage(sources)
     return Settings(
         database=storage.database,
+        database_url=storage.database_url,
         pepper_file=storage.pepper_file,
         host=sources.text("host")[0] or DEFAULT_HOST,
         port=_port(*sources.text("port")),
@@ -161,25 +166,48 @@ def absolute_path(text: str, setting: str) -> Path:
 
 
 def _storage(sources: _Sources) -> Storage:
-    database = _database(*sources.text("database"))
-    pepper_file, setting = sources.text("pepper_file")
-    return Storage(
-        database=database,
-        pepper_file=(
-            absolute_path(pepper_file, setting)
-            if pepper_file
-            else database.with_name("pepper")
-        ),
-    )
+    database, setting = sources.text("database")
+    # A variable alone: arguments of a process are visible to all users of a machine.
+    url, url_setting = sources.text("database_url")
+    pepper, pepper_setting = sources.text("pepper_file")
+    pepper_file = absolute_path(pepper, pepper_setting) if pepper else None
+    if url is None or setting.startswith("--"):
+        file = _database_file(database, setting)
+        return Storage(
+            database=file, pepper_file=pepper_file or file.with_name("pepper")
+        )
+    if database is not None:
+        raise SettingsError(
+            f"{setting} and {url_setting} name two databases: set one of them"
+        )
+    if not url.startswith(_POSTGRES):
+        raise SettingsError(
+            f"{url_setting} must begin with postgresql://; set {setting} for a file"
+        )
+    if pepper_file is None:
+        raise SettingsError(
+            f"{pepper_setting} is not set: name the file with the secret of this"
+            " installation, the same content for all servers of one database"
+        )
+    return Storage(database_url=url, pepper_file=pepper_file)
 
 
-def _database(text: str | None, setting: str) -> Path:
+def _database_file(text: str | None, setting: str) -> Path:
     if text is None:
-        raise SettingsError(f"no database: set {setting} to a file, or give --database")
+        raise SettingsError(
+            f"no database: set {setting} to a file, or give --database, or set"
+            f" {PREFIX}DATABASE_URL to an address of PostgreSQL"
+        )
+    if text.startswith(_POSTGRES):
+        raise SettingsError(
+            f"{setting} is for a file: set {PREFIX}DATABASE_URL to an address of"
+            " PostgreSQL"
+        )
     if "://" in text and not text.startswith(_SQLITE):
         raise SettingsError(
             f"{setting} names a database engine that this release does not support:"
-            f" use {_SQLITE}<file>"
+            f" use {_SQLITE}<file>, or set {PREFIX}DATABASE_URL to an address of"
+            " PostgreSQL"
         )
     return absolute_path(text.removeprefix(_SQLITE), setting)
 

@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
+from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
-from trackerapi_backend.settings import read_pepper
+from trackerapi_backend.settings import read_pepper, storage_from
 from trackerapi_backend.store import providers as stored_providers
-from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,12 +154,32 @@ def error_line(result: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("trackerapi-backend: ")
 
 
-def prepare(folder: Path) -> dict[str, str]:
-    """Create a database with two providers; return their keys."""
-    pepper = read_pepper(folder / "pepper")
+def variables_of(folder: Path, url: str | None = None) -> dict[str, str]:
+    """Return the variables of a backend with its files in a folder.
+
+    Args:
+        folder: Folder of the pepper file, and of the SQLite file.
+        url: Address of a PostgreSQL database; None for SQLite.
+    """
+    name, value = ("DATABASE_URL", url) if url else ("DATABASE", folder / "backend.db")
+    return {
+        f"TRACKERAPI_BACKEND_{name}": str(value),
+        "TRACKERAPI_BACKEND_PEPPER_FILE": str(folder / "pepper"),
+    }
+
+
+def prepare(folder: Path, url: str | None = None) -> dict[str, str]:
+    """Create the schema and two providers; return their keys.
+
+    Args:
+        folder: Folder of the backend's files.
+        url: Address of an empty PostgreSQL database; None for SQLite.
+    """
+    storage = storage_from({}, variables_of(folder, url))
+    pepper = read_pepper(storage.pepper_file)
     past = utc_now() - timedelta(seconds=1)
     with (
-        closing(SqliteStore(folder / "backend.db", migrate=True)) as store,
+        closing(open_store(storage, migrate=True)) as store,
         store.transaction() as db,
     ):
         one = stored_providers.create_provider(db, "One", now=utc_now())
@@ -182,19 +202,19 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serve_new(folder: Path) -> Iterator[Service]:
-    """Serve a new database in a folder."""
-    with serve_existing(folder, prepare(folder)) as (_process, service):
+def serve_new(folder: Path, url: str | None = None) -> Iterator[Service]:
+    """Serve a new database; the arguments are those of `prepare()`."""
+    with serve_existing(folder, prepare(folder, url), url) as (_process, service):
         yield service
 
 
 @contextmanager
 def serve_existing(
-    folder: Path, keys: dict[str, str]
+    folder: Path, keys: dict[str, str], url: str | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
-    """Serve the existing database in a folder."""
-    database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
-    with start_command("serve", "--port", "0", environment=database) as process:
+    """Serve an existing database, which `prepare()` has made."""
+    variables = variables_of(folder, url)
+    with start_command("serve", "--port", "0", environment=variables) as process:
         base_url = first_line(process).split()[-1]
         yield process, Service(base_url=base_url, keys=keys, pid=process.pid)
 

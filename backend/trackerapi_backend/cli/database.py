@@ -1,7 +1,7 @@
-"""Access of `key` and `customer` to the database, without a server.
+"""Access of commands to the database, without a server.
 
-Both commands open the database file themselves. They fail while a server runs: the
-server holds the lock on the file.
+`key` and `customer` open the database themselves, so they need no running server. With
+SQLite they fail beside a server: the server holds the lock on the file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.jobs.providers import find_or_create_provider
 from trackerapi_backend.settings import SettingsError, storage_from
+from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from trackerapi_backend.settings import Storage
+    from trackerapi_backend.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,24 @@ class ProviderAccess:
     pepper_file: Path
 
 
+def open_store(storage: Storage, *, migrate: bool = False) -> Store:
+    """Open the database that the settings name.
+
+    Args:
+        storage: Settings of the database.
+        migrate: Whether to upgrade the schema.
+
+    Raises:
+        StoreError: If the database cannot be used, or its schema is not the schema of
+            this release.
+    """
+    if storage.database_url is not None:
+        return PostgresStore(storage.database_url, migrate=migrate)
+    if storage.database is None:
+        raise SettingsError("no database")
+    return SqliteStore(storage.database, migrate=migrate)
+
+
 @contextmanager
 def open_provider(
     options: Namespace, *, create: bool = False
@@ -55,7 +77,7 @@ def open_provider(
     """
     storage = storage_from(vars(options))
     with (
-        closing(SqliteStore(storage.database)) as store,
+        closing(open_store(storage)) as store,
         store.transaction() as db,
     ):
         if create:

@@ -6,8 +6,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.settings import storage_from
-from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -21,7 +21,7 @@ def add_parser(commands: Commands) -> None:
         "migrate",
         help="upgrade the schema of a database",
         description="Upgrade the schema of a database to this release, or create the"
-        " database. An existing database is first copied into the same folder.",
+        " tables. An existing SQLite file is first copied into the same folder.",
     )
     add_database_options(parser)
     parser.set_defaults(run=run)
@@ -29,6 +29,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Upgrade the schema of a database; create the database if it does not exist."""
-    database = storage_from(vars(options)).database
-    with closing(SqliteStore(database, migrate=True)):
-        print_line(f"The schema of {database} is up to date.")
+    storage = storage_from(vars(options))
+    with closing(open_store(storage, migrate=True)):
+        name = storage.database or "the PostgreSQL database"
+        print_line(f"The schema of {name} is up to date.")

@@ -7,10 +7,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, port_number
+from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.logs import log_to_stderr
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, settings_from
-from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,7 +40,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve until a signal ends the server."""
     settings = settings_from(vars(options))
     log_to_stderr(logging.INFO)
-    with closing(SqliteStore(settings.database)) as store:
+    with closing(open_store(settings)) as store:
         serve_store(
             settings, store, announce=lambda url: print_line(f"Serving at {url}")
         )

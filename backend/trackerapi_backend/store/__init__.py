@@ -22,12 +22,17 @@ class StoreError(Exception):
     """Failure of the store; the message names the fix.
 
     Attributes:
-        cause: Cause of the failure for callers of the API, without file names.
+        cause: Cause of the failure for callers of the API, without names of files,
+            hosts or users.
+        is_transient: Whether the same transaction may succeed a moment later, for
+            example after a restart of the database server.
     """
 
-    def __init__(self, message: str, *, cause: str = "") -> None:
+    def __init__(
+        self, message: str, *, cause: str = "", is_transient: bool = False
+    ) -> None:
         super().__init__(message)
-        self.cause = cause
+        self.cause, self.is_transient = cause, is_transient
 
 
 class Store(Protocol):

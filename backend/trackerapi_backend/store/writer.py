@@ -40,6 +40,9 @@ Outcome = tuple[object, Exception | None]
 QUEUE_CAPACITY = 1000
 GROUP_CAPACITY = 64
 RETRY_AFTER_SECONDS = 5
+RETRY_SECONDS = 20.0
+"""Time for repeating a group while the database server restarts, in seconds."""
+RETRY_PAUSE_SECONDS = 0.25
 SINGLE_RUNS_SECONDS = 1.0
 """Time limit for running the commands of a failed group one by one, in seconds."""
 LOG_INTERVAL_SECONDS = 60.0
@@ -137,7 +140,7 @@ class Writer:
 
     def _run_group(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         try:
-            return self._run_in_one_transaction(group)
+            return self._run_with_retries(group)
         except Exception as error:  # noqa: BLE001 -- every caller gets it
             if len(group) == 1:
                 return [(None, self._error_for_caller(error))]
@@ -158,6 +161,21 @@ class Writer:
             else (None, self._error_for_caller(error))
             for command in group
         ]
+
+    def _run_with_retries(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
+        """Run commands in one transaction; repeat it after a transient failure."""
+        until = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                return self._run_in_one_transaction(group)
+            except StoreError as error:
+                if not error.is_transient or time.monotonic() >= until:
+                    raise
+            with self._changed:
+                if self._changed.wait_for(
+                    lambda: self._is_closing, RETRY_PAUSE_SECONDS
+                ):
+                    raise StoreError("the server stops", cause="the server stops")
 
     def _run_in_one_transaction(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         """Run commands in one transaction; return only after its commit."""

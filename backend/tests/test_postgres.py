@@ -1,0 +1,314 @@
+"""PostgreSQL: several processes on one database, restarts, locks, settings."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from sqlalchemy.exc import ProgrammingError
+from trackerapi_backend.jobs.recording import fact_of, plan_of
+from trackerapi_backend.projection.job import project
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.postgres import PostgresStore
+
+from backend.tests.support.postgres import new_database, postgres_server
+from backend.tests.support.reporting import (
+    ReportingThread,
+    assert_all_stored,
+    kill_while_reporting,
+    report_from_threads,
+)
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    Service,
+    command,
+    error_line,
+    new_job,
+    new_name,
+    prepare,
+    report,
+    send_lines,
+    serve_existing,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+    from backend.tests.support.postgres import PostgresServer
+
+WRITERS = 8
+URL = "TRACKERAPI_BACKEND_DATABASE_URL"
+FILE = "TRACKERAPI_BACKEND_DATABASE"
+PEPPER = "TRACKERAPI_BACKEND_PEPPER_FILE"
+
+
+@pytest.fixture
+def url(postgres: str) -> Iterator[str]:
+    """Address of a new database."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def two_servers(folder: Path, url: str) -> Iterator[tuple[Service, Service]]:
+    """Serve one database by two processes."""
+    keys = prepare(folder, url)
+    with (
+        serve_existing(folder, keys, url) as (_one, first),
+        serve_existing(folder, keys, url) as (_two, second),
+    ):
+        yield first, second
+
+
+def in_threads(*calls: Any) -> None:
+    """Run functions in threads of their own; wait for all, raise the first error."""
+    errors: list[BaseException] = []
+
+    def run(call: Any) -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 -- raised in the test's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=[call]) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(MAX_WAIT_SECONDS)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def assert_state_equals_refold(url: str, job: dict[str, Any]) -> None:
+    """Check that the stored state of a job is the state of all its events."""
+    with closing(PostgresStore(url)) as store, store.transaction() as db:
+        row = stored_jobs.find_job_by_provider_job_id(db, 1, job["provider_job_id"])
+        assert row is not None
+        facts = [fact_of(event) for event in stored_events.all_events(db, row.id)]
+        assert from_document(row.state) == project(plan_of(row), facts)
+
+
+def test_two_processes_share_a_hot_job(tmp_path: Path, url: str) -> None:
+    """Eight writers report one job to two processes: each event is stored once."""
+    with two_servers(tmp_path, url) as services, ExitStack() as stack:
+        clients = [stack.enter_context(service.client()) for service in services]
+        job = new_job(clients[0])
+        batches = 12
+
+        def write(api: httpx.Client, number: int) -> None:
+            for step in range(batches):
+                done = {"kind": "progress", "tag": "load", "total": 100}
+                lines = [
+                    {**done, "provider_job_id": job["provider_job_id"], "completed": n}
+                    for n in range(step, step + 5)
+                ]
+                answer = send_lines(api, lines)
+                assert answer.json()["accepted"] == len(lines), (number, answer.text)
+
+        in_threads(
+            *(
+                lambda api=api, number=number: write(api, number)
+                for number, api in zip(range(WRITERS), cycle(clients), strict=False)
+            )
+        )
+        for api in clients:
+            seen = api.get(f"/jobs/{job['id']}").json()
+            assert seen["event_count"] == WRITERS * batches * 5
+        assert_state_equals_refold(url, job)
+
+
+def test_two_processes_create_one_job_once(tmp_path: Path, url: str) -> None:
+    """Eight requests for the same new job make one job with one configuration."""
+    with two_servers(tmp_path, url) as services, ExitStack() as stack:
+        clients = [stack.enter_context(service.client()) for service in services]
+        tag, name = new_name(), new_name()
+        steps = [{"tag": "a", "name": "A", "points": 1}]
+        sent = {
+            "provider_job_id": name,
+            "customer_id": CUSTOMER,
+            "tag": tag,
+            "configuration": {"tag": tag, "name": "A", "step_configurations": steps},
+        }
+        answers: list[httpx.Response] = []
+        in_threads(
+            *(
+                lambda api=api: answers.append(api.post("/jobs", json=sent))
+                for _, api in zip(range(WRITERS), cycle(clients), strict=False)
+            )
+        )
+        assert sorted(answer.status_code for answer in answers)[-2:] == [200, 201]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        found = clients[0].get("/job_configurations", params={"tag": tag}).json()
+        assert len(found["items"]) == 1
+
+
+def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> None:
+    """A new customer gets an id after 142, which the command line has given."""
+    keys = prepare(tmp_path, url)
+    with serve_existing(tmp_path, keys, url) as (_process, service):
+        with service.client() as api:
+            made = [api.post("/customers", json={}).json()["id"] for _ in range(3)]
+    assert made == [CUSTOMER + 1, CUSTOMER + 2, CUSTOMER + 3]
+
+
+def test_killed_process_leaves_the_other_one_serving(tmp_path: Path, url: str) -> None:
+    """After `kill -9` of one of two processes, the other stores and has all events."""
+    keys = prepare(tmp_path, url)
+    with serve_existing(tmp_path, keys, url) as (_process, service):
+        threads = kill_while_reporting(tmp_path, keys, url)
+        assert_all_stored(service, threads)
+        with service.client() as api:
+            report(api, threads[0].job, kind="complete")
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A server that tests may stop."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_restart_of_the_database_is_latency_alone(
+    tmp_path: Path, own_server: PostgresServer, mode: str
+) -> None:
+    """Requests during a restart wait: none gets an error but those in COMMIT."""
+    with new_database(own_server.url) as url:
+        keys = prepare(tmp_path, url)
+        with serve_existing(tmp_path, keys, url) as (process, service):
+            with report_from_threads(service) as threads:
+                for thread in threads:
+                    assert thread.enough.wait(MAX_WAIT_SECONDS)
+                own_server.stop(mode)
+                own_server.start()
+                with service.client() as api:
+                    report(api, new_job(api), kind="start")
+                process.kill()
+                process.wait()
+        with serve_existing(tmp_path, keys, url) as (_process, service):
+            assert_all_stored(service, threads)
+            for thread in threads:
+                assert_state_equals_refold(url, thread.job)
+    assert max(map(refusals, threads)) <= 1
+
+
+def refusals(thread: ReportingThread) -> int:
+    """Return the number of batches of a thread that were rejected."""
+    return len(thread.refused)
+
+
+def test_cut_connections_are_replaced(tmp_path: Path, url: str) -> None:
+    """Reads and reports succeed after PostgreSQL has ended all sessions."""
+    keys = prepare(tmp_path, url)
+    with (
+        serve_existing(tmp_path, keys, url) as (_process, service),
+        service.client() as api,
+        psycopg.connect(url, autocommit=True) as db,
+    ):
+        job = new_job(api)
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        report(api, job, kind="start")
+        assert api.get(f"/jobs/{job['id']}").json()["status"] == "running"
+
+
+def test_other_schema_is_refused(tmp_path: Path, url: str) -> None:
+    """`serve` on an empty or newer database ends with the command that fixes it."""
+    variables = variables_of(tmp_path, url)
+    result = command("serve", "--port", "0", environment=variables)
+    assert "has schema none" in error_line(result)
+    assert "trackerapi-backend migrate" in error_line(result)
+    assert command("migrate", environment=variables).returncode == 0
+    with psycopg.connect(url) as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    result = command("serve", "--port", "0", environment=variables)
+    assert "has schema 9999" in error_line(result)
+
+
+def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
+    """Two `migrate` commands on one empty database both succeed."""
+    variables = variables_of(tmp_path, url)
+    results: list[int] = []
+
+    def migrate() -> None:
+        results.append(command("migrate", environment=variables).returncode)
+
+    in_threads(migrate, migrate)
+    assert results == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "parts"),
+    [
+        ({FILE: "b.db", URL: "postgresql://h/b", PEPPER: "p"}, [FILE, URL]),
+        ({URL: "postgresql://h/b"}, [PEPPER]),
+        ({URL: "mysql://h/b", PEPPER: "p"}, [URL, "postgresql://"]),
+        ({FILE: "postgresql://h/b", PEPPER: "p"}, [FILE, URL]),
+        ({URL: "postgresql://u:hid den@[h/b", PEPPER: "p"}, ["postgresql://user"]),
+        ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, ["refused"]),
+    ],
+    ids=["two", "pepper", "engine", "file", "address", "refused"],
+)
+@pytest.mark.parametrize("name", ["serve", "migrate", "customer"])
+def test_wrong_setting_is_one_error(
+    variables: dict[str, str], parts: list[str], name: str
+) -> None:
+    """One line names the variable to change, and never the password."""
+    actions = {"customer": ["list"]}
+    result = command(name, *actions.get(name, []), environment=variables)
+    line = error_line(result)
+    assert all(part in line for part in parts)
+    assert "hidden" not in line
+    assert "hid den" not in line
+
+
+def test_missing_driver_is_one_error(tmp_path: Path) -> None:
+    """Without the extra, the error has the command that installs the driver."""
+    result = command(
+        "migrate",
+        environment=variables_of(tmp_path, "postgresql://127.0.0.1/b"),
+        prelude="import sys; sys.modules['psycopg'] = None",
+    )
+    assert "pip install 'trackerapi-backend[postgres]'" in error_line(result)
+
+
+def test_option_for_a_file_replaces_the_variables(tmp_path: Path) -> None:
+    """`--database` counts even if a variable names PostgreSQL."""
+    file = tmp_path / "b.db"
+    variables = {URL: "postgresql://127.0.0.1:1/b", FILE: ""}
+    result = command("migrate", "--database", str(file), environment=variables)
+    assert result.returncode == 0
+    assert file.exists()
+
+
+def test_failed_statement_rolls_the_whole_transaction_back(url: str) -> None:
+    """A swallowed error of a statement makes the transaction fail at its end."""
+    with closing(PostgresStore(url, migrate=True)) as store:
+
+        def swallow_an_error() -> None:
+            with store.transaction() as db:
+                db.exec_driver_sql("INSERT INTO providers VALUES (1, 'One', 0)")
+                with suppress(ProgrammingError):
+                    db.exec_driver_sql("SELECT * FROM no_such_table")
+
+        with pytest.raises(StoreError, match="rolled the transaction back"):
+            swallow_an_error()
+        names = store.read(
+            lambda db: db.exec_driver_sql("SELECT name FROM providers").all()
+        )
+    assert names == []

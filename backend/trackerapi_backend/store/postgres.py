@@ -1,0 +1,288 @@
+"""Store in a PostgreSQL database: any number of server processes on one database.
+
+Each transaction that writes first acquires one advisory lock, so transactions of all
+processes run one after another: a command may read a row and then write depending on
+it, as on SQLite. Readers need no lock; each read has one snapshot.
+
+A transaction counts as committed only if the driver reports an open transaction before
+COMMIT and no error after it. `synchronous_commit` is never off: a commit returns once
+its data is on the disk of the server.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.migrations import (
+    HEAD,
+    current_revision,
+    upgrade_to_head,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+READERS = 4
+RETRY_SECONDS = 20.0
+"""Time for repeating a read after a transient failure, in seconds."""
+CONNECT_SECONDS = 5
+"""Time limit for opening one connection, in seconds."""
+STATEMENT_SECONDS = 30
+"""Time limit for one statement, including the wait for the lock, in seconds."""
+IDLE_SECONDS = 60
+"""Time after which PostgreSQL ends a transaction without statements, in seconds.
+
+A process that hangs in a transaction would otherwise stop all other processes."""
+
+RETRY_PAUSE_SECONDS = 0.25
+
+# The key is "tracker1" in ASCII.
+_ACQUIRE_LOCK = text(f"SELECT pg_advisory_xact_lock({0x747261636B657231})")
+
+_SESSION_OPTIONS = (
+    f"-c statement_timeout={STATEMENT_SECONDS}s"
+    f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
+)
+
+# Without the extra `postgres` the driver is missing.
+_NO_DRIVER = (
+    "the driver of PostgreSQL is missing: install it with"
+    " `pip install 'trackerapi-backend[postgres]'`"
+)
+
+# SQLSTATEs after which the same transaction may succeed: serialization failure,
+# deadlock, lock or statement timeout, idle transaction, too many connections.
+_TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "53300"})
+# Classes of SQLSTATEs: broken connection, end or start of the server.
+_TRANSIENT_CLASSES = ("08", "57P")
+
+
+class PostgresStore:
+    """Store in one PostgreSQL database.
+
+    Args:
+        url: Address as libpq reads it, such as `postgresql://user@host/name`. May
+            contain a password, so no message repeats the address.
+        migrate: Whether to upgrade the schema.
+
+    Raises:
+        StoreError: If the database cannot be used, or its schema is not the schema of
+            this release.
+    """
+
+    def __init__(self, url: str, *, migrate: bool = False) -> None:
+        connect = _connector(url)
+        self._writer = _engine(connect, connections=1)
+        self._readers = _engine(connect, connections=READERS).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        try:
+            if migrate:
+                self._migrate()
+            self._check_schema()
+        except BaseException:
+            self.close()
+            raise
+
+    def _migrate(self) -> None:
+        # The lock of the transaction keeps a second `migrate` waiting.
+        with self.transaction() as db:
+            # Building an index of a large table takes longer than any other statement.
+            db.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            upgrade_to_head(db)
+
+    def _check_schema(self) -> None:
+        revision = self._read_once(current_revision)
+        if revision != HEAD:
+            raise StoreError(
+                f"the database has schema {revision or 'none'}, this release needs"
+                f" {HEAD}: run `trackerapi-backend migrate`"
+            )
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query on one consistent snapshot.
+
+        Repeats the query for `RETRY_SECONDS` while the server restarts.
+
+        Raises:
+            StoreError: If PostgreSQL fails or cannot be reached.
+        """
+        until = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                return self._read_once(query)
+            except StoreError as error:
+                if not error.is_transient or time.monotonic() >= until:
+                    raise
+            time.sleep(RETRY_PAUSE_SECONDS)
+
+    def _read_once(self, query: Callable[[Connection], T]) -> T:
+        with _engine_errors(), self._readers.begin() as db:
+            return query(db)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Begin a transaction that commits at the end of the block.
+
+        Waits for the transactions of other processes.
+
+        Raises:
+            StoreError: If PostgreSQL fails or cannot be reached, or has rolled the
+                transaction back. The changes may be stored only if the connection
+                broke during COMMIT; that error is not transient.
+        """
+        with (
+            _engine_errors(),
+            self._writer.connect() as db,
+            db.begin() as transaction,
+        ):
+            db.execute(_ACQUIRE_LOCK)
+            yield db
+            # PostgreSQL answers COMMIT in a failed transaction with a rollback, and
+            # the driver raises nothing.
+            if not self.is_in_transaction(db):
+                raise StoreError("PostgreSQL has rolled the transaction back")
+            with _commit_errors():
+                transaction.commit()
+
+    def is_in_transaction(self, db: Connection) -> bool:
+        """Return whether the driver reports an open transaction without a failure."""
+        from psycopg import Connection as DriverConnection
+        from psycopg.pq import TransactionStatus
+
+        driver = db.connection.driver_connection
+        return (
+            isinstance(driver, DriverConnection)
+            and driver.info.transaction_status == TransactionStatus.INTRANS
+        )
+
+    def touch(self, db: Connection) -> None:
+        """Write a message to the write-ahead log, which no query reads."""
+        db.execute(text("SELECT pg_logical_emit_message(true, 'trackerapi', '')"))
+
+    def shortage(self) -> str | None:
+        """Return None: only the server of the database can measure its disk."""
+        return None
+
+    def close(self) -> None:
+        """Close all connections that no thread uses."""
+        self._readers.dispose()
+        self._writer.dispose()
+
+
+def _connector(url: str) -> Callable[[], Any]:
+    try:
+        import psycopg
+    except ImportError:
+        raise StoreError(_NO_DRIVER) from None
+
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # The error of the driver may contain a part of the password.
+        raise StoreError(
+            "the address of PostgreSQL cannot be read: write it as in"
+            " postgresql://user:password@host:5432/name, with special characters"
+            " as %XX"
+        ) from None
+
+    def connect() -> Any:
+        connection = psycopg.connect(
+            url,
+            application_name="trackerapi-backend",
+            connect_timeout=CONNECT_SECONDS,
+            options=_SESSION_OPTIONS,
+        )
+        # A role or database with `synchronous_commit = off` would make the server
+        # acknowledge events that a crash loses.
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        connection.commit()
+        return connection
+
+    return connect
+
+
+def _engine(connect: Callable[[], Any], *, connections: int) -> Engine:
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connect,
+        pool_size=connections,
+        max_overflow=0,
+        # A restart of the server breaks the pooled connections.
+        pool_pre_ping=True,
+        hide_parameters=True,  # a logged error must not contain the data of a job
+    )
+
+
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Raise StoreError for a failure of PostgreSQL; pass on errors of a statement."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise StoreError(
+            "all connections to PostgreSQL are in use",
+            cause="all connections to the database are in use",
+            is_transient=True,
+        ) from error
+    except DBAPIError as error:
+        is_failure = isinstance(error, OperationalError)
+        is_transient = _is_transient(_state(error), is_failure=is_failure)
+        if not is_failure and not is_transient:
+            raise
+        raise _store_error(error, is_transient=is_transient) from error
+
+
+@contextmanager
+def _commit_errors() -> Iterator[None]:
+    """Raise StoreError for a failure of COMMIT: transient only if nothing is stored."""
+    try:
+        yield
+    except OperationalError as error:
+        # A connection that breaks during COMMIT leaves open whether the server has
+        # committed. A repeated command could then make a second customer or key.
+        is_transient = _state(error) in _TRANSIENT_STATES
+        raise _store_error(error, is_transient=is_transient) from error
+
+
+def _store_error(error: DBAPIError, *, is_transient: bool) -> StoreError:
+    state, reason = _state(error), " ".join(str(error.orig).split())
+    return StoreError(
+        f"PostgreSQL cannot be used ({reason}): {_advice(state)}",
+        # The reason may name host and user of the database.
+        cause=f"the database failed with SQLSTATE {state}"
+        if state
+        else "the database cannot be reached",
+        is_transient=is_transient,
+    )
+
+
+def _state(error: DBAPIError) -> str:
+    """Return the SQLSTATE of an error; empty for a broken connection."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _is_transient(state: str, *, is_failure: bool) -> bool:
+    if not state:
+        return is_failure  # a broken or refused connection
+    return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
+
+
+def _advice(state: str) -> str:
+    if state.startswith("53"):
+        return "give the server more disk, memory or connections"
+    return "check that the server runs and that the address names it and its database"
