@@ -265,3 +265,38 @@ def test_new_id_that_comes_twice_in_a_batch_is_stored_once(
     assert stored["message"] == "first"
     now = api.get(f"/jobs/{job['id']}").json()
     assert (now["event_count"], now["steps"][0]["fraction"]) == (1, 0.5)
+
+
+def test_lines_without_a_time_keep_their_order(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """After 200 counts in one batch, the step shows the count of the last line."""
+    counted = {"kind": "progress", "tag": "say_hello", "total": 200}
+    lines = [event_of(job, **counted, completed=count) for count in range(1, 201)]
+    assert send_lines(api, lines).json()["accepted"] == 200
+    [step, *_] = api.get(f"/jobs/{job['id']}").json()["steps"]
+    assert step["completed"] == 200
+
+
+def test_step_has_at_most_1000_parts(api: httpx.Client, job: dict[str, Any]) -> None:
+    """The event of part 1,001 is rejected; known parts and other steps count on."""
+    counted = {"kind": "progress", "tag": "say_hello", "completed": 1, "total": 5000}
+    lines = [event_of(job, **counted, part=f"host-{number}") for number in range(1000)]
+    assert send_lines(api, lines).json()["accepted"] == 1000
+    report = send_lines(
+        api,
+        [
+            event_of(job, **counted, part="one-more"),
+            event_of(job, **counted | {"completed": 2}, part="host-7"),
+            event_of(job, **counted | {"tag": "say_bye"}, part="one-more"),
+            event_of(job, part="one-more"),
+        ],
+    ).json()
+    assert report["accepted"] == 3
+    [rejected] = report["rejected"]
+    assert rejected["line"] == 1
+    assert rejected["problem"]["errors"][0]["pointer"] == "/part"
+    alone = api.post("/events", json=event_of(job, **counted, part="one-more"))
+    assert alone.status_code == 422
+    [step, *_] = api.get(f"/jobs/{job['id']}").json()["steps"]
+    assert step["completed"] == 1001

@@ -86,7 +86,7 @@ def count(completed: float | None = None, **fields: Any) -> dict[str, Any]:
         ([count(30, part="x", total=100), count(20, part="x")], 30, 100, 15.0),
         ([count(30, total=100), count(30, part="x")], 60, 100, 30.0),
         ([count(30, part="x", total=100), count(30)], 60, 100, 30.0),
-        ([count(9, part="x", total=30), count(9, part="y", total=90)], 18, 90, 15.0),
+        ([count(9, part="x", total=30), count(9, part="y", total=90)], 18, 90, 30.0),
         ([count(9, part="x", total=90), count(9, total=30), count(9)], 18, 30, 30.0),
         ([count(10, part="x"), count(10, part="y")], 20, None, 0.0),
         ([count(10, part="x", total=0), count(10, part="y", total=40)], 20, 40, 25.0),
@@ -123,15 +123,19 @@ def test_parts_of_a_step_add_up(
     assert percent(plan, state) == reading
 
 
-def test_snapshot_has_no_counts_of_a_settled_step() -> None:
-    """The snapshot of a settled step, or a step without counts, has eight values."""
+def test_snapshot_has_counts_of_steps_with_progress_alone() -> None:
+    """A step without progress has six values; a settled step keeps its counts.
+
+    A late `progress` of a part then adds to the sum in any order of arrival.
+    """
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
-    running = to_document(project(plan, facts_of(*counted)))
-    settled = to_document(project(plan, facts_of(*counted, step("a"), step("b"))))
-    assert running["steps"]["a"][8:] == [500, {f"worker-{n}": 1 for n in range(500)}]
-    assert [len(row) for row in settled["steps"].values()] == [8, 8]
-    assert settled["steps"]["a"][2:4] == [500, 500]
+    state = project(plan, facts_of(*counted, step("a"), step("b")))
+    document = to_document(state)
+    assert [len(row) for row in document["steps"].values()] == [11, 6]
+    assert document["steps"]["a"][-1] == {f"worker-{n}": 1 for n in range(500)}
+    shown = from_document(document).steps["a"]
+    assert (shown.completed, shown.total, shown.fraction) == (500, 500, 1.0)
 
 
 def test_job_fails_at_100_when_an_error_follows_success() -> None:

@@ -71,6 +71,19 @@ ALPHABET_OF_PARTS: list[dict[str, Any]] = [
     ),
     {"kind": "step", "tag": "a"},
 ]
+# Events that arrive late when several workers report one step.
+ALPHABET_OF_WORKERS: list[dict[str, Any]] = [
+    *(
+        {"kind": kind, "tag": tag, "part": part} | counts
+        for kind, counts in (("start", {}), ("progress", {"completed": 1, "total": 2}))
+        for tag, part in (("a", "x"), ("a", "y"), ("b", "x"))
+    ),
+    {"kind": "error", "tag": "a"},
+    {"kind": "interrupt"},
+    {"kind": "cancel"},
+    {"kind": "error"},
+    {"kind": "complete"},
+]
 
 CASES = [
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET, 4, id="configured"),
@@ -82,6 +95,8 @@ CASES = [
     pytest.param(Plan(points={"a": 10, "b": 25}), EVERY_EVENT, 3, id="every event"),
     # The effect of a count depends on all earlier counts, so the histories are longer.
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET_OF_PARTS, 5, id="parts"),
+    pytest.param(Plan(points={"a": 1, "b": 1}), ALPHABET_OF_WORKERS, 4, id="workers"),
+    pytest.param(Plan(points=None), ALPHABET_OF_WORKERS, 4, id="workers, no plan"),
 ]
 
 
@@ -89,7 +104,7 @@ def fact_at(place: int, event: dict[str, Any]) -> Fact:
     """Return the fact of an event at a position in time."""
     at = START + timedelta(seconds=place)
     # Ids fall while times rise, so a projection in the order of ids would fail.
-    event_id = bytes([255 - place]) * 16
+    event_id = bytes([255 - place]) * 15 + bytes([ord(event.get("part") or "0")])
     return Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
 
 
@@ -144,3 +159,20 @@ def test_state_does_not_depend_on_batches(plan: Plan) -> None:
             )
             batch = [fact for fact in facts if fact not in rest]
             assert advance(plan, states[rest], batch, partial(iter, facts)) == state
+
+
+def test_late_progress_of_a_running_step_reads_no_event() -> None:
+    """Four workers with overlapping seconds never make `advance()` fold all events."""
+    plan = Plan(points={"a": 1, "b": 1})
+    first = fact_at(0, {"kind": "start", "tag": "a"})
+    state = advance(plan, JobState(), [first], list)
+    facts = [
+        fact_at(place, PROGRESS | {"part": part, "completed": place, "total": 400})
+        for place in range(1, 101)
+        for part in ("w", "x", "y", "z")
+    ]
+    by_worker = sorted(facts, key=lambda fact: str(fact.part))
+    for fact in by_worker:
+        state = advance(plan, state, [fact], lambda: pytest.fail("events were read"))
+    assert state == project(plan, [first, *facts])
+    assert (state.steps["a"].completed, state.steps["a"].fraction) == (400, 1.0)

@@ -81,7 +81,7 @@ class StepProgress:
     total: float | None = None
     attempts: int = 0
     is_trying: bool = False
-    _parts: dict[str, float] = field(default_factory=dict[str, float])
+    _counts: dict[str, float] = field(default_factory=dict[str, float])
     _least_total: float | None = None
 
     def take(self, kind: str, details: Mapping[str, Any]) -> None:
@@ -97,14 +97,12 @@ class StepProgress:
             self.is_trying = True
         if kind in _CLOSING:
             self.is_trying = False
-        if self.status in SETTLED:
-            return
         if kind == "progress":
             self._count(details)
         status = _STATUS_AFTER.get(kind) or "running"
         if kind == "error" and details.get("retrying"):
             status = "waiting"
-        # Checked again: another thread may have ended the step after the first check.
+        # Checked after the count: another thread may have ended the step meanwhile.
         if self.status not in SETTLED:
             self.status = status
         if self.status in SETTLED:
@@ -118,23 +116,28 @@ class StepProgress:
 
     def _count(self, details: Mapping[str, Any]) -> None:
         completed, total = details.get("completed"), details.get("total")
-        part = details.get("part") or ""
-        if completed is not None:
-            self._parts[part] = max(self._parts.get(part, 0.0), completed)
-        # A total of 0 is ignored: as the minimum total it would lower the share.
-        if total and (self._least_total is None or total < self._least_total):
-            self._least_total = total
-        if self._parts.keys() - {""}:
-            # Several threads, processes or hosts count: the sum is the count of all.
-            completed = math.fsum(self._parts.values())
-            total = total or self._least_total
         share = details.get("fraction")
         if share is None:
-            share = 0.0
-            if completed is not None and total:
-                share = min(completed / total, 1.0)
+            share = _share(completed, total)
+        if completed is not None:
+            part = details.get("part") or ""
+            self._counts[part] = max(self._counts.get(part, 0.0), completed)
+        # A total of 0 is ignored: as the minimum total it would lower the share.
+        if total:
+            self._least_total = min(total, self._least_total or total)
+        if len(self._counts) > ("" in self._counts):
+            # Several threads, processes or hosts count: the sum is the count of all.
+            completed = math.fsum(self._counts.values())
+            share = max(share, _share(completed, self._least_total))
+            total = total or self._least_total
         self.fraction = max(self.fraction, share)
         self.completed, self.total = completed, total
+
+
+def _share(completed: float | None, total: float | None) -> float:
+    if not total or completed is None:
+        return 0.0
+    return min(completed / total, 1.0)
 
 
 class JobProgress:

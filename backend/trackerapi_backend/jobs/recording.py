@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from trackerapi_backend.jobs.configurations import StepNames, points_of
 from trackerapi_backend.jobs.customer_view import update_customer_view
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.projection.job import Plan, advance, project
+from trackerapi_backend.projection.kinds import PROGRESS
 from trackerapi_backend.projection.snapshot import (
     from_document,
     is_current,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection.job import JobState
 
 MAX_METADATA_BYTES = 8 * 1024
+MAX_PARTS = 1000
+"""Maximum number of parts that count towards one step: the state has them all."""
 
 _FACT_COLUMNS = tuple(field.name for field in fields(Fact))
 
@@ -49,6 +53,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     UNKNOWN_JOB = "unknown job"
+    TOO_MANY_PARTS = "too many parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,16 @@ class NewEvent:
     values: dict[str, Any]
 
 
-def read_event(document: models.EventInput, *, now: datetime) -> NewEvent:
+def read_event(
+    document: models.EventInput, *, now: datetime, line: int = 0
+) -> NewEvent:
     """Return the event of a document that is valid by its schema.
+
+    Args:
+        document: Body or line of a body.
+        now: Time of the request.
+        line: Number of lines before it in its body. An event without `occurred_at` gets
+            this number of microseconds after `now`, so that lines keep their order.
 
     Raises:
         Problem: If members contradict each other or the metadata is too large.
@@ -83,7 +96,9 @@ def read_event(document: models.EventInput, *, now: datetime) -> NewEvent:
             "event_metadata": metadata_text(
                 document.get("event_metadata") or {}, "/event_metadata"
             ),
-            "occurred_at": read_instant_or_now(document, "occurred_at", now=now),
+            "occurred_at": read_instant_or_now(
+                document, "occurred_at", now=now + timedelta(microseconds=line)
+            ),
             "received_at": now,
             "completed": _number(document, "completed"),
             "total": _number(document, "total"),
@@ -165,11 +180,18 @@ def _record(
     )
     names = compute_once(job.document, StepNames)
     state = from_document(job.state)
+    parts: dict[str | None, set[str]] = {
+        tag: step.counts.keys() - {""} for tag, step in state.steps.items()
+    }
     fresh: list[dict[str, Any]] = []
     outcomes = []
     for row in rows:
         if row["event_id"] in known:
             outcomes.append(Outcome.DUPLICATE)
+            continue
+        tag = names.find_tag(row["tag"])
+        if not _has_room_for(row, parts.setdefault(tag, set())):
+            outcomes.append(Outcome.TOO_MANY_PARTS)
             continue
         known.add(row["event_id"])
         # The sequence number is unique: the state was read in this transaction, and
@@ -178,7 +200,7 @@ def _record(
         added = {
             "job_id": job.id,
             "sequence": sequence,
-            "tag": names.find_tag(row["tag"]),
+            "tag": tag,
         }
         fresh.append({**row, **added})
         outcomes.append(Outcome.STORED)
@@ -188,6 +210,24 @@ def _record(
         state = _advance_state(db, job, state, [_fact(row) for row in fresh])
         stored_jobs.save_state(db, job, state.status, to_document(state))
     return outcomes
+
+
+def _has_room_for(row: Mapping[str, Any], parts: set[str]) -> bool:
+    """Add the part that an event counts; return False if the step has too many parts.
+
+    Args:
+        row: Row of a new event.
+        parts: Names of the parts of its step.
+    """
+    part = row["part"]
+    if part in parts or part is None:
+        return True
+    if row["kind"] != PROGRESS.name or row["completed"] is None:
+        return True
+    if len(parts) >= MAX_PARTS:
+        return False
+    parts.add(part)
+    return True
 
 
 def _advance_state(

@@ -1,8 +1,11 @@
 """State of a job as a pure function of the set of its events, without I/O and clock.
 
 Each event counts once, in the order of (`occurred_at`, `event_id`). The order and the
-batches of arrival do not matter. `advance()` folds new events onto the state so far. If
-a new event belongs before a folded event, `advance()` folds all events again.
+batches of arrival do not matter. `advance()` folds new events onto the state so far.
+
+A late event belongs before a folded event. `advance()` adds a late `progress` or
+`start` of a running attempt to the counts, since it changes no status. For any other
+late event, `advance()` folds all events again.
 
 Rules that the contract leaves open:
 
@@ -23,9 +26,16 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.projection.kinds import CANCEL, COMPLETE, ERROR, INTERRUPT
+from trackerapi_backend.projection.kinds import (
+    CANCEL,
+    COMPLETE,
+    ERROR,
+    INTERRUPT,
+    PROGRESS,
+    START,
+)
 from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatus
-from trackerapi_backend.projection.step import Fact, StepState
+from trackerapi_backend.projection.step import Fact, Key, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,6 +76,7 @@ class JobState:
         last_occurred_at: Latest `occurred_at`, on the clock of the job.
         last_event_at: Latest `received_at`.
         last_key: Sort key of the latest folded event that affects a state.
+        changed_key: Sort key of the event that changed the status last.
     """
 
     status: JobStatus = JobStatus.PENDING
@@ -76,21 +87,22 @@ class JobState:
     event_count: int = 0
     last_occurred_at: datetime | None = None
     last_event_at: datetime | None = None
-    last_key: tuple[datetime, bytes] | None = None
+    last_key: Key | None = None
+    changed_key: Key | None = None
 
     def copy(self) -> JobState:
         """Return an equal state with a copy of each step."""
         steps = {tag: step.copy() for tag, step in self.steps.items()}
         return replace(self, steps=steps)
 
-    def enter(self, status: JobStatus, at: datetime) -> None:
-        """Enter a status at a time; do nothing if the job has the status."""
+    def enter(self, status: JobStatus, fact: Fact) -> None:
+        """Enter a status with an event; do nothing if the job has the status."""
         if status is self.status:
             return
         if status not in (JobStatus.CANCELLED, JobStatus.INTERRUPTED):
-            self.started_at = self.started_at or at
-        self.finished_at = at if status not in _NOT_ENDED else None
-        self.status = status
+            self.started_at = self.started_at or fact.shown_at
+        self.finished_at = fact.shown_at if status not in _NOT_ENDED else None
+        self.status, self.changed_key = status, fact.key
 
 
 def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
@@ -122,13 +134,16 @@ def advance(
         (fact for fact in fresh if _affects_state(plan, fact)),
         key=lambda fact: fact.key,
     )
-    if moving and state.last_key is not None and moving[0].key <= state.last_key:
-        return project(plan, all_facts())
     after = state.copy()
+    for fact in moving:
+        if after.last_key is None or fact.key > after.last_key:
+            _apply(plan, after, fact)
+        elif _changes_no_status(plan, after, fact):
+            _count_progress(plan, after, fact)
+        else:
+            return project(plan, all_facts())
     for fact in fresh:
         _count_event(after, fact)
-    for fact in moving:
-        _apply(plan, after, fact)
     return after
 
 
@@ -183,6 +198,32 @@ def _affects_state(plan: Plan, fact: Fact) -> bool:
     return is_known and kind.step_status is not None
 
 
+def _changes_no_status(plan: Plan, state: JobState, fact: Fact) -> bool:
+    """Return whether a late event leaves all statuses and attempts unchanged.
+
+    True for a `progress` or `start` within an open attempt, if the job has been in its
+    status since before the event, and no report of work changes this status.
+    """
+    if fact.effective_kind not in (START, PROGRESS) or fact.tag is None:
+        return False
+    is_job_settled = (
+        state.status not in _STARTABLE
+        and state.changed_key is not None
+        and state.changed_key < fact.key
+    )
+    if plan.points is None:
+        return is_job_settled
+    step = state.steps.get(fact.tag)
+    opened = None if step is None else step.opened_key
+    return is_job_settled and opened is not None and opened < fact.key
+
+
+def _count_progress(plan: Plan, state: JobState, fact: Fact) -> None:
+    is_counted = plan.points is not None and fact.effective_kind is PROGRESS
+    if is_counted and fact.tag is not None:
+        state.steps[fact.tag].count(fact)
+
+
 def _count_event(state: JobState, fact: Fact) -> None:
     state.event_count += 1
     state.last_occurred_at = _later(state.last_occurred_at, fact.occurred_at)
@@ -203,10 +244,10 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
         kind.step_status in SETTLED and _are_all_settled(plan, state, fact)
     ):
         state.has_succeeded = True
-        state.enter(JobStatus.SUCCEEDED, fact.shown_at)
+        state.enter(JobStatus.SUCCEEDED, fact)
     elif kind is CANCEL:
         if not state.has_succeeded:
-            state.enter(JobStatus.CANCELLED, fact.shown_at)
+            state.enter(JobStatus.CANCELLED, fact)
     elif kind is INTERRUPT:
         _apply_interrupt(state, fact)
     elif kind is ERROR:
@@ -214,7 +255,7 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
     elif state.status in _STARTABLE or (
         state.status is JobStatus.CANCELLED and fact.tag is None
     ):
-        state.enter(JobStatus.RUNNING, fact.shown_at)
+        state.enter(JobStatus.RUNNING, fact)
 
 
 def _are_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
@@ -234,12 +275,12 @@ def _apply_interrupt(state: JobState, fact: Fact) -> None:
         return
     for step in state.steps.values():
         step.interrupt()
-    state.enter(JobStatus.INTERRUPTED, fact.shown_at)
+    state.enter(JobStatus.INTERRUPTED, fact)
 
 
 def _apply_error(state: JobState, fact: Fact) -> None:
     if fact.tag is None:
-        state.enter(JobStatus.FAILED, fact.shown_at)
+        state.enter(JobStatus.FAILED, fact)
     elif state.status in _NOT_ENDED:
         status = JobStatus.RUNNING if fact.retrying else JobStatus.FAILED
-        state.enter(status, fact.shown_at)
+        state.enter(status, fact)

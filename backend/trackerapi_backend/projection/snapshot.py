@@ -1,8 +1,8 @@
 """Snapshots: the state of a job as JSON values, without loss.
 
 The format is compact, because each batch of events writes a snapshot. Times are whole
-microseconds. A step is a list of values, without the last two values (the counts) if
-the step has no counts.
+microseconds. A step is a list of values, without the last five values (the counts) if
+the step has no progress.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from trackerapi_backend.instants import from_micros, to_micros
 from trackerapi_backend.projection.job import JobState
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
-from trackerapi_backend.projection.step import StepState
+from trackerapi_backend.projection.step import Key, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 """Number of the format; raise it with each change of the fields that a fold needs."""
-_LENGTH_WITHOUT_COUNTS = 8
+_LENGTH_WITHOUT_COUNTS = 6
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
@@ -45,56 +45,83 @@ def to_document(state: JobState) -> dict[str, Any]:
         "event_count": state.event_count,
         "last_occurred_at": _micros(state.last_occurred_at),
         "last_event_at": _micros(state.last_event_at),
-        "last_key": state.last_key
-        and [to_micros(state.last_key[0]), state.last_key[1].hex()],
+        "last_key": _key_row(state.last_key),
+        "changed_key": _key_row(state.changed_key),
     }
 
 
 def from_document(document: Mapping[str, Any]) -> JobState:
     """Return the state of a snapshot that `to_document()` has made."""
-    last_key = document["last_key"]
+    step_from = _step_from if is_current(document) else _earlier_step_from
     return JobState(
         status=JobStatus(document["status"]),
         has_succeeded=document["has_succeeded"],
-        steps={tag: _step_from(row) for tag, row in document["steps"].items()},
+        steps={tag: step_from(row) for tag, row in document["steps"].items()},
         started_at=_instant(document["started_at"]),
         finished_at=_instant(document["finished_at"]),
         event_count=document["event_count"],
         last_occurred_at=_instant(document["last_occurred_at"]),
         last_event_at=_instant(document["last_event_at"]),
-        last_key=last_key and (from_micros(last_key[0]), bytes.fromhex(last_key[1])),
+        last_key=_key(document["last_key"]),
+        changed_key=_key(document.get("changed_key")),
     )
 
 
 def _step_row(step: StepState) -> list[Any]:
-    has_counts = bool(step.counts) or step.smallest_total is not None
     row = [
         step.status.value,
-        step.fraction,
-        step.completed,
-        step.total,
+        step.largest_share,
         step.attempts,
-        step.attempt_is_open,
+        _key_row(step.opened_key),
         _micros(step.started_at),
         _micros(step.finished_at),
     ]
-    return [*row, step.smallest_total, step.counts] if has_counts else row
+    if step.newest_key is None:
+        return row
+    return [
+        *row,
+        _key_row(step.newest_key),
+        step.newest_completed,
+        step.newest_total,
+        step.smallest_total,
+        step.counts,
+    ]
 
 
 def _step_from(row: Sequence[Any]) -> StepState:
-    smallest_total, counts = row[_LENGTH_WITHOUT_COUNTS:] or (None, {})
+    step = StepState(
+        status=StepStatus(row[0]),
+        largest_share=row[1],
+        attempts=row[2],
+        opened_key=_key(row[3]),
+        started_at=_instant(row[4]),
+        finished_at=_instant(row[5]),
+    )
+    if len(row) > _LENGTH_WITHOUT_COUNTS:
+        key, step.newest_completed, step.newest_total, step.smallest_total = row[6:10]
+        step.newest_key, step.counts = _key(key), dict(row[10])
+    return step
+
+
+def _earlier_step_from(row: Sequence[Any]) -> StepState:
+    """Return the state of a step for readers, from a row of an earlier format."""
     return StepState(
         status=StepStatus(row[0]),
-        fraction=row[1],
-        completed=row[2],
-        total=row[3],
+        largest_share=row[1],
+        newest_completed=row[2],
+        newest_total=row[3],
         attempts=row[4],
-        attempt_is_open=row[5],
         started_at=_instant(row[6]),
         finished_at=_instant(row[7]),
-        counts=dict(counts),
-        smallest_total=smallest_total,
     )
+
+
+def _key_row(key: Key | None) -> list[Any] | None:
+    return None if key is None else [to_micros(key[0]), key[1].hex()]
+
+
+def _key(row: Sequence[Any] | None) -> Key | None:
+    return None if row is None else (from_micros(row[0]), bytes.fromhex(row[1]))
 
 
 def _micros(instant: datetime | None) -> int | None:

@@ -8,12 +8,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.jobs.recording import (
+    MAX_PARTS,
     NewEvent,
     Outcome,
     read_event,
     record_events,
 )
-from trackerapi_backend.problems import Problem
+from trackerapi_backend.problems import Problem, invalid
 from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.contract import check, named_schema
@@ -56,7 +57,11 @@ def _record_one(db: Connection, caller: Caller, event: NewEvent) -> Row[Any]:
     )
     if job is None:
         raise _unknown_job(event)
-    record_events(db, caller.provider_id, [event], only_job_id=caller.job_id)
+    [outcome] = record_events(
+        db, caller.provider_id, [event], only_job_id=caller.job_id
+    )
+    if outcome is Outcome.TOO_MANY_PARTS:
+        raise _too_many_parts()
     # Read the event from the store: the response to a repeated event shows the event
     # that was stored first.
     return stored.find_event(db, job.id, event.values["event_id"])
@@ -66,6 +71,10 @@ def _unknown_job(event: NewEvent) -> Problem:
     return Problem(
         "unknown-job", f"This provider has no job {event.provider_job_id!r}."
     )
+
+
+def _too_many_parts() -> Problem:
+    return invalid("/part", f"is new, and the step has {MAX_PARTS:,} parts already")
 
 
 async def import_events(call: Call) -> Response:
@@ -131,7 +140,7 @@ def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
         try:
             document = parse_json(line)
             check(schema, document, max_errors=batch.max_errors)
-            batch.events.append(read_event(document, now=now))
+            batch.events.append(read_event(document, now=now, line=count - 1))
             batch.lines.append((number, document.get("event_id")))
         except Problem as problem:
             batch.reject(number, _event_id_in(document), problem)
@@ -155,6 +164,8 @@ def _report(batch: _Batch, outcomes: list[Outcome]) -> models.BatchReport:
     ):
         if outcome is Outcome.UNKNOWN_JOB:
             batch.reject(line, event_id, _unknown_job(event))
+        if outcome is Outcome.TOO_MANY_PARTS:
+            batch.reject(line, event_id, _too_many_parts())
     return {
         "accepted": outcomes.count(Outcome.STORED),
         "duplicates": outcomes.count(Outcome.DUPLICATE),

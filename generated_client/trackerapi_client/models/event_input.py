@@ -37,7 +37,7 @@ class EventInput:
     """ Values of the provider; null counts as missing. """
     occurred_at: datetime.datetime | Unset = UNSET
     """ Time of the event on the caller's clock. A missing time, or a time more than a year ahead, is replaced by
-    the time of the request. """
+    the time of the request. Lines of one batch without a time keep their order. """
     completed: float | Unset = UNSET
     """ Number of completed units of the step, or of the part. """
     total: float | Unset = UNSET
@@ -45,9 +45,10 @@ class EventInput:
     fraction: float | Unset = UNSET
     """ Completed share of the step. """
     part: str | Unset = UNSET
-    """ Name of the worker that counts, if several workers share one step. The `completed` of the step is the sum of
-    the largest count in the `progress` events of each part. Events without a part count as one more part. If the
-    event has no `total`, the smallest total reported so far is used. """
+    """ Name of the worker that counts, if several workers share one step; at most 1,000 parts a step. The
+    `completed` of the step is the sum of the largest count in the `progress` events of each part. Events without a
+    part count as one more part. The fraction of the step is at least this sum, divided by the smallest total
+    reported for the step. """
     retrying: bool | Unset = UNSET
     """ On an `error` of a step: whether another attempt follows. """
     message: str | Unset = UNSET
