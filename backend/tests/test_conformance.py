@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from trackerapi_backend.projection.job import (
 )
 from trackerapi_backend.projection.statuses import JobStatus
 from trackerapi_backend.projection.step import Fact, StepState
+
+from backend.tests.support.histories import ListedHistory
 
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"
 NUMBERS = TABLE.with_name("numbers.json")
@@ -47,7 +48,7 @@ def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
     facts, state, percents = facts_of(case["events"]), JobState(), []
     for fact in facts:
-        state = advance(plan, state, [fact], lambda: facts)
+        state = advance(plan, state, [fact], ListedHistory(facts))
         percents.append(percent(plan, state))
 
     steps = {tag: state.steps.get(tag, StepState()) for tag in case["points"] or ()}
@@ -78,7 +79,7 @@ def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> 
         state, arrived = JobState(), []
         for batch in batches:
             arrived += batch
-            state = advance(plan, state, batch, partial(list, arrived))
+            state = advance(plan, state, batch, ListedHistory(arrived))
         assert state == ended
 
 
@@ -94,7 +95,7 @@ def test_event_turns_each_status_into_that_of_the_table(
     state = project(plan, facts[:-1])
     assert state.status.value == before.split(maxsplit=1)[0]
 
-    after = advance(plan, state, facts[-1:], partial(list, facts))
+    after = advance(plan, state, facts[-1:], ListedHistory(facts))
 
     assert after.status.value == row["after"].get(before, state.status.value)
     has_succeeded = "succe" in before or after.status is JobStatus.SUCCEEDED

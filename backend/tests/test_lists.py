@@ -136,6 +136,31 @@ def test_every_list_is_read_in_order_from_an_index(
     assert not costly, "\n".join(costly)
 
 
+AFTER = (utc_now(), b"0" * 16)
+QUERIES_OF_LATE_EVENTS: dict[str, Query] = {
+    "ix_events_status": lambda db: stored_events.status_events(db, 1),
+    "ix_events_progress of a step": lambda db: stored_events.find_next_progress(
+        db, 1, "load", AFTER
+    ),
+    "ix_events_progress of a job": lambda db: stored_events.find_next_progress(
+        db, 1, None, AFTER
+    ),
+    "ix_events_progress of all tags": lambda db: stored_events.list_progress_tags(
+        db, 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES_OF_LATE_EVENTS)
+def test_late_events_are_found_by_an_index(store: SqliteStore, name: str) -> None:
+    """Each query of the fold after a late event seeks in its own partial index."""
+    plans = plans_of(store, QUERIES_OF_LATE_EVENTS[name])
+    seeks = [step for step in plans if "events" in step]
+    assert seeks
+    assert all(f"INDEX {name.split(maxsplit=1)[0]}" in step for step in seeks), plans
+    assert not [step for step in plans if "TEMP B-TREE" in step]
+
+
 def test_several_statuses_are_listed_as_one_list(api: httpx.Client) -> None:
     """A list of several statuses has each job once, newest first, over all pages."""
     tag = new_name()

@@ -20,6 +20,8 @@ from trackerapi_backend.projection.snapshot import from_document, to_document
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Fact, StepState
 
+from backend.tests.support.histories import ListedHistory
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TUTORIAL_PLAN = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
 
@@ -265,7 +267,7 @@ def test_long_histories_end_alike_in_any_order_and_batches(
         batch, arriving = arriving[:size], arriving[size:]
         arrived += batch
         before = from_document(to_document(state))
-        state = advance(plan, before, batch, arrived.copy)
+        state = advance(plan, before, batch, ListedHistory(list(arrived)))
         now = percent(plan, state)
         assert reading is None or (now is not None and now >= reading)
         reading = now

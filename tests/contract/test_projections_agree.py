@@ -14,6 +14,7 @@ from trackerapi_backend.projection.job import (
 )
 from trackerapi_backend.projection.step import Fact, StepState
 
+from backend.tests.support.histories import ListedHistory
 from trackerapi.events.projection import JobProgress, StepProgress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,7 +69,7 @@ def test_both_projections_agree_after_each_event(
         at = START + timedelta(seconds=second)
         event_id = second.to_bytes(16, "big")
         fact = Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
-        state = advance(plan, state, [fact], list)
+        state = advance(plan, state, [fact], ListedHistory([]))
 
         assert progress.percent == percent(plan, state)
         assert progress.status == state.status.value

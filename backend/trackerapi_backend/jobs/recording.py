@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
     from trackerapi_backend.projection.job import JobState
+    from trackerapi_backend.projection.step import Key
 
 MAX_METADATA_BYTES = 8 * 1024
 MAX_PARTS = 1000
@@ -234,13 +235,26 @@ def _advance_state(
     db: Connection, job: Row[Any], state: JobState, fresh: Sequence[Fact]
 ) -> JobState:
     """Return the state of a job after new events, which are stored already."""
-
-    def all_facts() -> Iterator[Fact]:
-        return map(fact_of, stored_events.all_events(db, job.id))
-
     if not is_current(job.state):
-        return project(plan_of(job), all_facts())
-    return advance(plan_of(job), state, fresh, all_facts)
+        return project(plan_of(job), map(fact_of, stored_events.all_events(db, job.id)))
+    return advance(plan_of(job), state, fresh, _StoredHistory(db, job.id))
+
+
+class _StoredHistory:
+    """Stored events of a job; see `History`."""
+
+    def __init__(self, db: Connection, job_id: int) -> None:
+        self._db, self._job_id = db, job_id
+
+    def status_facts(self) -> Iterator[Fact]:
+        return map(fact_of, stored_events.status_events(self._db, self._job_id))
+
+    def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
+        row = stored_events.find_next_progress(self._db, self._job_id, tag, after)
+        return None if row is None else fact_of(row)
+
+    def progress_tags(self) -> Sequence[str]:
+        return stored_events.list_progress_tags(self._db, self._job_id)
 
 
 def plan_of(job: Row[Any]) -> Plan:

@@ -5,7 +5,9 @@ batches of arrival do not matter. `advance()` folds new events onto the state so
 
 A late event belongs before a folded event. `advance()` adds a late `progress` or
 `start` of a running attempt to the counts, since it changes no status. For any other
-late event, `advance()` folds all events again.
+late event, `advance()` folds the statuses again. This fold reads all events but
+`progress`, and of each step only the `progress` events that can change a status. The
+counts do not depend on the order of events, so they stay.
 
 Rules that the contract leaves open:
 
@@ -22,9 +24,10 @@ Rules that the contract leaves open:
 
 from __future__ import annotations
 
+import heapq
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trackerapi_backend.projection.kinds import (
     CANCEL,
@@ -38,7 +41,7 @@ from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatu
 from trackerapi_backend.projection.step import Fact, Key, StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 MAX_PERCENT_BEFORE_SUCCESS = 99.99
@@ -95,6 +98,13 @@ class JobState:
         steps = {tag: step.copy() for tag, step in self.steps.items()}
         return replace(self, steps=steps)
 
+    def forget_statuses(self) -> None:
+        """Reset everything but the counts to the state before the first event."""
+        self.status, self.has_succeeded = JobStatus.PENDING, False
+        self.started_at = self.finished_at = self.changed_key = None
+        for step in self.steps.values():
+            step.forget_status()
+
     def enter(self, status: JobStatus, fact: Fact) -> None:
         """Enter a status with an event; do nothing if the job has the status."""
         if status is self.status:
@@ -115,11 +125,29 @@ def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
     return state
 
 
+class History(Protocol):
+    """Stored events of one job, for a fold that reads few of them."""
+
+    def status_facts(self) -> Iterable[Fact]:
+        """Return all events that can change a status, except progress, by their keys.
+
+        May include events of other kinds, except progress.
+        """
+
+    def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
+        """Return the first progress with a tag after a key; None without one.
+
+        Args:
+            tag: Tag of a step; None for progress of the job itself.
+            after: Key of an event; None for the first progress of all.
+        """
+
+    def progress_tags(self) -> Iterable[str]:
+        """Return the tags of all progress."""
+
+
 def advance(
-    plan: Plan,
-    state: JobState,
-    fresh: Sequence[Fact],
-    all_facts: Callable[[], Iterable[Fact]],
+    plan: Plan, state: JobState, fresh: Sequence[Fact], history: History
 ) -> JobState:
     """Return the state after new events.
 
@@ -127,24 +155,95 @@ def advance(
         plan: Plan of the job, the same at every call.
         state: State after all earlier events; stays unchanged.
         fresh: New events in any order.
-        all_facts: Function that returns all events including `fresh`; called only
-            if a new event belongs before a folded event.
+        history: All events including `fresh`; read only if a late event can change
+            a status.
     """
     moving = sorted(
         (fact for fact in fresh if _affects_state(plan, fact)),
         key=lambda fact: fact.key,
     )
     after = state.copy()
-    for fact in moving:
+    for fact in fresh:
+        _count_event(after, fact)
+    for index, fact in enumerate(moving):
         if after.last_key is None or fact.key > after.last_key:
             _apply(plan, after, fact)
         elif _changes_no_status(plan, after, fact):
             _count_progress(plan, after, fact)
         else:
-            return project(plan, all_facts())
-    for fact in fresh:
-        _count_event(after, fact)
+            for later in moving[index:]:
+                _count_progress(plan, after, later)
+            last_key = max(after.last_key, moving[-1].key)
+            after = _StatusFold(plan, after, history).run()
+            after.last_key = last_key
+            break
     return after
+
+
+class _StatusFold:
+    """Fold of the statuses of a job from its beginning; the counts stay.
+
+    Between two events that change a status, only the first progress of a step can
+    change one: it begins an attempt, or it makes the job run again. So the fold looks
+    for the next progress of a step only while a progress would have such an effect.
+
+    Args:
+        plan: Plan of the job.
+        counted: State with the counts of all events; becomes the result.
+        history: All events of the job.
+    """
+
+    def __init__(self, plan: Plan, counted: JobState, history: History) -> None:
+        self._plan, self._history, self._state = plan, history, counted
+        # Tags that may have more progress; None stands for progress of the job itself.
+        self._tags: set[str | None] = {
+            tag for tag, step in counted.steps.items() if step.newest_key is not None
+        }
+        if plan.points is None:
+            self._tags.update(history.progress_tags())
+        self._tags.add(None)
+        # Heap of the next progress of the watched tags, by key.
+        self._upcoming: list[tuple[Key, str | None, Fact]] = []
+
+    def run(self) -> JobState:
+        """Return the state after all events; `last_key` is not set."""
+        self._state.forget_statuses()
+        self._watch(None)
+        for fact in self._history.status_facts():
+            if _affects_state(self._plan, fact):
+                self._apply_progress_before(fact.key)
+                self._apply(fact)
+        self._apply_progress_before(None)
+        return self._state
+
+    def _apply_progress_before(self, limit: Key | None) -> None:
+        while self._upcoming and (limit is None or self._upcoming[0][0] < limit):
+            _key, tag, fact = heapq.heappop(self._upcoming)
+            self._tags.add(tag)
+            self._apply(fact)
+
+    def _apply(self, fact: Fact) -> None:
+        _apply(self._plan, self._state, fact)
+        self._watch(fact.key)
+
+    def _watch(self, after: Key | None) -> None:
+        """Find the next progress of each tag whose progress would change a status."""
+        for tag in [tag for tag in self._tags if self._can_change_status(tag)]:
+            self._tags.remove(tag)
+            fact = self._history.next_progress(tag, after)
+            if fact is not None:
+                heapq.heappush(self._upcoming, (fact.key, tag, fact))
+
+    def _can_change_status(self, tag: str | None) -> bool:
+        """Return whether a progress with a tag would change a status or an attempt."""
+        if self._state.status in _STARTABLE:
+            return True
+        if tag is None:
+            return self._state.status is JobStatus.CANCELLED
+        if self._plan.points is None:
+            return False
+        step = self._state.steps.get(tag)
+        return step is None or step.opened_key is None
 
 
 def percent(plan: Plan, state: JobState) -> float | None:
@@ -221,7 +320,7 @@ def _changes_no_status(plan: Plan, state: JobState, fact: Fact) -> bool:
 def _count_progress(plan: Plan, state: JobState, fact: Fact) -> None:
     is_counted = plan.points is not None and fact.effective_kind is PROGRESS
     if is_counted and fact.tag is not None:
-        state.steps[fact.tag].count(fact)
+        state.steps.setdefault(fact.tag, StepState()).count(fact)
 
 
 def _count_event(state: JobState, fact: Fact) -> None:

@@ -166,6 +166,11 @@ class StepState:
             self.counts.copy(),
         )
 
+    def forget_status(self) -> None:
+        """Reset everything but the counts to the state before the first event."""
+        self.status, self.attempts, self.opened_key = StepStatus.PENDING, 0, None
+        self.started_at = self.finished_at = None
+
     def count(self, fact: Fact) -> None:
         """Add the counts of a progress event; the order of calls has no effect."""
         if self.newest_key is None or fact.key > self.newest_key:

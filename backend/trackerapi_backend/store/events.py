@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import and_, func, insert, or_, select
 
 from trackerapi_backend.store.paging import Page, Span, fetch_page
-from trackerapi_backend.store.schema import events
+from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
@@ -51,6 +52,58 @@ def all_events(db: Connection, job_id: int) -> Sequence[Row[Any]]:
     return db.execute(
         select(events).where(events.c.job_id == job_id).order_by(events.c.sequence)
     ).all()
+
+
+def status_events(db: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """Return the events of a job that may change a status, except progress.
+
+    The rows are in the order of (`occurred_at`, `event_id`).
+    """
+    # SQLite uses a partial index only for the literal condition of the index.
+    query = select(events).where(events.c.job_id == job_id, IS_STATUS_EVENT)
+    return db.execute(query.order_by(events.c.occurred_at, events.c.event_id)).all()
+
+
+def find_next_progress(
+    db: Connection, job_id: int, tag: str | None, after: tuple[datetime, bytes] | None
+) -> Row[Any] | None:
+    """Return the first progress of a job with a tag after a time and event id.
+
+    Args:
+        db: Connection to read from.
+        job_id: Id of the job.
+        tag: Tag of a step; None for progress without a step.
+        after: `occurred_at` and `event_id` of an event; None for the first progress.
+    """
+    query = select(events).where(
+        events.c.job_id == job_id, IS_PROGRESS, events.c.tag.is_not_distinct_from(tag)
+    )
+    if after is not None:
+        at, event_id = after
+        is_same_time = and_(events.c.occurred_at == at, events.c.event_id > event_id)
+        # The first condition alone lets the engine seek in the index.
+        query = query.where(
+            events.c.occurred_at >= at, or_(events.c.occurred_at > at, is_same_time)
+        )
+    in_order = query.order_by(events.c.occurred_at, events.c.event_id)
+    return db.execute(in_order.limit(1)).first()
+
+
+def list_progress_tags(db: Connection, job_id: int) -> Sequence[str]:
+    """Return the tags of all progress of a job, with one seek for each tag."""
+    tag = events.c.tag
+    first = select(func.min(tag).label("tag")).where(
+        events.c.job_id == job_id, IS_PROGRESS
+    )
+    tags = first.cte("tags", recursive=True)
+    following = (
+        select(func.min(tag))
+        .where(events.c.job_id == job_id, IS_PROGRESS, tag > tags.c.tag)
+        .scalar_subquery()
+    )
+    tags = tags.union_all(select(following).where(tags.c.tag.is_not(None)))
+    query = select(tags.c.tag).where(tags.c.tag.is_not(None))
+    return db.execute(query).scalars().all()
 
 
 def list_events(db: Connection, job_id: int, span: Span) -> Page:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 from trackerapi_backend.instants import from_micros, to_micros
@@ -205,6 +206,12 @@ jobs = Table(
     Index(None, "provider_id", "customer_id", "tag", "status", "id", "created_at"),
 )
 
+# Conditions of two partial indexes. A query has to repeat them literally: engines
+# compare the text of the condition.
+IS_PROGRESS = text("kind = 'progress'")
+# Other kinds have no effect on a status, but only these two are frequent.
+IS_STATUS_EVENT = text("kind NOT IN ('progress', 'info', 'heartbeat')")
+
 events = Table(
     "events",
     metadata,
@@ -224,6 +231,19 @@ events = Table(
     Column("message", Text),
     Column("detail", Text),
     UniqueConstraint("job_id", "event_id"),
+    # For the fold of the statuses after a late event.
+    Index(
+        "ix_events_progress",
+        *("job_id", "tag", "occurred_at", "event_id"),
+        sqlite_where=IS_PROGRESS,
+        postgresql_where=IS_PROGRESS,
+    ),
+    Index(
+        "ix_events_status",
+        *("job_id", "occurred_at", "event_id"),
+        sqlite_where=IS_STATUS_EVENT,
+        postgresql_where=IS_STATUS_EVENT,
+    ),
     # WITHOUT ROWID stores rows in the order of the key: the events of a job are
     # adjacent, in the order of the list.
     sqlite_with_rowid=False,

@@ -1,0 +1,163 @@
+"""Late events on both engines: the stored state is the state of all stored events."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.jobs.creation import create_job
+from trackerapi_backend.jobs.providers import create_customer
+from trackerapi_backend.jobs.recording import (
+    fact_of,
+    plan_of,
+    read_event,
+    record_events,
+)
+from trackerapi_backend.projection.job import project
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store import providers as stored_providers
+
+from backend.tests.support.service import STEPS, variables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+    from trackerapi_backend.store import Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KINDS: Sequence[dict[str, Any]] = [
+    {"kind": "start"},
+    {"kind": "start", "tag": "load"},
+    *({"kind": "progress", "tag": tag} for tag in ("load", "store", "other")),
+    *({"kind": "progress", "tag": "load", "completed": n, "total": 9} for n in (3, 6)),
+    {"kind": "progress", "tag": "load", "part": "x", "completed": 4, "total": 9},
+    {"kind": "progress"},
+    {"kind": "step", "tag": "load"},
+    {"kind": "skip", "tag": "store"},
+    {"kind": "error", "tag": "store", "retrying": True},
+    {"kind": "error", "tag": "load"},
+    {"kind": "error"},
+    {"kind": "interrupt"},
+    {"kind": "cancel"},
+    {"kind": "complete"},
+    {"kind": "info"},
+    {"kind": "custom", "tag": "load"},
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path, database_url: str | None) -> Iterator[Store]:
+    """A new store with a provider, on each engine."""
+    storage = storage_from({}, variables_of(tmp_path, database_url))
+    with closing(open_store(storage, migrate=True)) as store:
+        with store.transaction() as db:
+            stored_providers.create_provider(db, "One", now=utc_now())
+            create_customer(db, 1, 142)
+        yield store
+
+
+def new_job(store: Store, name: str, *, has_configuration: bool = True) -> None:
+    """Create a job of the provider."""
+    document: Any = {"provider_job_id": name, "customer_id": 142, "tag": "import"}
+    if has_configuration:
+        steps = {"tag": "import", "name": "Import", "step_configurations": STEPS}
+        document["configuration"] = steps
+    with store.transaction() as db:
+        create_job(db, 1, document, now=utc_now())
+
+
+def record(store: Store, name: str, documents: Sequence[dict[str, Any]]) -> None:
+    """Record events of a job in one transaction."""
+    events = [
+        read_event({"provider_job_id": name, **document}, now=utc_now())  # type: ignore[typeddict-item]
+        for document in documents
+    ]
+    with store.transaction() as db:
+        record_events(db, 1, events)
+
+
+def assert_state_is_of_all_events(store: Store, name: str) -> None:
+    """Check that the stored state of a job equals a fold of all its events."""
+
+    def check(db: Connection) -> None:
+        job = stored_jobs.find_job_by_provider_job_id(db, 1, name)
+        assert job is not None
+        facts = [fact_of(row) for row in stored_events.all_events(db, job.id)]
+        assert from_document(job.state) == project(plan_of(job), facts)
+
+    store.read(check)
+
+
+def random_history(seed: int, length: int) -> list[dict[str, Any]]:
+    """Return events at different times, shuffled; their ids fall with time."""
+    chance = random.Random(seed)  # noqa: S311 -- a repeatable test, no secret
+    events = [
+        {
+            **chance.choice(KINDS),
+            "occurred_at": format_instant(START + timedelta(seconds=second // 2)),
+            "event_id": str(UUID(int=10**6 - second)),
+        }
+        for second in range(length)
+    ]
+    chance.shuffle(events)
+    return events
+
+
+@pytest.mark.parametrize("has_configuration", [True, False])
+def test_state_equals_a_fold_of_all_events(
+    store: Store, *, has_configuration: bool
+) -> None:
+    """After each batch in random order, a job has the state of all its events."""
+    for seed in range(12):
+        name = f"job-{seed}"
+        new_job(store, name, has_configuration=has_configuration)
+        events = random_history(seed, 60)
+        for first in range(0, len(events), 3):
+            record(store, name, events[first : first + 3])
+            assert_state_is_of_all_events(store, name)
+
+
+def test_late_error_reads_few_of_many_events(store: Store) -> None:
+    """A late error among 3,000 progress events reads fewer than 20 rows."""
+    new_job(store, "job")
+    progress = [
+        {
+            "kind": "progress",
+            "tag": "load",
+            "completed": second,
+            "total": 3000,
+            "occurred_at": format_instant(START + timedelta(seconds=second)),
+        }
+        for second in range(3000)
+    ]
+    record(store, "job", progress)
+    statements: list[str] = []
+    late = {
+        "kind": "error",
+        "tag": "load",
+        "retrying": True,
+        "occurred_at": format_instant(START + timedelta(seconds=10.5)),
+    }
+    with store.transaction() as db:
+        event.listen(
+            db.engine,
+            "before_cursor_execute",
+            lambda *call: statements.append(call[2]),
+        )
+    record(store, "job", [late])
+    read = [text for text in statements if "FROM events" in text]
+    assert 0 < len(read) < 20
+    assert not [text for text in read if "ORDER BY events.sequence" in text]
+    assert_state_is_of_all_events(store, "job")
