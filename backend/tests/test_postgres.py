@@ -277,6 +277,24 @@ def test_wrong_setting_is_one_error(
     assert "hid den" not in line
 
 
+def test_second_host_needs_the_pepper_of_the_first(tmp_path: Path, url: str) -> None:
+    """Without the pepper file, neither `serve` nor `key create` makes another one."""
+    variables = variables_of(tmp_path, url)
+    assert command("migrate", environment=variables).returncode == 0
+    create = ("key", "create", "--provider", "One", "--label", "nightly")
+    before = command("serve", "--port", "0", environment=variables)
+    assert command(*create, environment=variables).returncode == 0
+    other = {**variables, PEPPER: str(tmp_path / "other")}
+    results = [
+        before,
+        command(*create, environment=other),
+        command("serve", "--port", "0", environment=other),
+    ]
+    for result in results:
+        assert "copy it from the host" in error_line(result)
+    assert not (tmp_path / "other").exists()
+
+
 def test_missing_driver_is_one_error(tmp_path: Path) -> None:
     """Without the extra, the error has the command that installs the driver."""
     result = command(

@@ -61,7 +61,9 @@ def serve_store(
         # Raise SIGTERM instead of calling its handler: uvicorn replaces the handler
         # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    pepper = read_pepper(settings.pepper_file)
+    # Servers of one PostgreSQL database share one secret. A second secret would make
+    # all keys invalid on this server.
+    pepper = read_pepper(settings.pepper_file, create=settings.database_url is None)
     with open_listener(settings.host, settings.port) as listener:
         address = _address(listener)
         writer = Writer(store)

@@ -241,14 +241,23 @@ def _port(text: str | None, setting: str) -> int:
     return int(text)
 
 
-def read_pepper(path: Path) -> bytes:
-    """Return the secret of this installation; create it on first use.
+def read_pepper(path: Path, *, create: bool = True) -> bytes:
+    """Return the secret of this installation.
+
+    Args:
+        path: File of the secret.
+        create: Whether to create a missing file, with a new secret.
 
     Raises:
-        SettingsError: If the file cannot be used or is too short.
+        SettingsError: If the file is missing, cannot be used or is too short.
     """
     try:
         if not path.exists():
+            if not create:
+                raise SettingsError(
+                    f"the pepper file {path} is missing: copy it from the host that"
+                    " made the first key of this database"
+                )
             write_secret(path, secrets.token_hex(_MIN_PEPPER_BYTES))
         pepper = read_secret(path).strip()
     except OSError as error:

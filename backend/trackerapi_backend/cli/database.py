@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.jobs.providers import find_or_create_provider
-from trackerapi_backend.settings import SettingsError, storage_from
+from trackerapi_backend.settings import SettingsError, read_pepper, storage_from
+from trackerapi_backend.store.api_keys import has_keys
 from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -19,7 +20,6 @@ from trackerapi_backend.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -35,12 +35,24 @@ class ProviderAccess:
         db: Connection in a transaction, which commits at the end of the block.
         provider_id: Id of the provider that `--provider` names; the oldest provider
             without this option.
-        pepper_file: File with the secret of this installation.
+        storage: Settings of the database.
     """
 
     db: Connection
     provider_id: int
-    pepper_file: Path
+    storage: Storage
+
+    def read_pepper(self) -> bytes:
+        """Return the secret of this installation.
+
+        A missing file is created, but for PostgreSQL only before the first key: another
+        host may have the secret of the existing keys.
+
+        Raises:
+            SettingsError: If the file is missing, cannot be used or is too short.
+        """
+        create = self.storage.database_url is None or not has_keys(self.db)
+        return read_pepper(self.storage.pepper_file, create=create)
 
 
 def open_store(storage: Storage, *, migrate: bool = False) -> Store:
@@ -84,7 +96,7 @@ def open_provider(
             provider_id = find_or_create_provider(db, options.provider)
         else:
             provider_id = _find_known_provider(db, options.provider)
-        yield ProviderAccess(db, provider_id, storage.pepper_file)
+        yield ProviderAccess(db, provider_id, storage)
 
 
 def _find_known_provider(db: Connection, name: str | None) -> int:

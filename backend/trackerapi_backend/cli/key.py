@@ -15,7 +15,7 @@ from trackerapi_backend.cli.database import open_provider
 from trackerapi_backend.instants import format_instant, parse_instant, utc_now
 from trackerapi_backend.jobs.providers import create_api_key
 from trackerapi_backend.requests.credentials import SCOPES, parse_key_id
-from trackerapi_backend.settings import SettingsError, read_pepper
+from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.paging import fetch_all
 
@@ -86,7 +86,7 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
     with open_provider(options, create=True) as access:
         new = create_api_key(
             access.db,
-            read_pepper(access.pepper_file),
+            access.read_pepper(),
             access.provider_id,
             options.label,
             scopes,

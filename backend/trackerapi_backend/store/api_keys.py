@@ -21,6 +21,11 @@ def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     return db.execute(insert(api_keys).values(values).returning(api_keys)).one()
 
 
+def has_keys(db: Connection) -> bool:
+    """Return whether the database has a key, of any provider."""
+    return db.execute(select(api_keys.c.id).limit(1)).first() is not None
+
+
 def find_key(db: Connection, provider_id: int, key_id: str) -> Row[Any] | None:
     """Return the key of a provider with this public part."""
     return db.execute(
