@@ -2,8 +2,9 @@
 
 The limits apply to the bytes that are received and decompressed: a wrong
 Content-Length or a small gzip bomb cannot fill the memory. A thread examines large
-bodies, so that the event loop can answer other requests. A large body gets status 503
-while `MAX_LARGE_BODIES` other large bodies are examined or wait.
+bodies, so that the event loop can answer other requests. The thread examines one body
+of a provider at a time, so that providers take turns. A large body gets status 503
+while `MAX_LARGE_BODIES` other large bodies of the provider are examined or wait.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from trackerapi_backend.problems import Problem, unavailable
@@ -37,16 +39,35 @@ The examination blocks the event loop for a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
 MAX_LARGE_BODIES = 32
-"""Maximum number of large bodies that are examined or wait.
+"""Maximum number of large bodies of one provider that are examined or wait.
 
 The thread finishes this number within seconds, before the last client times out."""
+MAX_ALL_LARGE_BODIES = 48
+"""Maximum number of large bodies of all providers that are examined or wait."""
 
 _GZIP_WINDOW_BITS = 31
 
 # A single thread: threads share the interpreter lock. A second thread would not examine
 # more bodies per second, but would delay the event loop further.
 _thread = ThreadPoolExecutor(1, "bodies")
-_slots = threading.BoundedSemaphore(MAX_LARGE_BODIES)
+_slots = threading.BoundedSemaphore(MAX_ALL_LARGE_BODIES)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Turn of one provider with the thread.
+
+    Attributes:
+        lock: Lock of the body that is examined.
+        count: Number of bodies that are examined or wait.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    count: int = 0
+
+
+# Turns of the providers with large bodies. Used by the event loop of the server alone.
+_turns: dict[int, _Turn] = {}
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
@@ -81,22 +102,35 @@ async def read_body(request: Request, media_type: str) -> bytes:
     return _decompress(bytes(body)) if encoding == "gzip" else bytes(body)
 
 
-async def examine_body(body: bytes, examine: Callable[[bytes], T]) -> T:
+async def examine_body(
+    body: bytes, examine: Callable[[bytes], T], provider_id: int = 0
+) -> T:
     """Return `examine(body)`; call it in a thread if the body is large.
 
+    Args:
+        body: Decompressed body.
+        examine: Function that parses and checks the body.
+        provider_id: Provider of the request; 0 for a public operation.
+
     Raises:
-        Problem: If the body is large, and `MAX_LARGE_BODIES` other large bodies are
-            examined or wait.
+        Problem: If the body is large, and too many other large bodies are examined or
+            wait.
         Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
         return examine(body)
-    if not _slots.acquire(blocking=False):
+    turn = _turns.setdefault(provider_id, _Turn())
+    if turn.count >= MAX_LARGE_BODIES or not _slots.acquire(blocking=False):
         raise unavailable("Too many large requests wait to be examined.")
+    turn.count += 1
     try:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_thread, examine, body)
+        async with turn.lock:
+            return await loop.run_in_executor(_thread, examine, body)
     finally:
+        turn.count -= 1
+        if not turn.count:
+            del _turns[provider_id]
         _slots.release()
 
 

@@ -13,6 +13,7 @@ from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
 from trackerapi_backend.requests.contract import check
+from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Call:
         caller_if_any: Caller; None for a public operation.
         parameters: Values of the sent path and query parameters, by name.
         body: JSON body; None for an operation without a JSON body.
+        body_size_bytes: Size of the decompressed JSON body.
         now: Time at which the request was read.
     """
 
@@ -70,6 +72,7 @@ class Call:
     caller_if_any: Caller | None
     parameters: Mapping[str, Any]
     body: Any
+    body_size_bytes: int
     now: datetime
 
     @property
@@ -108,9 +111,23 @@ class Call:
         body = await self.read(lambda db: encode_page(query(db), serialize))
         return Response(body, media_type="application/json")
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
-        """Run a command in the writer; return its result once it is on the disk."""
-        return await self.services.writer.write(command)
+    async def write(
+        self,
+        command: Callable[[Connection], T],
+        *,
+        events: int = 1,
+        size_bytes: int | None = None,
+    ) -> T:
+        """Run a command in the writer; return its result once it is on the disk.
+
+        Args:
+            command: Function that makes the changes.
+            events: Number of events that the command stores.
+            size_bytes: Size of the data of the command; None for the JSON body.
+        """
+        size = self.body_size_bytes if size_bytes is None else size_bytes
+        load = Load(self.provider_id, events, size)
+        return await self.services.writer.write(command, load)
 
 
 async def read_call(request: Request, operation: Operation, services: Services) -> Call:
@@ -129,10 +146,12 @@ async def read_call(request: Request, operation: Operation, services: Services) 
             caller, operation.operation_id, operation.scopes
         )
     parameters = operation.read_parameters(request)
-    body = None
+    body, sent = None, b""
     if operation.body is not None:
         sent = await read_body(request, "application/json")
-        body = await examine_body(sent, partial(_parse_valid, operation.body))
+        examine = partial(_parse_valid, operation.body)
+        provider_id = caller.provider_id if caller else 0
+        body = await examine_body(sent, examine, provider_id)
     return Call(
         services=services,
         request=request,
@@ -140,6 +159,7 @@ async def read_call(request: Request, operation: Operation, services: Services) 
         caller_if_any=caller,
         parameters=parameters,
         body=body,
+        body_size_bytes=len(sent),
         now=utc_now(),
     )
 

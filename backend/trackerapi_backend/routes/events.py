@@ -81,12 +81,14 @@ async def import_events(call: Call) -> Response:
     """Record a batch of events, one JSON object per line; return a report."""
     body = await read_body(call.request, "application/x-ndjson")
     read = partial(_read_lines, now=call.now, request_id=call.request_id)
-    batch = await examine_body(body, read)
+    batch = await examine_body(body, read, call.provider_id)
     only_job_id = call.caller.job_id
     outcomes = await call.write(
         lambda db: record_events(
             db, call.provider_id, batch.events, only_job_id=only_job_id
-        )
+        ),
+        events=len(batch.events),
+        size_bytes=len(body),
     )
     return json_response(_report(batch, outcomes))
 

@@ -1,9 +1,9 @@
 """Writer: the thread that makes all changes of the store, in groups with one commit.
 
-Commands queue up during a commit, and the next transaction runs all queued commands.
-Each command has its own savepoint: a failed command is rolled back alone. A caller
-gets its result once the commit has reached the disk. No timer collects commands: an
-idle writer runs and commits a command immediately.
+Commands queue up during a commit, and the next transaction runs a group of them: see
+`fair_queue`. Each command has its own savepoint: a failed command is rolled back alone.
+A caller gets its result once the commit has reached the disk. No timer collects
+commands: an idle writer runs and commits a command immediately.
 
 An engine may roll back a whole transaction when one statement fails, as SQLite does on
 a full disk. So the writer asks the driver after each command whether the transaction
@@ -16,7 +16,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from trackerapi_backend.problems import unavailable
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.fair_queue import MAX_ITEMS, FairQueue, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,6 @@ T = TypeVar("T")
 Outcome = tuple[object, Exception | None]
 """Result and exception of a command; the result counts if the exception is None."""
 
-QUEUE_CAPACITY = 1000
-GROUP_CAPACITY = 64
 RETRY_AFTER_SECONDS = 5
 RETRY_SECONDS = 20.0
 """Time for repeating a group while the database server restarts, in seconds."""
@@ -47,6 +45,8 @@ SINGLE_RUNS_SECONDS = 1.0
 """Time limit for running the commands of a failed group one by one, in seconds."""
 LOG_INTERVAL_SECONDS = 60.0
 """Minimum interval between two log lines about a failing store, in seconds."""
+
+_OWN_LOAD = Load()
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +71,9 @@ class Writer:
         capacity: Maximum number of queued commands; further commands are rejected.
     """
 
-    def __init__(self, store: Store, capacity: int = QUEUE_CAPACITY) -> None:
-        self._store, self._capacity = store, capacity
-        self._queue: deque[_QueuedCommand] = deque()
+    def __init__(self, store: Store, capacity: int = MAX_ITEMS) -> None:
+        self._store = store
+        self._queue: FairQueue[_QueuedCommand] = FairQueue(capacity)
         # Protects the queue and the closing flag: event loops and the thread use both.
         self._changed = threading.Condition()
         self._is_closing, self._next_log_at = False, 0.0
@@ -82,10 +82,17 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
+    async def write(
+        self, command: Callable[[Connection], T], load: Load = _OWN_LOAD
+    ) -> T:
         """Run a command in the writer; return its result once the changes are on disk.
 
-        The writer may run `command` twice. It rolls back the changes of the first run.
+        The writer may run `command` several times. It rolls back the changes of all
+        runs but the last.
+
+        Args:
+            command: Function that makes the changes.
+            load: Provider and size of the request; providers take turns.
 
         Raises:
             Problem: If the queue is full, the store cannot be written, or the server
@@ -99,9 +106,8 @@ class Writer:
         with self._changed:
             if self._is_closing:
                 raise _stopping_error()
-            if len(self._queue) >= self._capacity:
+            if not self._queue.add(_QueuedCommand(command, loop, future), load):
                 raise unavailable("Too many requests wait to be stored.")
-            self._queue.append(_QueuedCommand(command, loop, future))
             self._changed.notify()
         return await future
 
@@ -118,8 +124,7 @@ class Writer:
             self._changed.notify()
         self._thread.join(timeout_seconds)
         with self._changed:
-            rejected = [*self._queue]
-            self._queue.clear()
+            rejected = self._queue.clear()
         _deliver(rejected, [(None, _stopping_error())] * len(rejected))
         if self._thread.is_alive():
             _log.warning(
@@ -135,8 +140,7 @@ class Writer:
         """Wait for commands; return an empty group once the writer is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._is_closing)
-            size = min(len(self._queue), GROUP_CAPACITY)
-            return [self._queue.popleft() for _ in range(size)]
+            return self._queue.next_group()
 
     def _run_group(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         try:
