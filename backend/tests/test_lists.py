@@ -16,11 +16,11 @@ from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import configurations, customers, jobs, share_links
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import providers as stored_providers
-from trackerapi_backend.store.paging import Span
+from trackerapi_backend.store.paging import MAX_WEIGHT, Span
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.support.service import new_job, new_name, report
+from backend.tests.support.service import new_job, new_name, report, send_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -190,3 +190,46 @@ def test_status_named_a_thousand_times_is_one_filter(api: httpx.Client) -> None:
 def _plain(tag: str) -> dict[str, Any]:
     step = {"tag": "only", "name": "Only", "points": 1}
     return {"tag": tag, "name": "Plain", "step_configurations": [step]}
+
+
+def test_page_of_long_events_is_bounded_in_bytes(api: httpx.Client) -> None:
+    """A page of 200 events with long texts ends early; all pages have all events."""
+    job = new_job(api)
+    line = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+    texts = {"detail": "x" * 16_000, "message": "y" * 2_000}
+    long = [{**line, **texts, "event_metadata": {"k": "z" * 8_000}}] * 25
+    for _ in range(16):
+        assert send_lines(api, long).json()["accepted"] == len(long)
+    path, query = f"/jobs/{job['id']}/events", {"limit": "200"}
+    lengths, sizes = [], []
+    while True:
+        answer = api.get(path, params=query)
+        page = answer.json()
+        lengths.append(len(page["items"]))
+        sizes.append(len(answer.content))
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert sum(lengths) == 400
+    assert len(lengths) > 2
+    assert max(sizes) < 2 * MAX_WEIGHT
+
+
+def test_page_of_jobs_with_many_steps_is_bounded_in_bytes(api: httpx.Client) -> None:
+    """A page of 40 jobs with 500 steps each ends early; all pages have all jobs."""
+    tag = new_name()
+    steps = [{"tag": f"s{n}", "name": f"Step {n}", "points": 1} for n in range(500)]
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    for _ in range(40):
+        new_job(api, tag=tag, configuration=document)
+    query: dict[str, Any] = {"tag": tag, "limit": 200}
+    lengths = []
+    while True:
+        answer = api.get("/jobs", params=query)
+        assert len(answer.content) < 2 * MAX_WEIGHT
+        lengths.append(len(answer.json()["items"]))
+        if answer.json()["next_cursor"] is None:
+            break
+        query["cursor"] = answer.json()["next_cursor"]
+    assert sum(lengths) == 40
+    assert len(lengths) > 1

@@ -109,4 +109,12 @@ def list_progress_tags(db: Connection, job_id: int) -> Sequence[str]:
 def list_events(db: Connection, job_id: int, span: Span) -> Page:
     """Return a page of the events of a job, in order of arrival."""
     query = select(events).where(events.c.job_id == job_id)
-    return fetch_page(db, query, events.c.sequence, span, ascending=True)
+    return fetch_page(
+        db, query, events.c.sequence, span, ascending=True, weigh=_text_length
+    )
+
+
+def _text_length(event: Row[Any]) -> int:
+    """Return the length of the long texts of an event, in characters."""
+    texts = (event.event_metadata, event.message or "", event.detail or "")
+    return sum(map(len, texts))

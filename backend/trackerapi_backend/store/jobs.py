@@ -32,6 +32,9 @@ MAX_JOBS_BY_ID = 400
 """Maximum number of jobs that a condition lists by id: some builds of SQLite accept no
 more than 999 values in one statement."""
 
+_STEP_LENGTH = 300
+"""Usual length of a step in the answer about a job, in characters."""
+
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
 )
@@ -105,17 +108,21 @@ def list_jobs(
 
 
 def _weigher() -> Callable[[Row[Any]], int]:
-    """Return a function that weighs a row by the length of its configuration.
+    """Return a function that weighs a row by the memory that its answer needs.
 
-    Only the first job of a configuration has a weight: jobs share the parsed document.
+    The weight of a job is the length of its steps in the answer. The first job of a
+    configuration also has the length of the document, which all its jobs share.
     """
     seen: set[int | None] = {None}
 
     def weigh(job: Row[Any]) -> int:
-        if job.configuration_id in seen:
+        if job.document is None:
             return 0
-        seen.add(job.configuration_id)
-        return int(job.document.length)
+        weight = _STEP_LENGTH * len(job.document["step_configurations"])
+        if job.configuration_id not in seen:
+            seen.add(job.configuration_id)
+            weight += int(job.document.length)
+        return weight
 
     return weigh
 

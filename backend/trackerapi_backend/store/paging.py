@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MAX_PAGE_LENGTH = 200
 MAX_WEIGHT = 4 * 1024 * 1024
-"""Maximum total length of the configurations of one page, in characters."""
+"""Maximum total weight of the items of one page: about their length in characters."""
 
 _CURSOR_VERSION = "c1"
 
