@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import and_, func, or_, select
 
+from trackerapi_backend.instants import to_micros
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+_COLUMNS = tuple(column.name for column in events.c)
 _IDS_PER_QUERY = 900
 """Maximum number of ids in one statement: some SQLite builds accept only 999 values."""
 
@@ -36,8 +38,27 @@ def find_known_event_ids(
 
 
 def add_events(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store events with new ids."""
-    db.execute(insert(events), rows)
+    """Store events with new ids.
+
+    Args:
+        db: Connection in a transaction.
+        rows: Values of all columns, by name.
+    """
+    # The driver gets the rows itself: SQLAlchemy would take a sixth of the time of a
+    # batch to prepare each row.
+    marker = "?" if db.dialect.paramstyle == "qmark" else "%s"
+    markers = ", ".join([marker] * len(_COLUMNS))
+    statement = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({markers})"  # noqa: S608 -- constants
+    db.exec_driver_sql(statement, [_driver_values(row) for row in rows])
+
+
+def _driver_values(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    stored = {
+        **row,
+        "occurred_at": to_micros(row["occurred_at"]),
+        "received_at": to_micros(row["received_at"]),
+    }
+    return tuple(stored[name] for name in _COLUMNS)
 
 
 def find_event(db: Connection, job_id: int, event_id: bytes) -> Row[Any]:
