@@ -199,3 +199,19 @@ def test_unknown_path_is_answered_as_a_problem(service: Service) -> None:
     with service.client(None) as anyone:
         answer = anyone.get("/nothing/here")
     assert (answer.status_code, problem_name(answer)) == (404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs?tag=%00",
+        "/jobs?provider_job_id=a%00",
+        "/jobs?status=%00",
+        "/customers?reference=%00",
+        "/job_configurations?tag=%00",
+        "/job_configurations?version=1%00",
+    ],
+)
+def test_nul_in_a_parameter_is_invalid(api: httpx.Client, path: str) -> None:
+    """A text with NUL gets 422 on each engine: PostgreSQL could not compare it."""
+    assert api.get(path).status_code == 422

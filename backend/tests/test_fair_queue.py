@@ -81,7 +81,7 @@ def test_queue_is_bounded_in_bytes() -> None:
 def test_each_item_leaves_once_and_in_the_order_of_its_provider(
     loads: list[Load],
 ) -> None:
-    """Groups together have all items; those of one provider stay in order."""
+    """Together, the groups contain each item once, in the order of its provider."""
     queue: FairQueue[int] = FairQueue()
     for number, load in enumerate(loads):
         assert queue.add(number, load)
@@ -97,7 +97,7 @@ def test_each_item_leaves_once_and_in_the_order_of_its_provider(
 
 
 def test_large_bodies_of_providers_take_turns() -> None:
-    """The thread examines the body of a second provider before a queue of the first."""
+    """A body of a second provider is examined before the queue of the first one."""
     asyncio.run(_examine_in_turns())
 
 

@@ -130,7 +130,7 @@ def test_state_equals_a_fold_of_all_events(
 
 
 def test_late_error_reads_few_of_many_events(store: Store) -> None:
-    """A late error among 3,000 progress events reads fewer than 20 rows."""
+    """A late error among 3,000 progress events needs fewer than 20 queries."""
     new_job(store, "job")
     progress = [
         {

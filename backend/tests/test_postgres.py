@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -182,10 +183,10 @@ def own_server() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_restart_of_the_database_is_latency_alone(
+def test_restart_of_the_database_only_delays_requests(
     tmp_path: Path, own_server: PostgresServer, mode: str
 ) -> None:
-    """Requests during a restart wait: none gets an error but those in COMMIT."""
+    """Requests wait during a restart; only a request in COMMIT may get an error."""
     with new_database(own_server.url) as url:
         keys = prepare(tmp_path, url)
         with serve_existing(tmp_path, keys, url) as (process, service):
@@ -260,9 +261,10 @@ def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
         ({URL: "mysql://h/b", PEPPER: "p"}, [URL, "postgresql://"]),
         ({FILE: "postgresql://h/b", PEPPER: "p"}, [FILE, URL]),
         ({URL: "postgresql://u:hid den@[h/b", PEPPER: "p"}, ["postgresql://user"]),
+        ({URL: "postgresql://u:x@hidden@h/b", PEPPER: "p"}, ["postgresql://user"]),
         ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, ["refused"]),
     ],
-    ids=["two", "pepper", "engine", "file", "address", "refused"],
+    ids=["two", "pepper", "engine", "file", "address", "at", "refused"],
 )
 @pytest.mark.parametrize("name", ["serve", "migrate", "customer"])
 def test_wrong_setting_is_one_error(
@@ -330,3 +332,67 @@ def test_failed_statement_rolls_the_whole_transaction_back(url: str) -> None:
             lambda db: db.exec_driver_sql("SELECT name FROM providers").all()
         )
     assert names == []
+
+
+def test_read_only_server_gets_503_and_is_not_ready(tmp_path: Path, url: str) -> None:
+    """While the database is read-only, reports get 503 and `/readyz` gets 503."""
+    keys = prepare(tmp_path, url)
+    with (
+        serve_existing(tmp_path, keys, url) as (_process, service),
+        service.client() as api,
+        psycopg.connect(url, autocommit=True) as db,
+    ):
+        job = new_job(api)
+        name = db.info.dbname
+        _set_default(db, f"ALTER DATABASE {name} SET default_transaction_read_only=on")
+        refused = api.post(
+            "/events", json={"provider_job_id": job["provider_job_id"], "kind": "info"}
+        )
+        assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+        wait_for_status(service, 503)
+        _set_default(db, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        report(api, job, kind="start")
+        wait_for_status(service, 200)
+
+
+def _set_default(db: psycopg.Connection[Any], statement: str) -> None:
+    """Change a default of the database, and end the sessions that have the old one."""
+    db.execute("SET default_transaction_read_only = off")
+    db.execute(statement.encode())
+    db.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def wait_for_status(service: Service, status: int) -> None:
+    """Wait until `/readyz` answers with a status."""
+    until = time.monotonic() + MAX_WAIT_SECONDS
+    with service.client(None) as client:
+        while client.get("/readyz").status_code != status:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+
+def test_database_with_another_encoding_is_refused(
+    tmp_path: Path, postgres: str
+) -> None:
+    """One line names the encoding and the command that makes a better database."""
+    template = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with new_database(postgres, template) as url:
+        result = command("migrate", environment=variables_of(tmp_path, url))
+        assert "encoding SQL_ASCII" in error_line(result)
+        assert "createdb --encoding UTF8" in error_line(result)
+
+
+def test_options_of_the_address_count(tmp_path: Path, url: str) -> None:
+    """`options` of the address counts; `client_encoding` is always UTF8."""
+    with psycopg.connect(url) as db:
+        db.execute("CREATE SCHEMA mine")
+    given = f"{url}&options=-csearch_path%3Dmine&client_encoding=LATIN1"
+    variables = variables_of(tmp_path, given)
+    assert command("migrate", environment=variables).returncode == 0
+    name = ("--provider", "One", "--name", "Ward 名")
+    assert command("customer", "create", *name, environment=variables).returncode == 0
+    with psycopg.connect(url) as db:
+        assert db.execute("SELECT name FROM mine.customers").fetchone() == ("Ward 名",)

@@ -25,7 +25,7 @@ from trackerapi_backend.projection.job import (
     project,
 )
 from trackerapi_backend.projection.snapshot import from_document, to_document
-from trackerapi_backend.projection.step import Fact
+from trackerapi_backend.projection.step import Fact, Key
 
 from backend.tests.support.histories import ListedHistory
 
@@ -101,11 +101,24 @@ CASES = [
 ]
 
 
+class CountingHistory(ListedHistory):
+    """History that counts the look-ups of progress."""
+
+    look_ups = 0
+
+    def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
+        """Return the first progress with a tag after a key."""
+        self.look_ups += 1
+        return super().next_progress(tag, after)
+
+
 def fact_at(place: int, event: dict[str, Any]) -> Fact:
     """Return the fact of an event at a position in time."""
     at = START + timedelta(seconds=place)
     # Ids fall while times rise, so a projection in the order of ids would fail.
-    event_id = bytes([255 - place]) * 15 + bytes([ord(event.get("part") or "0")])
+    event_id = (2**64 - place).to_bytes(15, "big") + bytes(
+        [ord(event.get("part") or "0")]
+    )
     return Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
 
 
@@ -177,3 +190,18 @@ def test_late_progress_of_a_running_step_reads_no_event() -> None:
         state = advance(plan, state, [fact], ListedHistory([]))
     assert state == project(plan, [first, *facts])
     assert (state.steps["a"].completed, state.steps["a"].fraction) == (400, 1.0)
+
+
+def test_fold_with_many_look_ups_reads_all_events_instead() -> None:
+    """A late event in a job of 40 steps and 40 failures makes few look-ups."""
+    tags = [f"step-{number}" for number in range(40)]
+    plan = Plan(points=dict.fromkeys(tags, 1))
+    facts: list[Fact] = []
+    for _ in range(40):
+        facts.append(fact_at(len(facts), {"kind": "interrupt"}))
+        for tag in tags:
+            facts.append(fact_at(len(facts), {"kind": "progress", "tag": tag}))
+    state = project(plan, facts[1:])
+    history = CountingHistory(facts)
+    assert advance(plan, state, facts[:1], history) == project(plan, facts)
+    assert history.look_ups <= 100

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection.step import Fact, Key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ListedHistory:
     """Events of one job in any order; see `History`."""
 
@@ -36,6 +36,10 @@ class ListedHistory:
     def progress_tags(self) -> set[str]:
         """Return the tags of all progress."""
         return {fact.tag for fact in self._progress() if fact.tag is not None}
+
+    def all_facts(self) -> Sequence[Fact]:
+        """Return all events."""
+        return self.facts
 
     def _progress(self) -> Iterator[Fact]:
         return filter(_is_progress, self.facts)

@@ -1,4 +1,4 @@
-"""PostgreSQL for tests: a server that the tests start, or the one of an operator.
+"""PostgreSQL for tests: a server of their own, or one that a variable names.
 
 `TEST_DATABASE_URL` names a server and a database from which tests create databases of
 their own. Without the variable, the tests start a server from installed binaries.
@@ -134,14 +134,15 @@ def database_server() -> Iterator[str]:
 
 
 @contextmanager
-def new_database(url: str) -> Iterator[str]:
+def new_database(url: str, options: str = "") -> Iterator[str]:
     """Create a database during the block; yield its address.
 
     Args:
         url: Address of a database of the same server.
+        options: Options of CREATE DATABASE.
     """
     name = new_name().replace("-", "")
-    _execute(url, f"CREATE DATABASE {name}")
+    _execute(url, f"CREATE DATABASE {name} {options}")
     try:
         values: dict[str, Any] = {**conninfo_to_dict(url), "dbname": name}
         yield _as_url(values)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 MAX_METADATA_BYTES = 8 * 1024
 MAX_PARTS = 1000
-"""Maximum number of parts that count towards one step: the state has them all."""
+"""Maximum number of parts that count towards one step: the state stores each part."""
 
 _FACT_COLUMNS = tuple(field.name for field in fields(Fact))
 
@@ -78,8 +78,9 @@ def read_event(
     Args:
         document: Body or line of a body.
         now: Time of the request.
-        line: Number of lines before it in its body. An event without `occurred_at` gets
-            this number of microseconds after `now`, so that lines keep their order.
+        line: Number of events before this event in its body. An event without
+            `occurred_at` gets this number of microseconds after `now`, so that lines
+            keep their order.
 
     Raises:
         Problem: If members contradict each other or the metadata is too large.
@@ -214,7 +215,9 @@ def _record(
 
 
 def _has_room_for(row: Mapping[str, Any], parts: set[str]) -> bool:
-    """Add the part that an event counts; return False if the step has too many parts.
+    """Add the part of a counted event to `parts`; return False if `parts` is full.
+
+    An event that counts no part always has room.
 
     Args:
         row: Row of a new event.
@@ -235,9 +238,10 @@ def _advance_state(
     db: Connection, job: Row[Any], state: JobState, fresh: Sequence[Fact]
 ) -> JobState:
     """Return the state of a job after new events, which are stored already."""
+    history = _StoredHistory(db, job.id)
     if not is_current(job.state):
-        return project(plan_of(job), map(fact_of, stored_events.all_events(db, job.id)))
-    return advance(plan_of(job), state, fresh, _StoredHistory(db, job.id))
+        return project(plan_of(job), history.all_facts())
+    return advance(plan_of(job), state, fresh, history)
 
 
 class _StoredHistory:
@@ -252,6 +256,9 @@ class _StoredHistory:
     def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
         row = stored_events.find_next_progress(self._db, self._job_id, tag, after)
         return None if row is None else fact_of(row)
+
+    def all_facts(self) -> Iterator[Fact]:
+        return map(fact_of, stored_events.all_events(self._db, self._job_id))
 
     def progress_tags(self) -> Sequence[str]:
         return stored_events.list_progress_tags(self._db, self._job_id)

@@ -3,11 +3,12 @@
 Each event counts once, in the order of (`occurred_at`, `event_id`). The order and the
 batches of arrival do not matter. `advance()` folds new events onto the state so far.
 
-A late event belongs before a folded event. `advance()` adds a late `progress` or
-`start` of a running attempt to the counts, since it changes no status. For any other
-late event, `advance()` folds the statuses again. This fold reads all events but
-`progress`, and of each step only the `progress` events that can change a status. The
-counts do not depend on the order of events, so they stay.
+A late event belongs before a folded event. A late `progress` or `start` within an open
+attempt changes no status: `advance()` only adds its counts. For any other late event,
+`advance()` folds the statuses again. This fold reads all events but `progress`, and of
+each step only the `progress` events that can change a status. The counts do not depend
+on the order of events, so they stay. If the fold needs too many look-ups, `advance()`
+folds all events instead.
 
 Rules that the contract leaves open:
 
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_PERCENT_BEFORE_SUCCESS = 99.99
+MIN_LOOK_UPS = 100
+"""Number of look-ups of progress that a fold of the statuses may always make."""
+EVENTS_OF_A_LOOK_UP = 20
+"""Number of events that are folded in about the time of one look-up."""
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
 # An interrupted job is expected to continue, so it has not ended.
@@ -78,7 +83,7 @@ class JobState:
         event_count: Number of events of any kind.
         last_occurred_at: Latest `occurred_at`, on the clock of the job.
         last_event_at: Latest `received_at`.
-        last_key: Sort key of the latest folded event that affects a state.
+        last_key: Sort key of the latest folded event that affects the state.
         changed_key: Sort key of the event that changed the status last.
     """
 
@@ -129,9 +134,9 @@ class History(Protocol):
     """Stored events of one job, for a fold that reads few of them."""
 
     def status_facts(self) -> Iterable[Fact]:
-        """Return all events that can change a status, except progress, by their keys.
+        """Return at least all events but progress that can change a status.
 
-        May include events of other kinds, except progress.
+        They are in the order of their keys. Progress is never included.
         """
 
     def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
@@ -144,6 +149,9 @@ class History(Protocol):
 
     def progress_tags(self) -> Iterable[str]:
         """Return the tags of all progress."""
+
+    def all_facts(self) -> Iterable[Fact]:
+        """Return all events, in any order."""
 
 
 def advance(
@@ -174,18 +182,26 @@ def advance(
             for later in moving[index:]:
                 _count_progress(plan, after, later)
             last_key = max(after.last_key, moving[-1].key)
-            after = _StatusFold(plan, after, history).run()
+            try:
+                after = _StatusFold(plan, after, history).run()
+            except _TooManyLookUps:
+                return project(plan, history.all_facts())
             after.last_key = last_key
             break
     return after
+
+
+class _TooManyLookUps(Exception):
+    """A fold of all events is cheaper than further look-ups."""
 
 
 class _StatusFold:
     """Fold of the statuses of a job from its beginning; the counts stay.
 
     Between two events that change a status, only the first progress of a step can
-    change one: it begins an attempt, or it makes the job run again. So the fold looks
-    for the next progress of a step only while a progress would have such an effect.
+    change a status: it begins an attempt, or it makes the job run again. So the fold
+    looks for the next progress of a step only while a progress would have such an
+    effect.
 
     Args:
         plan: Plan of the job.
@@ -195,7 +211,13 @@ class _StatusFold:
 
     def __init__(self, plan: Plan, counted: JobState, history: History) -> None:
         self._plan, self._history, self._state = plan, history, counted
-        # Tags that may have more progress; None stands for progress of the job itself.
+        # A job with many steps and many failures would need a look-up for each step and
+        # failure, while a transaction keeps all other jobs waiting.
+        self._look_ups_left = max(
+            MIN_LOOK_UPS, counted.event_count // EVENTS_OF_A_LOOK_UP
+        )
+        # Tags whose next progress is not in `_upcoming`; None stands for progress of
+        # the job itself.
         self._tags: set[str | None] = {
             tag for tag, step in counted.steps.items() if step.newest_key is not None
         }
@@ -230,6 +252,9 @@ class _StatusFold:
         """Find the next progress of each tag whose progress would change a status."""
         for tag in [tag for tag in self._tags if self._can_change_status(tag)]:
             self._tags.remove(tag)
+            self._look_ups_left -= 1
+            if self._look_ups_left < 0:
+                raise _TooManyLookUps
             fact = self._history.next_progress(tag, after)
             if fact is not None:
                 heapq.heappush(self._upcoming, (fact.key, tag, fact))

@@ -9,9 +9,9 @@ Rules that the contract leaves open:
   does so only for a step without any attempt. `step`, `skip` and `error` end the open
   attempt, and so does an interruption of the job while the step is under way.
 * A `complete` with a step counts as `step`.
-* The fraction is the largest share that one event reports. If parts report counts, it
-  is at least the sum of the largest counts of all parts, divided by the smallest total.
-  Events without a part count as one more part.
+* The fraction is the largest share that one event reports. If parts report counts, the
+  fraction is at least the sum of the largest counts of all parts, divided by the
+  smallest total. Events without a part count as one more part.
 * `completed` and `total` are those of the newest progress. With parts, `completed` is
   the sum of their largest counts, and a missing `total` is the smallest one.
 * A `total` of 0 counts as missing: as the smallest total it would make fractions 0.

@@ -126,6 +126,9 @@ class Parameter:
         return self._check_value(_number_or_text(self.type, sent[0]))
 
     def _check_value(self, value: object) -> object:
+        # PostgreSQL cannot compare a text with NUL, and no stored text has one.
+        if "\0" in (value if isinstance(value, list | str) else ""):
+            raise self._problem("must not contain NUL")
         try:
             check(self.schema, value)
         except Problem as problem:

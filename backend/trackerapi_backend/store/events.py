@@ -97,7 +97,10 @@ def find_next_progress(
         after: `occurred_at` and `event_id` of an event; None for the first progress.
     """
     query = select(events).where(
-        events.c.job_id == job_id, IS_PROGRESS, events.c.tag.is_not_distinct_from(tag)
+        events.c.job_id == job_id,
+        IS_PROGRESS,
+        # PostgreSQL uses an index for `=` and IS NULL, not for IS NOT DISTINCT FROM.
+        events.c.tag.is_(None) if tag is None else events.c.tag == tag,
     )
     if after is not None:
         at, event_id = after

@@ -17,7 +17,7 @@ MAX_BYTES = 32 * 1024 * 1024
 """Maximum total size of the bodies of all queued items, in bytes."""
 MAX_GROUP_ITEMS = 64
 MAX_GROUP_EVENTS = 1000
-"""Number of events at which a group ends: the next group is another provider's turn."""
+"""Number of events at which a group ends, so that no commit takes long."""
 
 
 @dataclass(frozen=True, slots=True)

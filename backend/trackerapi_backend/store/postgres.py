@@ -4,13 +4,14 @@ Each transaction that writes first acquires one advisory lock, so transactions o
 processes run one after another: a command may read a row and then write depending on
 it, as on SQLite. Readers need no lock; each read has one snapshot.
 
-A transaction counts as committed only if the driver reports an open transaction before
-COMMIT and no error after it. `synchronous_commit` is never off: a commit returns once
-its data is on the disk of the server.
+A transaction counts as committed only if the driver reported an open transaction right
+before COMMIT, and COMMIT raised no error. `synchronous_commit` is never off: a commit
+returns once its data is on the disk of the server.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +30,7 @@ from trackerapi_backend.store.migrations import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, RootTransaction
 
 T = TypeVar("T")
 
@@ -50,9 +51,28 @@ RETRY_PAUSE_SECONDS = 0.25
 # The key is "tracker1" in ASCII.
 _ACQUIRE_LOCK = text(f"SELECT pg_advisory_xact_lock({0x747261636B657231})")
 
+LOCK_SECONDS = 20
+"""Time limit for the wait for a lock, in seconds."""
+
 _SESSION_OPTIONS = (
-    f"-c statement_timeout={STATEMENT_SECONDS}s"
+    f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s"
     f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
+)
+
+# The address may set any of these itself. A dead host answers nothing: keepalives and
+# `tcp_user_timeout` end the connection then.
+_DEFAULTS = {
+    "application_name": "trackerapi-backend",
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+_UNREADABLE = (
+    "the address of PostgreSQL cannot be read: write it as in"
+    " postgresql://user:password@host:5432/name, with special characters as %XX"
 )
 
 # Without the extra `postgres` the driver is missing.
@@ -64,6 +84,9 @@ _NO_DRIVER = (
 # SQLSTATEs after which the same transaction may succeed: serialization failure,
 # deadlock, lock or statement timeout, idle transaction, too many connections.
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "53300"})
+# After a failover, the address may lead to the old server, which is read-only now.
+_READ_ONLY = "25006"
+_NO_RIGHT = "42501"
 # Classes of SQLSTATEs: broken connection, end or start of the server.
 _TRANSIENT_CLASSES = ("08", "57P")
 
@@ -88,12 +111,24 @@ class PostgresStore:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         try:
+            self._check_encoding()
             if migrate:
                 self._migrate()
             self._check_schema()
         except BaseException:
             self.close()
             raise
+
+    def _check_encoding(self) -> None:
+        encoding = self._read_once(
+            lambda db: db.exec_driver_sql("SHOW server_encoding").scalar()
+        )
+        if encoding != "UTF8":
+            raise StoreError(
+                f"the database has the encoding {encoding}, which cannot store all"
+                " texts: create it again with `createdb --encoding UTF8 --template"
+                " template0`"
+            )
 
     def _migrate(self) -> None:
         # The lock of the transaction keeps a second `migrate` waiting.
@@ -139,22 +174,32 @@ class PostgresStore:
 
         Raises:
             StoreError: If PostgreSQL fails or cannot be reached, or has rolled the
-                transaction back. The changes may be stored only if the connection
-                broke during COMMIT; that error is not transient.
+                transaction back. Nothing is stored, with one exception: a connection
+                that broke during COMMIT may have stored the changes. That error is not
+                transient.
         """
-        with (
-            _engine_errors(),
-            self._writer.connect() as db,
-            db.begin() as transaction,
-        ):
-            db.execute(_ACQUIRE_LOCK)
-            yield db
-            # PostgreSQL answers COMMIT in a failed transaction with a rollback, and
-            # the driver raises nothing.
-            if not self.is_in_transaction(db):
-                raise StoreError("PostgreSQL has rolled the transaction back")
-            with _commit_errors():
-                transaction.commit()
+        try:
+            with (
+                _engine_errors(),
+                self._writer.connect() as db,
+                db.begin() as transaction,
+            ):
+                db.execute(_ACQUIRE_LOCK)
+                yield db
+                self._commit(transaction)
+        except StoreError:
+            # The next transaction connects again: after a failover, the address may
+            # lead to another server.
+            self._writer.dispose()
+            raise
+
+    def _commit(self, transaction: RootTransaction) -> None:
+        # PostgreSQL answers COMMIT in a failed transaction with a rollback, and the
+        # driver raises nothing.
+        if not self.is_in_transaction(transaction.connection):
+            raise StoreError("PostgreSQL has rolled the transaction back")
+        with _commit_errors():
+            transaction.commit()
 
     def is_in_transaction(self, db: Connection) -> bool:
         """Return whether the driver reports an open transaction without a failure."""
@@ -168,8 +213,8 @@ class PostgresStore:
         )
 
     def touch(self, db: Connection) -> None:
-        """Write a message to the write-ahead log, which no query reads."""
-        db.execute(text("SELECT pg_logical_emit_message(true, 'trackerapi', '')"))
+        """Write the only row of `alembic_version` again, unchanged."""
+        db.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
     def shortage(self) -> str | None:
         """Return None: only the server of the database can measure its disk."""
@@ -188,22 +233,23 @@ def _connector(url: str) -> Callable[[], Any]:
         raise StoreError(_NO_DRIVER) from None
 
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # The error of the driver may contain a part of the password.
-        raise StoreError(
-            "the address of PostgreSQL cannot be read: write it as in"
-            " postgresql://user:password@host:5432/name, with special characters"
-            " as %XX"
-        ) from None
+        raise StoreError(_UNREADABLE) from None
+    if url.partition("?")[0].count("@") > 1:
+        # libpq would take the end of the password for the host, and print it.
+        raise StoreError(_UNREADABLE)
+    options = given.get("options") or os.environ.get("PGOPTIONS", "")
+    arguments: dict[str, Any] = {
+        **{name: value for name, value in _DEFAULTS.items() if name not in given},
+        "client_encoding": "UTF8",
+        # The options of the operator come last, so that they count.
+        "options": f"{_SESSION_OPTIONS} {options}",
+    }
 
     def connect() -> Any:
-        connection = psycopg.connect(
-            url,
-            application_name="trackerapi-backend",
-            connect_timeout=CONNECT_SECONDS,
-            options=_SESSION_OPTIONS,
-        )
+        connection = psycopg.connect(url, **arguments)
         # A role or database with `synchronous_commit = off` would make the server
         # acknowledge events that a crash loses.
         connection.execute(
@@ -230,7 +276,7 @@ def _engine(connect: Callable[[], Any], *, connections: int) -> Engine:
 
 @contextmanager
 def _engine_errors() -> Iterator[None]:
-    """Raise StoreError for a failure of PostgreSQL; pass on errors of a statement."""
+    """Raise StoreError for a failure of PostgreSQL; let other errors through."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -240,7 +286,10 @@ def _engine_errors() -> Iterator[None]:
             is_transient=True,
         ) from error
     except DBAPIError as error:
-        is_failure = isinstance(error, OperationalError)
+        is_failure = isinstance(error, OperationalError) or _state(error) in (
+            _READ_ONLY,
+            _NO_RIGHT,
+        )
         is_transient = _is_transient(_state(error), is_failure=is_failure)
         if not is_failure and not is_transient:
             raise
@@ -279,10 +328,20 @@ def _state(error: DBAPIError) -> str:
 def _is_transient(state: str, *, is_failure: bool) -> bool:
     if not state:
         return is_failure  # a broken or refused connection
-    return state in _TRANSIENT_STATES or state.startswith(_TRANSIENT_CLASSES)
+    return (
+        state == _READ_ONLY
+        or state in _TRANSIENT_STATES
+        or state.startswith(_TRANSIENT_CLASSES)
+    )
 
 
 def _advice(state: str) -> str:
     if state.startswith("53"):
         return "give the server more disk, memory or connections"
+    if state in {"55P03", "57014", "25P03"}:
+        return "another session holds a lock, or a statement took too long"
+    if state == _NO_RIGHT:
+        return "give the role of the address all rights on the database"
+    if state == _READ_ONLY:
+        return "the server is read-only: name the primary server in the address"
     return "check that the server runs and that the address names it and its database"
