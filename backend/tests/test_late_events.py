@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import event
@@ -27,6 +25,7 @@ from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import providers as stored_providers
 
+from backend.tests.support.histories import START, random_history
 from backend.tests.support.service import STEPS, variables_of
 
 if TYPE_CHECKING:
@@ -35,26 +34,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
     from trackerapi_backend.store import Store
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-KINDS: Sequence[dict[str, Any]] = [
-    {"kind": "start"},
-    {"kind": "start", "tag": "load"},
-    *({"kind": "progress", "tag": tag} for tag in ("load", "store", "other")),
-    *({"kind": "progress", "tag": "load", "completed": n, "total": 9} for n in (3, 6)),
-    {"kind": "progress", "tag": "load", "part": "x", "completed": 4, "total": 9},
-    {"kind": "progress"},
-    {"kind": "step", "tag": "load"},
-    {"kind": "skip", "tag": "store"},
-    {"kind": "error", "tag": "store", "retrying": True},
-    {"kind": "error", "tag": "load"},
-    {"kind": "error"},
-    {"kind": "interrupt"},
-    {"kind": "cancel"},
-    {"kind": "complete"},
-    {"kind": "info"},
-    {"kind": "custom", "tag": "load"},
-]
 
 
 @pytest.fixture
@@ -98,21 +77,6 @@ def assert_state_is_of_all_events(store: Store, name: str) -> None:
         assert from_document(job.state) == project(plan_of(job), facts)
 
     store.read(check)
-
-
-def random_history(seed: int, length: int) -> list[dict[str, Any]]:
-    """Return events at different times, shuffled; their ids fall with time."""
-    chance = random.Random(seed)  # noqa: S311 -- a repeatable test, no secret
-    events = [
-        {
-            **chance.choice(KINDS),
-            "occurred_at": format_instant(START + timedelta(seconds=second // 2)),
-            "event_id": str(UUID(int=10**6 - second)),
-        }
-        for second in range(length)
-    ]
-    chance.shuffle(events)
-    return events
 
 
 @pytest.mark.parametrize("has_configuration", [True, False])
