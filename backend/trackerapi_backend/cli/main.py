@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli import customer, dev, key, migrate, serve
+from trackerapi_backend.cli import (
+    customer,
+    dev,
+    export,
+    import_,
+    key,
+    migrate,
+    serve,
+)
 from trackerapi_backend.cli.arguments import Parser, add_group
 from trackerapi_backend.cli.output import (
     drop_output,
@@ -55,12 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
-        epilog="Instead of a missing option, `serve`, `migrate`, `key` and `customer`"
-        " read the variables TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT"
-        " and _PUBLIC_BASE_URL.",
+        epilog="Instead of a missing option, all commands except `dev` read the"
+        " variables TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT and"
+        " _PUBLIC_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")
-    for module in (dev, serve, migrate, key, customer):
+    for module in (dev, serve, migrate, key, customer, export, import_):
         module.add_parser(commands)
     return parser

@@ -78,6 +78,12 @@ def key_hmac(pepper: bytes, api_key: str) -> bytes:
     return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
 
 
+def pepper_fingerprint(pepper: bytes) -> str:
+    """Return a text that identifies a pepper without revealing it."""
+    # Each API key begins with `trk_`, so no key has this HMAC.
+    return hmac.digest(pepper, b"fingerprint", hashlib.sha256).hex()
+
+
 def hash_token(token: str) -> bytes:
     """Return the hash of a share token; the token is random, so no pepper is needed."""
     return hashlib.sha256(token.encode()).digest()

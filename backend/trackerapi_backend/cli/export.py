@@ -1,0 +1,47 @@
+"""`trackerapi-backend export`: copy of a whole database in one file."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.requests.credentials import pepper_fingerprint
+from trackerapi_backend.settings import absolute_path, read_pepper, storage_from
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.transfer_file import write_export
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `export`."""
+    parser = commands.add_parser(
+        "export",
+        help="write all data of a database to a file",
+        description="Write all data of a database to a new file, which `import` reads"
+        " on the same or another database engine. The file does not contain the"
+        " pepper. Print the number of rows of each table.",
+    )
+    add_database_options(parser)
+    parser.add_argument("file", metavar="FILE", help="new file")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Write all data of a database to a new file; print the counts of rows."""
+    storage = storage_from(vars(options))
+    file = absolute_path(options.file, "FILE")
+    try:
+        with closing(open_store(storage)) as store:
+            # A new pepper would not match the keys of the database.
+            pepper = read_pepper(storage.pepper_file, create=False)
+            counts = write_export(file, store, pepper_fingerprint(pepper))
+    except KeyboardInterrupt:
+        raise StoreError(f"interrupted: {file} was not written") from None
+    for name, count in counts.items():
+        print_line(f"{name}\t{count}")

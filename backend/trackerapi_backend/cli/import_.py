@@ -1,0 +1,62 @@
+"""`trackerapi-backend import`: all data of an export into an empty database."""
+
+from __future__ import annotations
+
+import hmac
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.requests.credentials import pepper_fingerprint
+from trackerapi_backend.settings import (
+    SettingsError,
+    absolute_path,
+    read_pepper,
+    storage_from,
+)
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.transfer import finish_import, import_batches
+from trackerapi_backend.store.transfer_file import open_export
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `import`."""
+    parser = commands.add_parser(
+        "import",
+        help="read all data from a file of `export`",
+        description="Read all data from a file of `export` into a database that"
+        " `migrate` has made and that has no data. A second run with the same file"
+        " continues an interrupted import. Print the number of rows of each table.",
+    )
+    add_database_options(parser)
+    parser.add_argument("file", metavar="FILE", help="file that `export` has written")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Read all data from a file into a database; print the counts of rows."""
+    storage = storage_from(vars(options))
+    file = absolute_path(options.file, "FILE")
+    pepper = read_pepper(storage.pepper_file, create=False)
+    try:
+        with open_export(file) as export:
+            if not hmac.compare_digest(
+                export.pepper_fingerprint.encode(), pepper_fingerprint(pepper).encode()
+            ):
+                raise SettingsError(
+                    f"{storage.pepper_file} is not the pepper of the exported database:"
+                    " copy the pepper file of that database, or no key works"
+                )
+            with closing(open_store(storage)) as store:
+                import_batches(store, export.batches())
+                finish_import(store, export.counts)
+    except KeyboardInterrupt:
+        raise StoreError("interrupted: run the same import again to continue") from None
+    for name, count in export.counts.items():
+        print_line(f"{name}\t{count}")
