@@ -67,6 +67,12 @@ def insert_or_die(table, db, rows):
         os.kill(os.getpid(), signal.SIGKILL)
 transfer.TransferTable.insert = insert_or_die
 """
+INTERRUPT = """
+from trackerapi_backend.store import transfer
+def interrupt(*_arguments):
+    raise KeyboardInterrupt
+transfer.TransferTable.%s = interrupt
+"""
 NAMES = ("Ä", "a", "B", "_", "aB", "ab c")
 """Names whose order depends on the language; one is not ASCII."""
 METADATA_STEPS = [
@@ -557,6 +563,43 @@ def test_rejected_row_names_table_and_key(
     assert lines[start + 1][token_hash] not in error
     run_import(variables, exported.file)
     assert_equal_databases(exported, tmp_path, database_url)
+
+
+@pytest.mark.parametrize(
+    "created_at", [2**70, "\ud800", {"a": 1}, None], ids=["large", "text", "{}", "null"]
+)
+def test_value_that_no_column_can_store_is_one_error(
+    tmp_path: Path, exported: Exported, database_url: str | None, created_at: object
+) -> None:
+    """A value of a changed file that the driver cannot send is one error."""
+    variables = new_target(tmp_path, database_url, exported)
+    header, table, row, *rest = lines_of(exported.file)
+    file = tmp_path / "changed.export"
+    write_lines(file, [header, table, [*row[:-1], created_at], *rest])
+    error = failed_import(variables, file)
+    assert error.startswith("providers (id 1) of the file is rejected by the database")
+    assert not any(count_stored(tmp_path, database_url).values())
+
+
+def test_interrupted_command_fails(tmp_path: Path, exported: Exported) -> None:
+    """Ctrl-C ends `export` and `import` with an error; `export` leaves no file."""
+    variables = new_target(tmp_path, None, exported)
+    file = tmp_path / "x.export"
+    result = command(
+        "export",
+        str(file),
+        environment=variables_of(exported.folder, exported.url),
+        prelude=INTERRUPT % "read_pages",
+    )
+    assert error_line(result) == f"interrupted: {file} was not written"
+    assert not list(tmp_path.glob("x.export*"))
+    result = command(
+        "import",
+        str(exported.file),
+        environment=variables,
+        prelude=INTERRUPT % "insert",
+    )
+    assert "run the same import again" in error_line(result)
 
 
 def test_file_is_private_and_new(tmp_path: Path, exported: Exported) -> None:

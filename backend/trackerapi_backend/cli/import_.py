@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Read all data from a file into a database; print the counts of rows."""
+    # The driver of PostgreSQL may log a failed statement too, but the error of the
+    # command is one line.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
     pepper = read_pepper(storage.pepper_file, create=False)

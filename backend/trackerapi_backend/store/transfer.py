@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.types import String
 
 from trackerapi_backend.store import StoreError
@@ -50,8 +50,9 @@ MAX_WIDE_ROWS = 20
 _WIDE_TABLES = frozenset({"job_configurations", "jobs"})
 _POSTGRES = "postgresql"
 
-# Errors of the values of a row, after which the store stays usable.
-_REJECTIONS = (DataError, IntegrityError, ProgrammingError)
+# Errors of the values of a row: broken rules of the schema, and values that the driver
+# cannot send, such as integers of more than 64 bits.
+_REJECTIONS = (StatementError, OverflowError, UnicodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +302,10 @@ def _insert_one(db: Connection, into: TransferTable, row: Values) -> None:
     try:
         into.insert(db, [row])
     except _REJECTIONS as error:
+        if isinstance(error, OperationalError):
+            raise
         # The first line names the violated rule. Later lines may have values.
-        reason = str(error.orig).partition("\n")[0]
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise StoreError(
             f"{into.name_row(row)} of the file is rejected by the database ({reason}):"
             " import into a new database that no other process uses"
