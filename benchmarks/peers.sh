@@ -15,6 +15,9 @@ make() {
     "$environment/bin/python" --quiet install "$@"
 }
 
+# The versions of FastAPI, SQLAlchemy and uvicorn are those of constraints.txt.
+make plain fastapi==0.165.0 pydantic==2.14.3 uvicorn==0.54.0 "sqlalchemy[asyncio]==2.1.9" \
+  aiosqlite==0.22.1 asyncpg==0.32.0
 make base httpx==0.28.1 requests==2.34.2
 make sentry sentry-sdk==2.75.0
 make posthog posthog==7.91.1
