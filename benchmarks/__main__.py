@@ -35,6 +35,7 @@ BENCHMARKS: Final = (
     "exit_delay",
     "do_no_harm",
     "loss",
+    "engine",
 )
 
 
