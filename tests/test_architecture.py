@@ -42,7 +42,12 @@ class Import:
 
 def modules_under(folder: Path) -> list[Path]:
     """Return the hand-written modules below `folder`."""
-    return sorted(p for p in folder.rglob("*.py") if "generated" not in p.parts)
+    return sorted(
+        path
+        for path in folder.rglob("*.py")
+        # `.peers` has the environments of the benchmarks.
+        if not {"generated", ".peers"} & set(path.relative_to(ROOT).parts)
+    )
 
 
 def imports_of(path: Path) -> Iterator[Import]:
