@@ -11,7 +11,7 @@ Exit status: 0 all targets are met, 1 a target is missed.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +88,7 @@ def main() -> int:
     with temporary_folder() as folder:
         with _timed("SQLite beside the plain route"):
             _beside_plain(SQLITE, folder / "sqlite", None, options, amounts, costs)
-        _measure_cases(folder, options, amounts, cases)
+        amounts = _measure_cases(folder, options, amounts, cases)
         with postgres_server() as postgres:
             if postgres is None:
                 note("PostgreSQL is not installed: its targets are missed")
@@ -156,21 +156,26 @@ def _cost(server: Server, size: int, seconds: float) -> Cost:
 
 def _measure_cases(
     folder: Path, options: Options, amounts: Amounts, cases: dict[str, Pair]
-) -> None:
-    """Add the values of the cases on SQLite, by the name of the case."""
+) -> Amounts:
+    """Add the values of the cases on SQLite, by the name of the case.
+
+    Returns:
+        The amounts, with the number of events that were stored for the reads.
+    """
     with Backend(folder / "busy").serve() as server:
         with _timed("overlapping workers"):
             cases["overlap"] = measure_overlap(server, options.rounds, amounts)
         with _timed("late events"):
             cases |= measure_late_events(server, options.rounds, amounts)
         with _timed("reads"):
-            cases["read"] = measure_reads(server, options.rounds, amounts)
+            cases["read"], stored = measure_reads(server, options.rounds, amounts)
     with (
         Backend(folder / "heavy").serve() as busy,
         Backend(folder / "idle").serve() as idle,
         _timed("another provider"),
     ):
         cases["provider"] = measure_provider(busy, idle, options.rounds, amounts)
+    return replace(amounts, read_history=stored)
 
 
 def _targets(

@@ -4,6 +4,7 @@ Each case compares two sides, which take turns, and returns the values of each r
 """
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +42,8 @@ class Amounts:
         late_events: Number of late events of each kind in a round.
         long_history: Number of events of the long job with late events.
         reads: Number of reads of a job in a round.
-        read_history: Number of events of the long job that is read.
+        read_history: Maximum number of events of the long job that is read.
+        fill_seconds: Time limit for the events of this job.
     """
 
     load_seconds: float = 1.5
@@ -52,6 +54,7 @@ class Amounts:
     long_history: int = 100_000
     reads: int = 400
     read_history: int = 1_000_000
+    fill_seconds: float = 120.0
 
 
 QUICK: Final = Amounts(
@@ -136,37 +139,58 @@ def measure_late_events(
     """Return the seconds of a late event in a long and in a short history, by kind."""
     cases = {f"late {kind}": Pair() for kind in LATE_KINDS}
     with server.connect() as connection:
-        long = _new_history(server, connection, amounts.long_history)[1]
-        short = _new_history(server, connection, SHORT_HISTORY)[1]
+        long = _new_history(server, connection, amounts.long_history)
+        short = _new_history(server, connection, SHORT_HISTORY)
         sent = 0
         for _ in range(rounds):
             for kind in LATE_KINDS:
                 times: tuple[list[float], list[float]] = ([], [])
                 for _ in range(amounts.late_events):
                     sent += 1
-                    for (events, count), taken in zip(
-                        ((long, amounts.long_history), (short, SHORT_HISTORY)),
-                        times,
-                        strict=True,
-                    ):
+                    for history, taken in zip((long, short), times, strict=True):
                         # The same positions within both histories.
-                        at = count * (0.25 + sent % 97 / 200)
-                        body = events.event(count + sent, at=at, kind=kind)
+                        at = history.count * (0.25 + sent % 97 / 200)
+                        number = history.count + sent
+                        body = history.events.event(number, at=at, kind=kind)
                         taken.append(_seconds_of_post(connection, body))
                 cases[f"late {kind}"].add(*map(statistics.median, times))
     return cases
 
 
+@dataclass(frozen=True, slots=True)
+class _History:
+    """A job with events.
+
+    Attributes:
+        id: Id of the job.
+        events: Events of the job.
+        count: Number of stored events.
+    """
+
+    id: int
+    events: JobEvents
+    count: int
+
+
 def _new_history(
-    server: Server, connection: Connection, count: int
-) -> tuple[int, JobEvents]:
-    """Create a job with events; return the id of the job and its events."""
+    server: Server, connection: Connection, count: int, limit: float = math.inf
+) -> _History:
+    """Create a job with events.
+
+    Args:
+        server: Server of the connection.
+        connection: Connection that sends the events.
+        count: Number of events.
+        limit: Seconds after which no further events are sent.
+    """
     events = JobEvents(f"history-{count}-{time.time_ns()}")
     job_id = new_job(connection, events.job, server.account)
-    for first in range(0, count, MAX_BATCH):
-        numbers = range(first, min(first + MAX_BATCH, count))
+    sent, until = 0, time.monotonic() + limit
+    while sent < count and time.monotonic() < until:
+        numbers = range(sent, min(sent + MAX_BATCH, count))
         connection.post_batch([events.event(n) for n in numbers], is_array=False)
-    return job_id, events
+        sent = numbers.stop
+    return _History(job_id, events, sent)
 
 
 def _seconds_of_post(connection: Connection, event: bytes) -> float:
@@ -178,20 +202,26 @@ def _seconds_of_post(connection: Connection, event: bytes) -> float:
     return taken
 
 
-def measure_reads(server: Server, rounds: int, amounts: Amounts) -> Pair:
-    """Return the p99 in seconds of reading a job with a long and a short history."""
+def measure_reads(server: Server, rounds: int, amounts: Amounts) -> tuple[Pair, int]:
+    """Measure the reads of a job with a long and with a short history.
+
+    Returns:
+        The p99 of both in seconds, and the number of events of the long history.
+    """
     pair = Pair()
     with server.connect() as connection:
-        long, _ = _new_history(server, connection, amounts.read_history)
-        short, _ = _new_history(server, connection, SHORT_READ_HISTORY)
+        long = _new_history(
+            server, connection, amounts.read_history, amounts.fill_seconds
+        )
+        short = _new_history(server, connection, SHORT_READ_HISTORY)
         for _ in range(rounds):
             times = _alternate(
                 amounts.reads,
-                lambda: _seconds_of_read(connection, long),
-                lambda: _seconds_of_read(connection, short),
+                lambda: _seconds_of_read(connection, long.id),
+                lambda: _seconds_of_read(connection, short.id),
             )
             pair.add(*map(_p99, times))
-    return pair
+    return pair, long.count
 
 
 def _seconds_of_read(connection: Connection, job_id: int) -> float:
