@@ -23,7 +23,7 @@ MAX_BATCH: Final = 1000
 WORKERS: Final = 4
 OVERLAP_BATCH: Final = 50
 LATE_KINDS: Final = ("start", "progress", "error")
-"""Errors come last: after an error, each late event costs a new fold of the statuses."""
+"""Errors come last: after an error, each late event folds the statuses again."""
 TWO_PROCESSES_BATCH: Final = 50
 _PROBE_PAUSE_SECONDS: Final = 0.005
 CONNECTIONS: Final = 16
