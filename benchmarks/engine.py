@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.rig.database import PostgresServer, postgres_server
 from benchmarks.rig.engine_cases import (
     CONNECTIONS,
     HEAVY_CONNECTIONS,
@@ -42,6 +41,7 @@ from benchmarks.rig.runs import (
 )
 from benchmarks.rig.servers import Backend, Server, serve_plain
 from benchmarks.rig.tables import Target, conclude, figure, print_table
+from scripts.postgres_server import PostgresServer, find_program, running_server
 
 ROUNDS: Final = 5
 SQLITE: Final = "SQLite"
@@ -88,18 +88,11 @@ def main() -> int:
         with _timed("SQLite beside the plain route"):
             _beside_plain(SQLITE, folder / "sqlite", None, options, amounts, costs)
         amounts = _measure_cases(folder, options, amounts, cases)
-        with postgres_server() as postgres:
-            if postgres is None:
-                note("PostgreSQL is not installed: its targets are missed")
-            else:
-                with _timed("PostgreSQL beside the plain route"):
-                    _beside_plain(
-                        POSTGRES, folder / "postgres", postgres, options, amounts, costs
-                    )
-                with _timed("two processes"):
-                    cases["processes"] = measure_processes(
-                        folder / "processes", postgres, options.rounds, amounts
-                    )
+        if find_program("initdb") is None:
+            note("PostgreSQL is not installed: its targets are missed")
+        else:
+            with running_server() as postgres:
+                _measure_postgres(postgres, folder, options, amounts, costs, cases)
     status = conclude(_targets(costs, cases, amounts))
     _print_costs(costs)
     _print_cases(cases, amounts)
@@ -128,7 +121,7 @@ def _beside_plain(
         postgres.create_database("ours")
         postgres.create_database("plain")
         ours_url = postgres.url("ours")
-        plain_url = postgres.url("plain", "+asyncpg")
+        plain_url = postgres.url("plain", driver="+asyncpg")
     with (
         Backend(folder / "ours", ours_url).serve() as ours,
         serve_plain(folder / "plain", plain_url) as plain,
@@ -175,6 +168,23 @@ def _measure_cases(
     ):
         cases["provider"] = measure_provider(busy, idle, options.rounds, amounts)
     return replace(amounts, read_history=stored)
+
+
+def _measure_postgres(
+    postgres: PostgresServer,
+    folder: Path,
+    options: Options,
+    amounts: Amounts,
+    costs: dict[tuple[str, int], list[tuple[Cost, Cost]]],
+    cases: dict[str, Pair],
+) -> None:
+    """Add the costs and cases on PostgreSQL."""
+    with _timed("PostgreSQL beside the plain route"):
+        _beside_plain(POSTGRES, folder / "postgres", postgres, options, amounts, costs)
+    with _timed("two processes"):
+        cases["processes"] = measure_processes(
+            folder / "processes", postgres, options.rounds, amounts
+        )
 
 
 def _targets(

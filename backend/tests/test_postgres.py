@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from backend.tests.support.postgres import PostgresServer
+    from scripts.postgres_server import PostgresServer
 
 WRITERS = 8
 URL = "TRACKERAPI_BACKEND_DATABASE_URL"
@@ -187,7 +187,7 @@ def test_restart_of_the_database_only_delays_requests(
     tmp_path: Path, own_server: PostgresServer, mode: str
 ) -> None:
     """Requests wait during a restart; only a request in COMMIT may get an error."""
-    with new_database(own_server.url) as url:
+    with new_database(own_server.url()) as url:
         keys = prepare(tmp_path, url)
         with serve_existing(tmp_path, keys, url) as (process, service):
             with report_from_threads(service) as threads:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.rig.database import PostgresServer
 from benchmarks.rig.load import Connection, JobEvents, Load, LoadProcess
 from benchmarks.rig.runs import note, ratio_of
 from benchmarks.rig.servers import Backend, Server, new_job
+from scripts.postgres_server import PostgresServer
 
 HEAVY_CONNECTIONS: Final = 64
 MAX_BATCH: Final = 1000

@@ -1,0 +1,120 @@
+"""Server of PostgreSQL for tests and benchmarks, started from installed binaries."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_WAIT_SECONDS = 60.0
+"""Time limit for one command of PostgreSQL, in seconds."""
+_DEBIAN = Path("/usr/lib/postgresql")
+_USER = "tracker"
+
+
+class PostgresServer:
+    """Server of PostgreSQL that listens on a socket in its folder alone.
+
+    Args:
+        folder: New folder; belongs to the account of the server.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # PostgreSQL refuses to run as root.
+        self._account = "nobody" if os.geteuid() == 0 else None
+        if self._account is not None:
+            record = pwd.getpwnam(self._account)
+            os.chown(folder, record.pw_uid, record.pw_gid)
+        self._run_on_data(
+            "initdb",
+            *("--username", _USER, "--auth", "trust", "--encoding", "UTF8"),
+            *("--locale", "C", "--no-sync"),
+        )
+
+    def url(self, database: str = "postgres", *, driver: str = "") -> str:
+        """Return the address of a database.
+
+        Args:
+            database: Name of the database.
+            driver: Suffix of the scheme for SQLAlchemy, such as `+asyncpg`.
+        """
+        return f"postgresql{driver}://{_USER}@/{database}?host={self._folder}"
+
+    def start(self) -> None:
+        """Start the server; return once it accepts connections."""
+        options = f"-c listen_addresses= -c unix_socket_directories={self._folder}"
+        log = str(self._folder / "log")
+        self._run_on_data(
+            "pg_ctl", "start", "--wait", "--log", log, "--options", options
+        )
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server.
+
+        Args:
+            mode: `fast` ends the sessions in order, `immediate` is like a crash.
+        """
+        self._run_on_data("pg_ctl", "stop", "--wait", "--mode", mode)
+
+    def create_database(self, name: str) -> None:
+        """Create an empty database."""
+        self._run("createdb", "--host", str(self._folder), "--username", _USER, name)
+
+    def _run_on_data(self, program: str, *arguments: str) -> None:
+        self._run(program, *arguments, "--pgdata", str(self._folder / "data"))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        path = find_program(program)
+        if path is None:
+            raise FileNotFoundError(f"PostgreSQL is not installed: no {program}")
+        subprocess.run(
+            [path, *arguments],
+            check=True,
+            user=self._account,
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=MAX_WAIT_SECONDS,
+        )
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program of PostgreSQL; None if it is not installed.
+
+    Debian keeps the programs of each version in a folder of its own, outside of PATH;
+    the newest version counts.
+    """
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    versions = sorted(_DEBIAN.glob(f"*/bin/{name}"), key=_version)
+    return str(versions[-1]) if versions else None
+
+
+def _version(program: Path) -> float:
+    return float(program.parent.parent.name)
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server with new data during the block.
+
+    Raises:
+        FileNotFoundError: If PostgreSQL is not installed.
+    """
+    # A short path: the path of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        server = PostgresServer(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            # The data of the server is deleted, so a checkpoint would be useless.
+            server.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
