@@ -12,27 +12,21 @@ from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.providers import create_customer
-from trackerapi_backend.jobs.recording import (
-    fact_of,
-    plan_of,
-    read_event,
-    record_events,
-)
-from trackerapi_backend.projection.job import project
-from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.jobs.recording import read_event, record_events
 from trackerapi_backend.settings import storage_from
-from trackerapi_backend.store import events as stored_events
-from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import providers as stored_providers
 
-from backend.tests.support.histories import START, random_history
+from backend.tests.support.histories import (
+    START,
+    assert_states_equal_refolds,
+    random_history,
+)
 from backend.tests.support.service import STEPS, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection
     from trackerapi_backend.store import Store
 
 
@@ -67,18 +61,6 @@ def record(store: Store, name: str, documents: Sequence[dict[str, Any]]) -> None
         record_events(db, 1, events)
 
 
-def assert_state_is_of_all_events(store: Store, name: str) -> None:
-    """Check that the stored state of a job equals a fold of all its events."""
-
-    def check(db: Connection) -> None:
-        job = stored_jobs.find_job_by_provider_job_id(db, 1, name)
-        assert job is not None
-        facts = [fact_of(row) for row in stored_events.all_events(db, job.id)]
-        assert from_document(job.state) == project(plan_of(job), facts)
-
-    store.read(check)
-
-
 @pytest.mark.parametrize("has_configuration", [True, False])
 def test_state_equals_a_fold_of_all_events(
     store: Store, *, has_configuration: bool
@@ -90,7 +72,7 @@ def test_state_equals_a_fold_of_all_events(
         events = random_history(seed, 60)
         for first in range(0, len(events), 3):
             record(store, name, events[first : first + 3])
-            assert_state_is_of_all_events(store, name)
+            assert_states_equal_refolds(store, provider_job_id=name)
 
 
 def test_late_error_reads_few_of_many_events(store: Store) -> None:
@@ -124,4 +106,4 @@ def test_late_error_reads_few_of_many_events(store: Store) -> None:
     read = [text for text in statements if "FROM events" in text]
     assert 0 < len(read) < 20
     assert not [text for text in read if "ORDER BY events.sequence" in text]
-    assert_state_is_of_all_events(store, "job")
+    assert_states_equal_refolds(store)

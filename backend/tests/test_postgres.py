@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from sqlalchemy.exc import ProgrammingError
-from trackerapi_backend.jobs.recording import fact_of, plan_of
-from trackerapi_backend.projection.job import project
-from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.store import StoreError
-from trackerapi_backend.store import events as stored_events
-from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.postgres import PostgresStore
 
+from backend.tests.support.histories import assert_states_equal_refolds
 from backend.tests.support.postgres import new_database, postgres_server
 from backend.tests.support.reporting import (
     ReportingThread,
@@ -93,15 +89,6 @@ def in_threads(*calls: Any) -> None:
         raise errors[0]
 
 
-def assert_state_equals_refold(url: str, job: dict[str, Any]) -> None:
-    """Check that the stored state of a job is the state of all its events."""
-    with closing(PostgresStore(url)) as store, store.transaction() as db:
-        row = stored_jobs.find_job_by_provider_job_id(db, 1, job["provider_job_id"])
-        assert row is not None
-        facts = [fact_of(event) for event in stored_events.all_events(db, row.id)]
-        assert from_document(row.state) == project(plan_of(row), facts)
-
-
 def test_two_processes_share_a_hot_job(tmp_path: Path, url: str) -> None:
     """Eight writers report one job to two processes: each event is stored once."""
     with two_servers(tmp_path, url) as services, ExitStack() as stack:
@@ -128,7 +115,8 @@ def test_two_processes_share_a_hot_job(tmp_path: Path, url: str) -> None:
         for api in clients:
             seen = api.get(f"/jobs/{job['id']}").json()
             assert seen["event_count"] == WRITERS * batches * 5
-        assert_state_equals_refold(url, job)
+    with closing(PostgresStore(url)) as store:
+        assert_states_equal_refolds(store)
 
 
 def test_two_processes_create_one_job_once(tmp_path: Path, url: str) -> None:
@@ -201,8 +189,8 @@ def test_restart_of_the_database_only_delays_requests(
                 process.wait()
         with serve_existing(tmp_path, keys, url) as (_process, service):
             assert_all_stored(service, threads)
-            for thread in threads:
-                assert_state_equals_refold(url, thread.job)
+        with closing(PostgresStore(url)) as store:
+            assert_states_equal_refolds(store)
     assert max(map(refusals, threads)) <= 1
 
 

@@ -1,20 +1,32 @@
-"""Histories of jobs for tests: listed events in memory, random events to report."""
+"""Histories of jobs for tests: listed events, random events, states of all events."""
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from trackerapi_backend.instants import format_instant
+from trackerapi_backend.jobs.customer_view import customer_keys
+from trackerapi_backend.jobs.recording import fact_of, plan_of
+from trackerapi_backend.projection.job import project
 from trackerapi_backend.projection.kinds import PROGRESS
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.store import customer_view
+from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.paging import fetch_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sqlalchemy import Connection, Row
     from trackerapi_backend.projection.step import Fact, Key
+    from trackerapi_backend.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS: Sequence[dict[str, Any]] = [
@@ -86,3 +98,41 @@ def random_history(seed: int, length: int) -> list[dict[str, Any]]:
     ]
     chance.shuffle(events)
     return events
+
+
+def assert_states_equal_refolds(store: Store, **filters: Any) -> None:
+    """Check that jobs of provider 1 have state and customer view of all their events.
+
+    Args:
+        store: Store of the jobs.
+        filters: Filters of `list_jobs()`; all jobs without a filter.
+    """
+
+    def check(db: Connection) -> None:
+        for job in fetch_all(partial(stored_jobs.list_jobs, db, 1, filters)):
+            events = stored_events.all_events(db, job.id)
+            state = from_document(job.state)
+            assert state == project(plan_of(job), map(fact_of, events))
+            assert job.status == state.status
+            assert_customer_view_is_of(db, job, events)
+
+    store.read(check)
+
+
+def assert_customer_view_is_of(
+    db: Connection, job: Row[Any], events: Sequence[Row[Any]]
+) -> None:
+    """Check that the customer sees the latest values and messages of events."""
+    in_order = sorted(events, key=lambda event: (event.occurred_at, event.event_id))
+    values: dict[str, dict[str, Any]] = {}
+    for event in in_order:
+        metadata = json.loads(event.event_metadata)
+        for key in customer_keys(job.document).get(event.tag, ()):
+            if key["name"] in metadata:
+                of_step = values.setdefault(event.tag, {})
+                of_step[key["name"]] = metadata[key["name"]]
+    messages = [event.event_id for event in in_order if event.message is not None]
+    assert customer_view.find_values(db, job.id) == values
+    assert [row.event_id for row in customer_view.find_messages(db, job.id)] == (
+        messages[: -customer_view.MAX_MESSAGES - 1 : -1]
+    )
