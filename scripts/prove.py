@@ -1,9 +1,10 @@
 """Proof by faults and kills: no event is lost, and no event is stored twice.
 
-Runs the fault tests with outages of full length. Kills a job and a `trackerapi sync` at
-each of their write-like system calls in turn, and kills jobs at random times. After
-each kill, a sync or a rerun must deliver the events of all calls that had returned,
-each event exactly once.
+Runs the fault tests with outages of full length. Kills the backend on each engine while
+it receives events: it must have stored each acknowledged event exactly once. Kills a
+job and a `trackerapi sync` at each of their write-like system calls in turn, and kills
+jobs at random times. After each kill, a sync or a rerun must deliver the events of all
+calls that had returned, each event exactly once.
 
 Exit status: 0 no part failed, 1 a part failed, 2 wrong usage.
 """
@@ -25,15 +26,19 @@ from scripts.proving.kills import KillSetup
 from scripts.proving.proof import OutcomeCounts, Proof, new_seed
 
 FAULTS: Final = "faults"
+BACKEND: Final = "backend"
 KILLS: Final = ("job", "sync", "random")
 RANDOM_KILLS: Final = 1000
+BACKEND_KILLS: Final = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the proof; return the exit status."""
     options = build_parser().parse_args(argv)
-    parts = options.only or [FAULTS, *KILLS]
+    parts = options.only or [FAULTS, BACKEND, *KILLS]
     failed = [] if FAULTS not in parts or run_fault_tests() else [FAULTS]
+    if BACKEND in parts and not kill_backends(options.backend_kills):
+        failed.append(BACKEND)
     failed += run_kills([part for part in KILLS if part in parts], options)
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
@@ -52,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=(FAULTS, *KILLS),
+        choices=(FAULTS, BACKEND, *KILLS),
         help="run only this part; may be repeated",
     )
     parser.add_argument(
@@ -67,6 +72,13 @@ def build_parser() -> argparse.ArgumentParser:
         default=RANDOM_KILLS,
         metavar="N",
         help="number of kills at random times (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backend-kills",
+        type=count,
+        default=BACKEND_KILLS,
+        metavar="N",
+        help="number of kills of the backend on each engine (default: %(default)s)",
     )
     parser.add_argument(
         "--lanes",
@@ -92,10 +104,22 @@ def count(text: str) -> int:
 def run_fault_tests() -> bool:
     """Run the fault tests with outages of full length; return whether all pass."""
     print("== Faults, with outages of 10 and 30 s", flush=True)
-    command = [sys.executable, "-m", "pytest", "tests/faults"]
-    command += ["--ignore", "tests/faults/test_kills.py"]
-    whole = {**os.environ, "WHOLE_OUTAGES": "1"}
-    return subprocess.run(command, cwd=ROOT, env=whole, check=False).returncode == 0
+    ignored = ("--ignore", "tests/faults/test_kills.py")
+    return _run_tests("tests/faults", *ignored, WHOLE_OUTAGES="1")
+
+
+def kill_backends(kills: int) -> bool:
+    """Kill the backend during ingest on each engine; return whether all tests pass."""
+    print(f"== The backend, during ingest: {kills} kills on each engine", flush=True)
+    tests = ("backend/tests/test_faults.py", "-k", "killed")
+    return _run_tests(*tests, KILL_ROUNDS=str(kills))
+
+
+def _run_tests(*arguments: str, **variables: str) -> bool:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    return done.returncode == 0
 
 
 def run_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:

@@ -8,8 +8,6 @@ import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from backend.tests.support.disks import make_space, small_disk
 from backend.tests.support.reporting import (
     ReportingThread,
@@ -42,17 +40,6 @@ def assert_rejected_with_retry_after(threads: list[ReportingThread]) -> None:
     answers = [answer for thread in threads for answer in thread.refused]
     assert {problem_name(answer) for answer in answers} == {"unavailable"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
-
-
-@pytest.mark.parametrize("_round", range(3))
-def test_acknowledged_events_survive_kill(
-    tmp_path: Path, database_url: str | None, _round: int
-) -> None:
-    """After `kill -9` during batches, the server still has each acknowledged event."""
-    keys = prepare(tmp_path, database_url)
-    threads = kill_while_reporting(tmp_path, keys, database_url)
-    with serve_existing(tmp_path, keys, database_url) as (_process, service):
-        assert_all_stored(service, threads)
 
 
 def test_backup_of_a_killed_server_has_all_acknowledged_events(

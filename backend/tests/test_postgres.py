@@ -19,7 +19,6 @@ from backend.tests.support.postgres import new_database, postgres_server
 from backend.tests.support.reporting import (
     ReportingThread,
     assert_all_stored,
-    kill_while_reporting,
     report_from_threads,
 )
 from backend.tests.support.service import (
@@ -151,16 +150,6 @@ def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> Non
         with service.client() as api:
             made = [api.post("/customers", json={}).json()["id"] for _ in range(3)]
     assert made == [CUSTOMER + 1, CUSTOMER + 2, CUSTOMER + 3]
-
-
-def test_killed_process_leaves_the_other_one_serving(tmp_path: Path, url: str) -> None:
-    """After `kill -9` of one of two processes, the other stores and has all events."""
-    keys = prepare(tmp_path, url)
-    with serve_existing(tmp_path, keys, url) as (_process, service):
-        threads = kill_while_reporting(tmp_path, keys, url)
-        assert_all_stored(service, threads)
-        with service.client() as api:
-            report(api, threads[0].job, kind="complete")
 
 
 @pytest.fixture(scope="module")

@@ -85,16 +85,16 @@ class Proof:
     """
 
     def __init__(self, setup: KillSetup, tracker: TrackerApi, lanes: int) -> None:
-        self._ground, self._tracker, self._lanes = setup, tracker, lanes
+        self._setup, self._tracker, self._lanes = setup, tracker, lanes
 
     def kill_job_at_calls(self, sample: int | None = None) -> OutcomeCounts:
         """Kill the job at each of its calls, or at a sample of them."""
-        calls = job_calls(self._ground)
+        calls = job_calls(self._setup)
         return self._at_calls("The job, at its calls", calls, kill_job, sample)
 
     def kill_sync_at_calls(self, sample: int | None = None) -> OutcomeCounts:
         """Kill a sync at each of its calls, or at a sample of them."""
-        calls = sync_calls(self._ground)
+        calls = sync_calls(self._setup)
         return self._at_calls("A sync, at its calls", calls, kill_sync, sample)
 
     def kill_at_random(self, count: int, seed: int) -> OutcomeCounts:
@@ -107,7 +107,7 @@ class Proof:
 
         def run(lane: int) -> None:
             for outcome in kill_at_random(
-                self._ground, self._tracker, lane, shares[lane], seed
+                self._setup, self._tracker, lane, shares[lane], seed
             ):
                 counts.add(outcome)
 
@@ -124,7 +124,7 @@ class Proof:
         places = spread(len(calls), sample)
         counts = OutcomeCounts(f"{title} ({len(calls):,} in all)", len(places))
         self._run_in_lanes(
-            lambda place: counts.add(kill(self._ground, self._tracker, place)), places
+            lambda place: counts.add(kill(self._setup, self._tracker, place)), places
         )
         return counts
 

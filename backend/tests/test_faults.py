@@ -1,0 +1,109 @@
+"""Faults during ingest: each acknowledged event is stored once, states are right."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from backend.tests.support.hot_jobs import HotJobs
+from backend.tests.support.postgres import new_database
+from backend.tests.support.service import Service, prepare, serve_existing
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KILL_ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
+"""Number of kills in each test; `scripts/prove.sh` sets a larger number."""
+
+ROUND_SECONDS = 2.0
+"""Latest moment of a kill, in seconds after the first event."""
+
+
+class Servers:
+    """Server processes on one database.
+
+    Args:
+        folder: Folder of the files of the backend.
+        url: Address of a PostgreSQL database; None for SQLite.
+        count: Number of processes; 1 for SQLite.
+
+    Attributes:
+        services: Services of the processes; a new process replaces an item.
+    """
+
+    def __init__(self, folder: Path, url: str | None, count: int = 1) -> None:
+        self._folder, self._url = folder, url
+        self._keys = prepare(folder, url)
+        self._stack = ExitStack()
+        self._processes: list[subprocess.Popen[str]] = []
+        self.services: list[Service] = []
+        for _ in range(count):
+            process, service = self._start()
+            self._processes.append(process)
+            self.services.append(service)
+
+    def _start(self) -> tuple[subprocess.Popen[str], Service]:
+        return self._stack.enter_context(
+            serve_existing(self._folder, self._keys, self._url)
+        )
+
+    def kill(self, number: int) -> None:
+        """Kill a process."""
+        self._processes[number].kill()
+        self._processes[number].wait()
+
+    def restart(self, number: int) -> None:
+        """Start a process in place of a killed one."""
+        self._processes[number], self.services[number] = self._start()
+
+    def close(self) -> None:
+        """Kill all processes."""
+        self._stack.close()
+
+
+@contextmanager
+def servers_of(folder: Path, url: str | None, count: int = 1) -> Iterator[Servers]:
+    """Serve a new database by some processes during the block."""
+    servers = Servers(folder, url, count)
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+def kill_during_ingest(folder: Path, url: str | None, *, processes: int) -> None:
+    """Kill a process at random moments of the ingest; check the store each time."""
+    with servers_of(folder, url, processes) as servers:
+        jobs = HotJobs(servers.services)
+        with jobs.reporters():
+            for number in range(KILL_ROUNDS):
+                jobs.wait_for_events(1)
+                time.sleep(random.uniform(0, ROUND_SECONDS))  # noqa: S311 -- no secret
+                servers.kill(number % processes)
+                if processes > 1:
+                    jobs.wait_for_events(1)
+                jobs.assert_stored(folder, url, ended=False)
+                servers.restart(number % processes)
+            jobs.wait_for_events(1)
+        servers.close()
+        jobs.assert_stored(folder, url, ended=True)
+
+
+def test_killed_server_keeps_acknowledged_events(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """After each `kill -9`, the store has each acknowledged event once."""
+    kill_during_ingest(tmp_path, database_url, processes=1)
+
+
+def test_killed_server_beside_another_keeps_acknowledged_events(
+    tmp_path: Path, postgres: str
+) -> None:
+    """After each `kill -9` of one of two processes, the other acknowledges reports."""
+    with new_database(postgres) as url:
+        kill_during_ingest(tmp_path, url, processes=2)
