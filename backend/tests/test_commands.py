@@ -134,6 +134,7 @@ def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
 def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
     """`serve` rejects a database without a schema; the error names `migrate`."""
     environment = database_of(tmp_path)
+    (tmp_path / "backend.db").touch()
     before = command("serve", "--port", "0", environment=environment)
     assert "run `trackerapi-backend migrate`" in error_line(before)
     assert command("migrate", environment=environment).returncode == 0

@@ -462,6 +462,7 @@ def test_other_schema_is_refused(tmp_path: Path, exported: Exported) -> None:
     """The error for another schema of the file or database names `migrate`."""
     shutil.copy(exported.folder / "pepper", tmp_path)
     variables = variables_of(tmp_path)
+    (tmp_path / "backend.db").touch()
     error = failed_import(variables, exported.file)
     assert "has schema none" in error
     assert "trackerapi-backend migrate" in error
@@ -640,10 +641,10 @@ def test_import_of_no_regular_file_is_one_error(
     tmp_path: Path, exported: Exported, name: str
 ) -> None:
     """A missing file, a folder and a pipe are errors; none of them blocks."""
-    shutil.copy(exported.folder / "pepper", tmp_path)
+    variables = new_target(tmp_path, None, exported)
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    error = failed_import(variables_of(tmp_path), tmp_path / name)
+    error = failed_import(variables, tmp_path / name)
     assert error.startswith(str(tmp_path / name))
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import trackerapi_backend
 from trackerapi_backend.cli import dev, serve
@@ -19,6 +20,7 @@ from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.sqlite import SqliteStore
 
 from backend.tests.support.disks import mount_at
+from backend.tests.support.revisions import NEWER, downgrade, record_newer_revision
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     command,
@@ -26,19 +28,22 @@ from backend.tests.support.service import (
     first_line,
     prepare,
     start_command,
+    variables_of,
 )
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 ON_A_DATABASE = [
-    ("serve", "--port", "0"),
     ("migrate",),
+    ("serve", "--port", "0"),
     ("key", "create", "--label", "new"),
     ("key", "list"),
     ("key", "expire", "zzzzzzzz"),
     ("customer", "create"),
     ("customer", "list"),
+    ("export", "new.export"),
+    ("import", "old.export"),
 ]
 NO_HOME = """
 import os, pwd
@@ -146,6 +151,63 @@ def test_unusable_file_is_reported_in_one_line(
 
 
 @pytest.mark.usefixtures("no_log")
+@pytest.mark.parametrize("arguments", ON_A_DATABASE[1:], ids=" ".join)
+def test_missing_database_is_not_created(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """Only `migrate` creates a database; other commands report its path."""
+    for path in (tmp_path / "typo.db", tmp_path / "no folder" / "backend.db"):
+        line = error_line_here(capsys, *arguments, database=path)
+        assert line.startswith(f"there is no database {path}: ")
+        assert "trackerapi-backend migrate" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_log")
+@pytest.mark.parametrize("arguments", ON_A_DATABASE, ids=" ".join)
+def test_schema_of_a_newer_release_is_rejected(
+    tmp_path: Path,
+    database_url: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    """Every command rejects the schema of a newer release and changes nothing."""
+    prepare(tmp_path, database_url)
+    for name, value in variables_of(tmp_path, database_url).items():
+        monkeypatch.setenv(name, value)
+    record_newer_revision(tmp_path, database_url)
+    files = contents(tmp_path)
+    assert main([*arguments]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"has schema {NEWER}: it was made by a newer release" in line
+    assert "install that release" in line
+    assert contents(tmp_path) == files
+    if database_url is not None:
+        with psycopg.connect(database_url) as db:
+            revisions = db.execute("SELECT version_num FROM alembic_version").fetchall()
+        assert revisions == [(NEWER,)]
+
+
+@pytest.mark.usefixtures("no_log")
+def test_dev_rejects_the_schema_of_a_newer_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`dev` rejects the schema of a newer release and changes nothing."""
+    prepare(tmp_path)
+    record_newer_revision(tmp_path)
+    files = contents(tmp_path)
+    assert main(["dev", "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    assert "install that release" in capsys.readouterr().err
+    assert contents(tmp_path) == files
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the content of each file of a folder."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("no_log")
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 @pytest.mark.parametrize("how", ["option", "variable", "dev"])
 def test_secret_that_is_no_regular_file_is_rejected(
@@ -201,9 +263,7 @@ def test_copy_of_an_earlier_migration_stops_the_next(tmp_path: Path) -> None:
     """`migrate` changes nothing while the copy of an earlier migration exists."""
     file, copy = tmp_path / "backend.db", tmp_path / f"backend.db.before-{HEAD}"
     prepare(tmp_path)
-    with closing(sqlite3.connect(file)) as db:
-        db.execute("UPDATE alembic_version SET version_num = '0001'")
-        db.commit()
+    downgrade(tmp_path, "0001")
     copy.write_text("precious")
     for arguments in (
         ("migrate",),
@@ -223,13 +283,12 @@ def test_half_written_copy_of_a_migration_is_replaced(tmp_path: Path) -> None:
     """`migrate` replaces the half-written copy of a migration that was killed."""
     file = tmp_path / "backend.db"
     prepare(tmp_path)
-    with closing(sqlite3.connect(file)) as db:
-        db.execute("UPDATE alembic_version SET version_num = '0000'")
-        db.commit()
+    downgrade(tmp_path, "0001")
     (tmp_path / f"backend.db.before-{HEAD}.new").write_text("half")
-    output = command("migrate", environment=database_at(file))
+    migrated = command("migrate", environment=database_at(file))
+    assert migrated.returncode == 0, migrated.stderr
     copy = tmp_path / f"backend.db.before-{HEAD}"
-    assert copy.read_bytes().startswith(b"SQLite format 3"), output
+    assert copy.read_bytes().startswith(b"SQLite format 3")
 
 
 def test_file_that_dev_cannot_write_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -285,7 +344,7 @@ def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
         *("key", "list", "--database", str(data / "missing" / "backend.db")),
         environment=environment,
     )
-    assert "cannot be written" in error_line(output)
+    assert "there is no database" in error_line(output)
 
 
 def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
@@ -293,10 +352,9 @@ def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
     folder = tmp_path / NOT_UTF8_NAME
     folder.mkdir()
     prepare(folder)
-    with closing(sqlite3.connect(folder / "backend.db")) as db:
-        db.execute("UPDATE alembic_version SET version_num = '0000'")
-        db.commit()
-    command("migrate", environment=database_at(folder / "backend.db"))
+    downgrade(folder, "0001")
+    migrated = command("migrate", environment=database_at(folder / "backend.db"))
+    assert migrated.returncode == 0, migrated.stderr
     assert (folder / f"backend.db.before-{HEAD}").exists()
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import trackerapi_backend.store.migrations
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.recording import read_event, record_events
@@ -22,9 +21,11 @@ from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
-from trackerapi_backend.store.migrations import HEAD, current_revision
+from trackerapi_backend.store.migrations import HEAD, current_revision, is_newer
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.support.revisions import config_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,19 +43,19 @@ def db(tmp_path: Path) -> Iterator[Connection]:
         yield db
 
 
-def config_for(db: Connection) -> Config:
-    """Return the configuration of alembic for the schema of `db`."""
-    config = Config()
-    [folder] = trackerapi_backend.store.migrations.__path__
-    config.set_main_option("script_location", folder)
-    config.attributes["connection"] = db
-    return config
-
-
 def test_migrations_lead_to_the_tables_of_the_queries(db: Connection) -> None:
     """All revisions together create the tables and indexes of `store/schema.py`."""
     context = MigrationContext.configure(db, opts={"compare_type": True})
     assert compare_metadata(context, metadata) == []
+
+
+def test_release_knows_exactly_its_revisions(db: Connection) -> None:
+    """`is_newer()` is false for each revision of this release and true for the next."""
+    revisions = ScriptDirectory.from_config(config_for(db)).walk_revisions()
+    known = {each.revision for each in revisions}
+    assert HEAD in known
+    assert not [each for each in known if is_newer(each)]
+    assert is_newer(f"{len(known) + 1:04}")
 
 
 def test_migrations_go_down_and_up_again(db: Connection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -47,17 +46,16 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
-    pepper = read_pepper(storage.pepper_file, create=False)
     try:
-        with open_export(file) as export:
-            if not hmac.compare_digest(
-                export.pepper_fingerprint.encode(), pepper_fingerprint(pepper).encode()
-            ):
-                raise SettingsError(
-                    f"{storage.pepper_file} is not the pepper of the exported database:"
-                    " copy the pepper file of that database, or no key works"
-                )
-            with closing(open_store(storage)) as store:
+        with closing(open_store(storage)) as store:
+            pepper = read_pepper(storage.pepper_file, create=False)
+            with open_export(file) as export:
+                if export.pepper_fingerprint != pepper_fingerprint(pepper):
+                    raise SettingsError(
+                        f"{storage.pepper_file} is not the pepper of the exported"
+                        " database: copy the pepper file of that database, or no key"
+                        " works"
+                    )
                 import_batches(store, export.batches())
                 finish_import(store, export.counts)
     except KeyboardInterrupt:

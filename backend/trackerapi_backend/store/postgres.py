@@ -22,8 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.migrations import (
-    HEAD,
     current_revision,
+    needs_upgrade,
     upgrade_to_head,
 )
 
@@ -112,9 +112,7 @@ class PostgresStore:
         )
         try:
             self._check_encoding()
-            if migrate:
-                self._migrate()
-            self._check_schema()
+            self._check_schema(migrate=migrate)
         except BaseException:
             self.close()
             raise
@@ -130,20 +128,15 @@ class PostgresStore:
                 " template0`"
             )
 
-    def _migrate(self) -> None:
+    def _check_schema(self, *, migrate: bool) -> None:
+        revision = self._read_once(current_revision)
+        if not needs_upgrade(revision, "the database", may_upgrade=migrate):
+            return
         # The lock of the transaction keeps a second `migrate` waiting.
         with self.transaction() as db:
             # Building an index of a large table takes longer than any other statement.
             db.exec_driver_sql("SET LOCAL statement_timeout = 0")
             upgrade_to_head(db)
-
-    def _check_schema(self) -> None:
-        revision = self._read_once(current_revision)
-        if revision != HEAD:
-            raise StoreError(
-                f"the database has schema {revision or 'none'}, this release needs"
-                f" {HEAD}: run `trackerapi-backend migrate`"
-            )
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query on one consistent snapshot.

@@ -29,6 +29,7 @@ from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.migrations import (
     HEAD,
     current_revision,
+    needs_upgrade,
     upgrade_to_head,
 )
 from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
@@ -74,20 +75,20 @@ _PRAGMAS = (
 
 
 class SqliteStore:
-    """Store in one SQLite file, which is created if it does not exist.
+    """Store in one SQLite file.
 
     Args:
         path: Path of the file; its folder must exist.
-        migrate: Whether to upgrade the schema. An existing database is first copied
-            into the same folder.
+        migrate: Whether to create a missing file and to upgrade the schema. An existing
+            database is first copied into the same folder.
 
     Raises:
-        StoreError: If another process uses the file, the file cannot be written, or
-            its schema is not the schema of this release.
+        StoreError: If the file is missing, another process uses the file, the file
+            cannot be written, or its schema is not the schema of this release.
     """
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
-        self._file = DatabaseFile(path)
+        self._file = DatabaseFile(path, create=migrate)
         self._named, self._is_writing = path, False
         self._writer = _writing_engine(self._file.path)
         self._readers = _reading_engine(self._file.path)
@@ -103,13 +104,8 @@ class SqliteStore:
     def _check_schema(self, *, migrate: bool) -> None:
         with self._writer.connect() as db:
             revision = current_revision(db)
-        if revision == HEAD:
+        if not needs_upgrade(revision, f"{self._named}", may_upgrade=migrate):
             return
-        if not migrate:
-            raise StoreError(
-                f"{self._named} has schema {revision or 'none'}, this release needs"
-                f" {HEAD}: run `trackerapi-backend migrate`"
-            )
         if revision is not None:
             self._back_up()
         with self.transaction() as db:

@@ -32,33 +32,40 @@ _in_use: set[_Identity] = set()
 
 
 class DatabaseFile:
-    """Locked database file, which is created if it does not exist.
+    """Locked database file.
 
     On Linux, the lock is on the file itself, so a second process is rejected under
     every name of the file. Elsewhere, the lock is on `NAME.lock` in the same folder.
 
     Args:
         path: Path of the file; its folder must exist.
+        create: Whether to create a missing file.
 
     Attributes:
         path: Path of the file with symbolic links resolved.
 
     Raises:
-        StoreError: If another process uses the file, or the path is not a regular file
-            that can be written.
+        StoreError: If the file is missing, another process uses the file, or the path
+            is not a regular file that can be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool) -> None:
         try:
             self.path = path.resolve()
             if _identity(self.path) in _in_use:
                 raise _in_use_error(path)
-            descriptor, self._identity = _open(self.path)
+            descriptor, self._identity = _open(self.path, create=create)
             self._descriptor = _lock(descriptor, self.path)
         except BlockingIOError:
             raise _in_use_error(path) from None
         # `resolve()` raises RuntimeError for a cycle of symbolic links.
         except (OSError, RuntimeError) as error:
+            is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if is_missing and not create:
+                raise StoreError(
+                    f"there is no database {path}: name an existing file, or create a"
+                    " database with `trackerapi-backend migrate`"
+                ) from None
             reason = getattr(error, "strerror", error)
             raise StoreError(
                 f"{path} cannot be written ({reason}): name a writable file with"
@@ -119,13 +126,13 @@ def create_private_file(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
-def _open(path: Path) -> tuple[int, _Identity]:
+def _open(path: Path, *, create: bool) -> tuple[int, _Identity]:
     """Open a database file; return its descriptor and its identity."""
     if path.is_dir():
         raise StoreError(f"{path} is a folder: name a file in it")
     # Without O_NONBLOCK, opening a pipe could wait for its other end for ever.
-    flags = os.O_CREAT | os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode):
         return descriptor, (status.st_dev, status.st_ino)

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from trackerapi_backend.store import StoreError
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HEAD = "0005"
+"""Revision of this release. Revisions are numbered without gaps, from 0001."""
+NEWER_RELEASE = (
+    f"it was made by a newer release, since this release knows schemas up to {HEAD}:"
+    " install that release"
+)
 
 
 def current_revision(db: Connection) -> str | None:
@@ -19,6 +26,34 @@ def current_revision(db: Connection) -> str | None:
         return None
     revision = db.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return None if revision is None else str(revision)
+
+
+def needs_upgrade(revision: str | None, database: str, *, may_upgrade: bool) -> bool:
+    """Return whether the schema of a database is older than `HEAD`.
+
+    Args:
+        revision: Revision of the schema; None for an empty database.
+        database: Name of the database for messages.
+        may_upgrade: Whether the caller upgrades an older schema.
+
+    Raises:
+        StoreError: If the schema is newer, or is older and the caller does not upgrade.
+    """
+    if revision == HEAD:
+        return False
+    if revision is not None and is_newer(revision):
+        raise StoreError(f"{database} has schema {revision}: {NEWER_RELEASE}")
+    if not may_upgrade:
+        raise StoreError(
+            f"{database} has schema {revision or 'none'}, this release needs {HEAD}:"
+            " run `trackerapi-backend migrate`"
+        )
+    return True
+
+
+def is_newer(revision: str) -> bool:
+    """Return whether this release does not know a revision."""
+    return revision not in {f"{number:04}" for number in range(1, int(HEAD) + 1)}
 
 
 def upgrade_to_head(db: Connection) -> None:
