@@ -4,147 +4,241 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.bodies import (
-    MAX_BODY_BYTES,
-    MAX_LARGE_BODIES,
-    examine_body,
-)
+from trackerapi_backend.jobs.providers import create_customer
+from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.fair_queue import (
-    MAX_BYTES,
     MAX_GROUP_EVENTS,
     MAX_GROUP_ITEMS,
     FairQueue,
     Load,
 )
+from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
-from backend.tests.support.service import (
-    MAX_WAIT_SECONDS,
-    new_job,
-    report,
-    send_lines,
-)
+from backend.tests.support.busy_writer import keep_busy
+from backend.tests.support.service import MAX_WAIT_SECONDS, prepare
 
 if TYPE_CHECKING:
-    import httpx
+    from collections.abc import Iterator
+    from pathlib import Path
 
-    from backend.tests.support.service import Service
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """Store on a new database."""
+    prepare(tmp_path)
+    with closing(SqliteStore(tmp_path / "backend.db")) as store:
+        yield store
 
 
-def test_item_of_another_provider_is_in_the_next_group() -> None:
-    """Behind 100 batches of one provider, another provider is second in the group."""
+def test_items_of_another_provider_come_before_a_backlog() -> None:
+    """Behind 100 batches of one provider, ten events of another are the next group."""
     queue: FairQueue[str] = FairQueue()
     for number in range(100):
-        assert queue.add(f"heavy {number}", Load(1, events=600))
-    assert queue.add("light", Load(2))
-    assert queue.next_group() == ["heavy 0", "light", "heavy 1"]
-    assert queue.next_group() == ["heavy 2", "heavy 3"]
+        assert queue.add(f"heavy {number}", Load(1, events=MAX_GROUP_EVENTS))
+    assert queue.next_group() == ["heavy 0"]
+    events = [f"light {number}" for number in range(10)]
+    for event in events:
+        assert queue.add(event, Load(2))
+    assert queue.next_group() == events
+    assert queue.next_group() == ["heavy 1"]
+
+
+def test_batches_do_not_wait_for_ever() -> None:
+    """While others always report, at least every second group has a large batch."""
+    queue: FairQueue[str] = FairQueue()
+    for _ in range(10):
+        queue.add("batch", Load(1, events=MAX_GROUP_EVENTS))
+    groups: list[list[str]] = []
+    for number in range(20):
+        queue.add("event", Load(2 + number % 2))
+        groups.append(queue.next_group())
+    assert all("batch" in first + second for first, second in pairwise(groups))
 
 
 def test_group_ends_at_its_limits() -> None:
-    """A group has at most 64 items; the item that reaches 1,000 events ends it."""
+    """A group has at most 64 items; an item that would exceed its events is left."""
     queue: FairQueue[int] = FairQueue()
     for number in range(100):
         queue.add(number, Load(1))
-    assert len(queue.next_group()) == MAX_GROUP_ITEMS
+    assert queue.next_group() == list(range(MAX_GROUP_ITEMS))
     queue.clear()
-    queue.add(1, Load(1, events=MAX_GROUP_EVENTS))
-    queue.add(2, Load(1))
-    assert queue.next_group() == [1]
+    for number, events in enumerate([50, 51, 900, 2 * MAX_GROUP_EVENTS, 1]):
+        queue.add(number, Load(1, events=events))
+    assert [queue.next_group() for _ in range(3)] == [[0, 1], [2], [3]]
 
 
 def test_queue_is_bounded_in_bytes() -> None:
     """An item beyond the limit of bytes is refused until other items have left."""
-    queue: FairQueue[int] = FairQueue()
-    assert queue.add(1, Load(1, size_bytes=MAX_BYTES - 1))
+    queue: FairQueue[int] = FairQueue(max_bytes=100)
+    assert queue.add(1, Load(1, size_bytes=99))
     assert not queue.add(2, Load(2, size_bytes=2))
     assert queue.add(3, Load(2, size_bytes=1))
     assert queue.next_group() == [1, 3]
     assert queue.add(2, Load(2, size_bytes=2))
 
 
-@given(
-    loads=st.lists(
-        st.builds(
-            Load,
-            provider_id=st.integers(1, 4),
-            events=st.integers(1, 1500),
-            size_bytes=st.integers(0, 1000),
-        )
+MAX_TEST_ITEMS = 16
+MAX_TEST_BYTES = 1600
+PROVIDERS = (1, 2, 3)
+
+
+def loads(*providers: int) -> st.SearchStrategy[Load]:
+    """Loads of at most a sixteenth of the bytes of a queue."""
+    return st.builds(
+        Load,
+        provider_id=st.sampled_from(providers),
+        events=st.integers(1, 1500),
+        size_bytes=st.integers(0, MAX_TEST_BYTES // 16),
     )
-)
-def test_each_item_leaves_once_and_in_the_order_of_its_provider(
-    loads: list[Load],
-) -> None:
-    """Together, the groups contain each item once, in the order of its provider."""
-    queue: FairQueue[int] = FairQueue()
-    for number, load in enumerate(loads):
-        assert queue.add(number, load)
-    left: list[int] = []
-    while len(queue):
-        group = queue.next_group()
-        assert group
-        left += group
-    assert sorted(left) == list(range(len(loads)))
-    for provider_id in range(1, 5):
-        own = [number for number in left if loads[number].provider_id == provider_id]
+
+
+@dataclass
+class Run:
+    """A queue with the items that it should contain, after some calls.
+
+    Attributes:
+        held: Loads of the queued items by item.
+        left: Items that have left the queue, in order.
+        refused: Number of refused items.
+    """
+
+    queue: FairQueue[int]
+    held: dict[int, Load] = field(default_factory=dict)
+    left: list[int] = field(default_factory=list)
+    refused: int = 0
+
+    def add(self, load: Load) -> None:
+        """Add a new item."""
+        item = len(self.held) + len(self.left) + self.refused
+        if self.queue.add(item, load):
+            self.held[item] = load
+        else:
+            self.refused += 1
+
+    def take(self) -> None:
+        """Take a group."""
+        group = self.queue.next_group()
+        assert bool(group) == bool(self.held)
+        for item in group:
+            del self.held[item]
+        self.left += group
+
+    def remove_any(self, number: int) -> None:
+        """Remove a queued item, if there is one."""
+        if self.held:
+            item = list(self.held)[number % len(self.held)]
+            self.queue.remove(item, self.held.pop(item))
+            self.queue.remove(item, Load(PROVIDERS[0]))  # is no longer queued
+            self.refused += 1
+
+    def share_of(self, provider_id: int) -> tuple[int, int]:
+        """Return number and bytes of the items of a provider."""
+        sizes = [
+            load.size_bytes
+            for load in self.held.values()
+            if load.provider_id == provider_id
+        ]
+        return len(sizes), sum(sizes)
+
+
+def runs(*providers: int) -> st.SearchStrategy[Run]:
+    """Queues after any calls of `add()`, `next_group()` and `remove()`."""
+    call = st.one_of(loads(*providers), st.none(), st.integers(0, MAX_TEST_ITEMS))
+
+    def run(calls: list[Load | int | None]) -> Run:
+        run = Run(FairQueue(MAX_TEST_ITEMS, MAX_TEST_BYTES))
+        for each in calls:
+            match each:
+                case Load():
+                    run.add(each)
+                case None:
+                    run.take()
+                case number:
+                    run.remove_any(number)
+        return run
+
+    return st.lists(call, max_size=60).map(run)
+
+
+@given(run=runs(*PROVIDERS))
+def test_each_item_leaves_once_and_in_the_order_of_its_provider(run: Run) -> None:
+    """The queue returns each queued item once, in the order of its provider."""
+    expected = dict(run.held)
+    assert len(run.queue) == len(expected)
+    run.left.clear()
+    while run.held:
+        run.take()
+    assert sorted(run.left) == sorted(expected)
+    assert not run.queue
+    for provider_id in PROVIDERS:
+        own = [item for item in run.left if expected[item].provider_id == provider_id]
         assert own == sorted(own)
 
 
-def test_large_bodies_of_providers_take_turns() -> None:
-    """A body of a second provider is examined before the queue of the first one."""
-    asyncio.run(_examine_in_turns())
+@given(run=runs(*PROVIDERS))
+def test_provider_holds_at_most_half_of_the_queue(run: Run) -> None:
+    """No provider holds more than half of the items or of the bytes."""
+    for provider_id in PROVIDERS:
+        items, size_bytes = run.share_of(provider_id)
+        assert items <= MAX_TEST_ITEMS // 2
+        assert size_bytes <= MAX_TEST_BYTES // 2
 
 
-async def _examine_in_turns() -> None:
-    may_begin, order = threading.Event(), list[int]()
-    body = bytes(MAX_BODY_BYTES)
+@given(run=runs(*PROVIDERS))
+def test_another_provider_always_gets_in(run: Run) -> None:
+    """Whatever three providers have queued, an item of a fourth one is accepted."""
+    assert run.queue.add(-1, Load(4, size_bytes=MAX_TEST_BYTES // 16))
 
-    def examine(provider_id: int) -> None:
-        assert may_begin.wait(MAX_WAIT_SECONDS)
-        order.append(provider_id)
 
-    waiting = [
-        asyncio.create_task(examine_body(body, lambda _: examine(1), 1))
-        for _ in range(MAX_LARGE_BODIES)
-    ]
-    await asyncio.sleep(0)
-    with pytest.raises(Problem):
-        await examine_body(body, lambda _: examine(1), 1)
-    waiting.append(asyncio.create_task(examine_body(body, lambda _: examine(2), 2)))
-    await asyncio.sleep(0)
-    may_begin.set()
-    await asyncio.gather(*waiting)
-    assert order.index(2) <= 1
-    assert len(order) == MAX_LARGE_BODIES + 1
+@given(run=runs(0, *PROVIDERS), load=loads(0))
+def test_item_of_the_server_needs_only_free_space(run: Run, load: Load) -> None:
+    """Only a full queue refuses an item of the server; no queue exceeds its limits."""
+    shares = [run.share_of(provider_id) for provider_id in (0, *PROVIDERS)]
+    items, size_bytes = map(sum, zip(*shares, strict=True))
+    assert items <= MAX_TEST_ITEMS
+    assert size_bytes <= MAX_TEST_BYTES
+    has_space = (
+        items < MAX_TEST_ITEMS and size_bytes + load.size_bytes <= MAX_TEST_BYTES
+    )
+    assert run.queue.add(-1, load) == has_space
 
 
 def test_report_beside_a_heavy_provider_overtakes_its_batches(
-    service: Service, api: httpx.Client, other_api: httpx.Client
+    store: SqliteStore,
 ) -> None:
-    """A single event is answered before batches that were sent earlier."""
-    job, own = new_job(api), new_job(other_api, customer_id=7)
-    line = {"provider_job_id": job["provider_job_id"], "kind": "info"}
-    finished: list[str] = []
+    """A report is on the disk before the first of the batches that came earlier."""
 
-    def send_batches() -> None:
-        with service.client() as client:
-            for _ in range(4):
-                assert send_lines(client, [line] * 1000).status_code == 200
-                finished.append("batch")
+    async def scenario() -> tuple[bool, list[bool]]:
+        may_end = threading.Event()
+        with closing(Writer(store)) as writer:
+            async with keep_busy(writer):
+                batches = [
+                    asyncio.create_task(
+                        writer.write(lambda _db: may_end.wait(MAX_WAIT_SECONDS), batch)
+                    )
+                    for batch in [Load(1, events=MAX_GROUP_EVENTS)] * 10
+                ]
+                # Let the tasks begin, so that the batches are queued first.
+                await asyncio.sleep(0)
+                report = asyncio.create_task(
+                    writer.write(lambda db: create_customer(db, 1, 1001), Load(2))
+                )
+                await asyncio.sleep(0)
+            try:
+                await asyncio.wait_for(report, MAX_WAIT_SECONDS)
+                is_stored = store.read(lambda db: customer_exists(db, 1001))
+                assert not any(batch.done() for batch in batches)
+            finally:
+                may_end.set()
+            return is_stored, await asyncio.gather(*batches)
 
-    threads = [threading.Thread(target=send_batches) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    report(other_api, own, kind="start")
-    finished.append("report")
-    for thread in threads:
-        thread.join(MAX_WAIT_SECONDS)
-        assert not thread.is_alive()
-    assert finished.count("batch") == 48
-    assert finished.index("report") < 24
+    assert asyncio.run(scenario()) == (True, [True] * 10)

@@ -6,38 +6,29 @@ machine barely changes.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import os
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import (
     MAX_BODY_BYTES,
-    MAX_LARGE_BODIES,
-    examine_body,
 )
 from trackerapi_backend.requests.contract import document, operations
 from trackerapi_backend.requests.schemas import resolve_schema
 from trackerapi_backend.routes.events import MAX_LINES
 
 from backend.tests.support.service import (
-    MAX_WAIT_SECONDS,
     Service,
-    first_line,
     new_job,
     new_name,
-    prepare,
     problem_name,
     send_lines,
     serve_new,
-    start_command,
 )
 
 if TYPE_CHECKING:
@@ -303,94 +294,6 @@ def test_one_long_line_delays_no_other_request(
         fault = faults_of(backend, lambda body=body: send_lines(caller, [body]))
         faults += [f"{name}: {fault}"] if fault else []
     assert not faults, "\n".join(faults)
-
-
-def test_queue_of_large_bodies_is_bounded() -> None:
-    """A large body gets 503 while the queue of large bodies is full."""
-    asyncio.run(_fill_the_queue(bytes(MAX_BODY_BYTES)))
-
-
-async def _fill_the_queue(body: bytes) -> None:
-    may_end = threading.Event()
-
-    def examine(body: bytes) -> int:
-        assert may_end.wait(MAX_WAIT_SECONDS)
-        return len(body)
-
-    waiting = [
-        asyncio.create_task(examine_body(body, examine))
-        for _ in range(MAX_LARGE_BODIES)
-    ]
-    # Let all tasks begin, so that they occupy all slots.
-    await asyncio.sleep(0)
-    try:
-        with pytest.raises(Problem) as refused:
-            await examine_body(body, examine)
-        assert await examine_body(b"{}", len) == len(b"{}")
-    finally:
-        may_end.set()
-    assert await asyncio.gather(*waiting) == [len(body)] * MAX_LARGE_BODIES
-    assert refused.value.status == 503
-    assert "Retry-After" in refused.value.headers
-    assert await examine_body(body, examine) == len(body)
-
-
-OCCUPIED_THREAD = """
-from pathlib import Path
-from trackerapi_backend.requests import bodies
-bodies._thread.submit(Path({gate!r}).read_bytes)  # until a test writes there
-"""
-
-
-def test_large_body_of_each_operation_is_examined_off_the_event_loop(
-    tmp_path: Path,
-) -> None:
-    """While the thread is busy, large requests wait, and `/readyz` gets 200."""
-    keys = prepare(tmp_path)
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    large = json.dumps([0] * 100_000).encode()
-    with ExitStack() as stack:
-        process = stack.enter_context(
-            start_command(
-                *("serve", "--port", "0"),
-                environment={"TRACKERAPI_BACKEND_DATABASE": f"{tmp_path}/backend.db"},
-                prelude=OCCUPIED_THREAD.format(gate=str(gate)),
-            )
-        )
-        service = Service(base_url=first_line(process).split()[-1], keys=keys)
-        caller = stack.enter_context(service.client())
-        job_id = new_job(caller)["id"]
-
-        def send(number: int) -> int:
-            ids = [*JSON_OPERATIONS, "batch"]
-            name = ids[number % len(ids)]
-            with service.client() as sender:
-                if name == "batch":
-                    return send_lines(sender, [large]).status_code
-                operation = JSON_OPERATIONS[name]
-                address = operation.path.format(job_id=job_id)
-                return sender.request(
-                    operation.method,
-                    address,
-                    content=large,
-                    headers={"Content-Type": "application/json"},
-                ).status_code
-
-        senders = stack.enter_context(ThreadPoolExecutor(MAX_LARGE_BODIES + 1))
-        sent = [senders.submit(send, n) for n in range(MAX_LARGE_BODIES + 1)]
-        # One request exceeds `MAX_LARGE_BODIES` and gets 503 while all others wait.
-        done, waiting = wait(sent, MAX_WAIT_SECONDS, FIRST_COMPLETED)
-        meanwhile = caller.get("/readyz").status_code
-        # With O_NONBLOCK, the call fails unless the thread is reading.
-        writer = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
-        os.write(writer, b".")
-        os.close(writer)
-        statuses = {answer.result(MAX_WAIT_SECONDS) for answer in waiting}
-
-    assert [answer.result() for answer in done] == [503]
-    assert meanwhile == 200
-    assert max(statuses) < 500
 
 
 def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import threading
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
@@ -23,10 +22,11 @@ from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
+from backend.tests.support.busy_writer import keep_busy
 from backend.tests.support.service import CUSTOMER, prepare, problem_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -43,24 +43,6 @@ def store(tmp_path: Path, keys: dict[str, str]) -> Iterator[SqliteStore]:
     """Store on the database of the keys."""
     with closing(SqliteStore(tmp_path / "backend.db")) as store:
         yield store
-
-
-@asynccontextmanager
-async def keep_busy(writer: Writer) -> AsyncIterator[None]:
-    """Keep a writer busy during the block."""
-    began, may_end = threading.Event(), threading.Event()
-
-    def hold(_db: Connection) -> None:
-        began.set()
-        may_end.wait()
-
-    holding = asyncio.create_task(writer.write(hold))
-    await asyncio.to_thread(began.wait)
-    try:
-        yield
-    finally:
-        may_end.set()
-        await holding
 
 
 def write_in_one_group(

@@ -2,9 +2,8 @@
 
 The limits apply to the bytes that are received and decompressed: a wrong
 Content-Length or a small gzip bomb cannot fill the memory. A thread examines large
-bodies, so that the event loop can answer other requests. The thread examines one body
-of a provider at a time, so that providers take turns. A large body gets status 503
-while `MAX_LARGE_BODIES` other large bodies of the provider are examined or wait.
+bodies, so that the event loop can answer other requests. Providers take turns with the
+thread. A large body gets status 503 while too many others wait.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ import asyncio
 import json
 import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from trackerapi_backend.problems import Problem, unavailable
+from trackerapi_backend.store.fair_queue import FairQueue, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,36 +39,87 @@ MAX_BYTES_ON_LOOP = 16 * 1024
 The examination blocks the event loop for a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
-MAX_LARGE_BODIES = 32
-"""Maximum number of large bodies of one provider that are examined or wait.
+MAX_ALL_LARGE_BODIES = 64
+"""Maximum number of large bodies of all providers that wait."""
+MAX_LARGE_BODIES = MAX_ALL_LARGE_BODIES // 2
+"""Maximum number of large bodies of one provider that wait.
 
 The thread finishes this number within seconds, before the last client times out."""
-MAX_ALL_LARGE_BODIES = 48
-"""Maximum number of large bodies of all providers that are examined or wait."""
+
+MAX_LARGE_BYTES = 16 * MAX_BODY_BYTES
+"""Maximum size of all large bodies that wait, in bytes; half of it for a provider."""
 
 _GZIP_WINDOW_BITS = 31
 
-# A single thread: threads share the interpreter lock. A second thread would not examine
-# more bodies per second, but would delay the event loop further.
-_thread = ThreadPoolExecutor(1, "bodies")
-_slots = threading.BoundedSemaphore(MAX_ALL_LARGE_BODIES)
 
-
-@dataclass(slots=True)
-class _Turn:
-    """Turn of one provider with the thread.
+@dataclass(frozen=True, slots=True, eq=False)
+class _WaitingBody:
+    """Large body that waits for the thread.
 
     Attributes:
-        lock: Lock of the body that is examined.
-        count: Number of bodies that are examined or wait.
+        examine: Function that examines the body.
+        future: Future of the result.
     """
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    count: int = 0
+    examine: Callable[[], Any]
+    future: Future[Any] = field(default_factory=Future)
+
+    def examine_now(self) -> None:
+        """Examine the body; set the result of the future."""
+        try:
+            self.future.set_result(self.examine())
+        except Exception as error:  # noqa: BLE001 -- the request gets it
+            self.future.set_exception(error)
 
 
-# Turns of the providers with large bodies. Used by the event loop of the server alone.
-_turns: dict[int, _Turn] = {}
+class LargeBodies:
+    """Large bodies that wait for one thread; providers take turns.
+
+    Safe to share between event loops.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: FairQueue[_WaitingBody] = FairQueue(
+            MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
+        )
+        # Protects the queue: event loops and the thread use it.
+        self._lock = threading.Lock()
+        # A single thread: threads share the interpreter lock. A second thread would
+        # not examine more bodies per second, but would delay the event loop further.
+        self._thread = ThreadPoolExecutor(1, "bodies")
+
+    async def examine(
+        self, body: bytes, examine: Callable[[bytes], T], provider_id: int
+    ) -> T:
+        """Return `examine(body)`, which runs in the thread.
+
+        Raises:
+            Problem: If too many other large bodies wait.
+            Exception: Any exception of `examine`.
+        """
+        waiting = _WaitingBody(partial(examine, body))
+        load = Load(provider_id, size_bytes=len(body))
+        with self._lock:
+            if not self._waiting.add(waiting, load):
+                raise unavailable("Too many large requests wait to be examined.")
+        # The thread runs once for each body, and each time takes the next body in turn.
+        self._thread.submit(self._examine_next)
+        try:
+            return await asyncio.wrap_future(waiting.future)
+        except asyncio.CancelledError:
+            with self._lock:
+                self._waiting.remove(waiting, load)
+            raise
+
+    def _examine_next(self) -> None:
+        with self._lock:
+            group = self._waiting.next_group()
+        for waiting in group:  # At most one; none after a request was cancelled.
+            if waiting.future.set_running_or_notify_cancel():
+                waiting.examine_now()
+
+
+_large_bodies = LargeBodies()
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
@@ -113,25 +165,12 @@ async def examine_body(
         provider_id: Provider of the request; 0 for a public operation.
 
     Raises:
-        Problem: If the body is large, and too many other large bodies are examined or
-            wait.
+        Problem: If the body is large, and too many other large bodies wait.
         Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
         return examine(body)
-    turn = _turns.setdefault(provider_id, _Turn())
-    if turn.count >= MAX_LARGE_BODIES or not _slots.acquire(blocking=False):
-        raise unavailable("Too many large requests wait to be examined.")
-    turn.count += 1
-    try:
-        loop = asyncio.get_running_loop()
-        async with turn.lock:
-            return await loop.run_in_executor(_thread, examine, body)
-    finally:
-        turn.count -= 1
-        if not turn.count:
-            del _turns[provider_id]
-        _slots.release()
+    return await _large_bodies.examine(body, examine, provider_id)
 
 
 def _decompress(compressed: bytes) -> bytes:

@@ -1,13 +1,14 @@
-"""Fair queue of the writer: providers take turns, and the queue is bounded.
+"""Fair queue: providers take turns, and no provider can fill the queue.
 
 Without turns, a provider with large batches on many connections would make each request
-of another provider wait for seconds.
+of another provider wait for seconds. Without shares, the other provider would be
+rejected while those batches fill the queue.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,7 +18,13 @@ MAX_BYTES = 32 * 1024 * 1024
 """Maximum total size of the bodies of all queued items, in bytes."""
 MAX_GROUP_ITEMS = 64
 MAX_GROUP_EVENTS = 1000
-"""Number of events at which a group ends, so that no commit takes long."""
+"""Number of events at which a group ends, so that no commit takes long.
+
+A larger item is a group of its own: items of other providers do not wait for it."""
+MAX_TURN_EVENTS = 100
+"""Number of events at which the turn of a provider ends."""
+SERVER = 0
+"""Provider id of the server's own commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,67 +32,145 @@ class Load:
     """Cost of an item.
 
     Attributes:
-        provider_id: Provider whose request made the item; 0 for the server itself.
+        provider_id: Provider whose request made the item; `SERVER` for the server.
         events: Number of events to store, at least 1.
         size_bytes: Size of the body of the request.
     """
 
-    provider_id: int = 0
+    provider_id: int = SERVER
     events: int = 1
+    size_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Share(Generic[T]):
+    """Queued items of one provider with their costs; at least one.
+
+    Attributes:
+        size_bytes: Total size of the items.
+    """
+
+    items: deque[tuple[T, Load]] = field(default_factory=deque)
     size_bytes: int = 0
 
 
 class FairQueue(Generic[T]):
     """Queue that returns the items of all providers in turns; not thread-safe.
 
+    A provider may add an item if its items and bytes then are at most as many as remain
+    free. So one provider holds at most half of the queue, and others always get in. The
+    first item of a provider, and the items of the server, need only free space.
+
     Args:
         max_items: Maximum number of queued items.
+        max_bytes: Maximum total size of the queued items, in bytes.
+        max_group_items: Maximum number of items of a group.
     """
 
-    def __init__(self, max_items: int = MAX_ITEMS) -> None:
-        self._max_items = max_items
-        self._count = self._size_bytes = 0
-        # Queued items by provider. The first provider has the next turn.
-        self._turns: dict[int, deque[tuple[T, Load]]] = {}
+    def __init__(
+        self,
+        max_items: int = MAX_ITEMS,
+        max_bytes: int = MAX_BYTES,
+        *,
+        max_group_items: int = MAX_GROUP_ITEMS,
+    ) -> None:
+        self._free_items, self._free_bytes = max_items, max_bytes
+        self._max_group_items = max_group_items
+        # Shares by provider, in the order of their turns. A late share begins with a
+        # large item, or is left from an earlier turn. Early turns come first, so that a
+        # single report overtakes the batches of others.
+        self._early: dict[int, _Share[T]] = {}
+        self._late: dict[int, _Share[T]] = {}
+        # Whether the next group begins with a late turn, because the latest group had
+        # none. Otherwise, early turns could make a provider wait for ever.
+        self._is_late_due = False
 
     def __len__(self) -> int:
-        return self._count
+        shares = (*self._early.values(), *self._late.values())
+        return sum(len(share.items) for share in shares)
 
     def add(self, item: T, load: Load) -> bool:
-        """Add an item; return False if the queue is full."""
-        is_too_large = self._size_bytes + load.size_bytes > MAX_BYTES
-        if self._count >= self._max_items or is_too_large:
+        """Add an item; return False if the queue has no space for it."""
+        share = self._share_of(load.provider_id)
+        if not self._has_space_for(load, share):
             return False
-        self._turns.setdefault(load.provider_id, deque()).append((item, load))
-        self._count += 1
-        self._size_bytes += load.size_bytes
+        if share is None:
+            turns = self._late if load.events > MAX_TURN_EVENTS else self._early
+            share = turns[load.provider_id] = _Share()
+        share.items.append((item, load))
+        share.size_bytes += load.size_bytes
+        self._free_items -= 1
+        self._free_bytes -= load.size_bytes
         return True
 
-    def next_group(self) -> list[T]:
-        """Remove and return the next items, one item of each provider in turn.
+    def _share_of(self, provider_id: int) -> _Share[T] | None:
+        return self._early.get(provider_id) or self._late.get(provider_id)
 
-        The group has at most `MAX_GROUP_ITEMS` items, and ends with the item that
-        reaches `MAX_GROUP_EVENTS`.
+    def _has_space_for(self, load: Load, share: _Share[T] | None) -> bool:
+        free_items = self._free_items - 1
+        free_bytes = self._free_bytes - load.size_bytes
+        if share is None or load.provider_id == SERVER:
+            return free_items >= 0 and free_bytes >= 0
+        items, size_bytes = len(share.items) + 1, share.size_bytes + load.size_bytes
+        return items <= free_items and size_bytes <= free_bytes
+
+    def next_group(self) -> list[T]:
+        """Remove and return the next items, a few items of each provider in turn.
+
+        A group of several items has at most `MAX_GROUP_EVENTS` before its last turn.
         """
         group: list[T] = []
-        events = 0
-        while (
-            self._turns and len(group) < MAX_GROUP_ITEMS and events < MAX_GROUP_EVENTS
-        ):
-            provider_id = next(iter(self._turns))
-            queued = self._turns.pop(provider_id)
-            item, load = queued.popleft()
-            if queued:
-                self._turns[provider_id] = queued  # behind all other providers
-            self._count -= 1
-            self._size_bytes -= load.size_bytes
-            events += load.events
-            group.append(item)
+        events, is_late_waiting = 0, bool(self._late)
+        while len(group) < self._max_group_items and (turns := self._next_turns()):
+            provider_id, share = next(iter(turns.items()))
+            _item, load = share.items[0]
+            if group and events + load.events > MAX_GROUP_EVENTS:
+                break
+            if turns is self._late:
+                is_late_waiting = self._is_late_due = False
+            del turns[provider_id]
+            events += self._take_turn(share, group)
+            if share.items:
+                self._late[provider_id] = share
+        self._is_late_due = is_late_waiting
         return group
+
+    def _next_turns(self) -> dict[int, _Share[T]]:
+        if self._late and (self._is_late_due or not self._early):
+            return self._late
+        return self._early
+
+    def _take_turn(self, share: _Share[T], group: list[T]) -> int:
+        """Move items of a share to a group, at least one; return their events."""
+        events = 0
+        while share.items and len(group) < self._max_group_items:
+            item, load = share.items[0]
+            if events and events + load.events > MAX_TURN_EVENTS:
+                break
+            share.items.popleft()
+            self._release(share, load)
+            group.append(item)
+            events += load.events
+        return events
+
+    def _release(self, share: _Share[T], load: Load) -> None:
+        share.size_bytes -= load.size_bytes
+        self._free_items += 1
+        self._free_bytes += load.size_bytes
+
+    def remove(self, item: T, load: Load) -> None:
+        """Remove an item; do nothing if the item has left the queue already."""
+        for turns in (self._early, self._late):
+            share = turns.get(load.provider_id)
+            if share is not None and (item, load) in share.items:
+                share.items.remove((item, load))
+                self._release(share, load)
+                if not share.items:
+                    del turns[load.provider_id]
 
     def clear(self) -> list[T]:
         """Remove and return all items."""
-        items = [item for queued in self._turns.values() for item, _load in queued]
-        self._turns.clear()
-        self._count = self._size_bytes = 0
+        items: list[T] = []
+        while group := self.next_group():
+            items += group
         return items
