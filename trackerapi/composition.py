@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from trackerapi.errors import BackendUnavailable, one_line
 from trackerapi.jobs.reporter import Reporter
+from trackerapi.jobs.state import JobStates
 from trackerapi.problems import Problems
 from trackerapi.process.event_loops import short_switch_interval
 from trackerapi.settings.settings import Settings
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 _ITERATIONS: Final = 20_000
 _ONE: Final = "one"
+
+_JOB_STATES: Final[dict[tuple[str, str, str], JobStates]] = {}
+"""States of the jobs by address, key and outbox: all trackers of a process with the
+same settings share a job. A hash stands for a key without an id: no dump of this module
+shows a key."""
 
 
 class Connector:
@@ -190,7 +196,12 @@ def make_parts(
         connector = Connector(settings)
         delivery = delivery_for(settings, connector.sender, problems)
     reporter = Reporter(
-        delivery, problems, strict=settings.strict, before_send=before_send
+        delivery,
+        problems,
+        strict=settings.strict,
+        before_send=before_send,
+        # One atomic call, so that two threads get the same states.
+        job_states=_JOB_STATES.setdefault(_owner(settings), JobStates()),
     )
     if delivery is not None and settings.progress != "off":
         from trackerapi.view.watcher import watch_over
@@ -199,6 +210,12 @@ def make_parts(
     return TrackerParts(
         settings=settings, reporter=reporter, delivery=delivery, connector=connector
     )
+
+
+def _owner(settings: Settings) -> tuple[str, str, str]:
+    """Return the key of the tracker's jobs in `_JOB_STATES`."""
+    key = settings.key_id or str(hash(settings.api_key))
+    return settings.base_url, key, str(settings.outbox)
 
 
 class PartsFactory:

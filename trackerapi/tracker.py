@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.jobs.decorators import Function
     from trackerapi.jobs.job import TrackerJob
-    from trackerapi.jobs.opening import KnownJob
     from trackerapi.jobs.reporter import BeforeSend
+    from trackerapi.jobs.state import KnownJob
     from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
     from trackerapi.problems import ProblemCallback
     from trackerapi.wire.calls import Calls
@@ -257,13 +257,13 @@ class TrackerApi:
         from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_id, check_name
         from trackerapi.jobs.job import TrackerJob, job_block
         from trackerapi.jobs.opening import (
-            KnownJob,
             NewJob,
             check_finish,
             create,
             find_config,
             job_metadata,
         )
+        from trackerapi.jobs.state import KnownJob
 
         check_name("provider_job_id", provider_job_id, MAX_JOB_ID_LENGTH)
         check_name("tag", tag)

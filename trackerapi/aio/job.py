@@ -236,6 +236,9 @@ class AsyncJobSteps(Mapping[str, AsyncTrackerStep]):
     def __init__(self, job: AsyncTrackerJob, names: Mapping[str, object]) -> None:
         self._job, self._names = job, names
 
+    def __repr__(self) -> str:
+        return repr(self._names)
+
     def __getitem__(self, name: str) -> AsyncTrackerStep:
         self._names[name]  # Raises for an unknown step.
         return self._job.step(name)

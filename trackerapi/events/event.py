@@ -38,8 +38,8 @@ class EventKind:
         begins_attempt: Whether events begin an attempt at a step if no attempt is open.
         step_status: Status of the step after an event that ends an attempt; None for
             kinds that end no attempt.
-        ends_job: Whether events without a step end the job. An interrupted job has not
-            ended: the job is expected to go on.
+        job_status: Status of a running job after an event without a step that ends or
+            interrupts the job; None for other kinds.
         is_droppable: Whether a full outbox may drop events. Of kind `progress`, only
             superseded events are dropped.
     """
@@ -52,13 +52,18 @@ class EventKind:
     is_work: bool = False
     begins_attempt: bool = False
     step_status: str | None = None
-    ends_job: bool = False
+    job_status: str | None = None
     is_droppable: bool = False
 
     @property
     def closes_attempt(self) -> bool:
         """Whether events end the open attempt at a step."""
         return self.step_status is not None
+
+    @property
+    def ends_job(self) -> bool:
+        """Whether events without a step end the job; an interrupted job goes on."""
+        return self.job_status not in (None, "interrupted")
 
 
 KINDS: Final[Mapping[str, EventKind]] = {
@@ -89,10 +94,25 @@ KINDS: Final[Mapping[str, EventKind]] = {
             is_work=True,
             step_status="skipped",
         ),
-        EventKind(name="error", moves_status=True, step_status="failed", ends_job=True),
-        EventKind(name="complete", moves_status=True, ends_job=True),
-        EventKind(name="cancel", is_of_job=True, moves_status=True, ends_job=True),
-        EventKind(name="interrupt", is_of_job=True, moves_status=True),
+        EventKind(
+            name="error",
+            moves_status=True,
+            step_status="failed",
+            job_status="failed",
+        ),
+        EventKind(name="complete", moves_status=True, job_status="succeeded"),
+        EventKind(
+            name="cancel",
+            is_of_job=True,
+            moves_status=True,
+            job_status="cancelled",
+        ),
+        EventKind(
+            name="interrupt",
+            is_of_job=True,
+            moves_status=True,
+            job_status="interrupted",
+        ),
         EventKind(name="info", is_droppable=True),
         EventKind(name="heartbeat", is_conflated=True, is_droppable=True),
     )

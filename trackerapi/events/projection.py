@@ -7,7 +7,7 @@ The customer sees the backend's percentage. Nothing here does I/O or reads a clo
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,12 @@ ALIVE: Final = frozenset({"pending", "running"})
 
 NOT_ENDED: Final = ALIVE | {"interrupted"}
 """`ALIVE` and interrupted: an interrupted job may run again."""
+
+_STATUSES: Final = NOT_ENDED | {"succeeded", "failed", "cancelled"}
+
+MAX_UNCONFIGURED_STEPS: Final = 1000
+"""Maximum number of steps without a configuration whose state is kept: a script may
+use a new tag for each of a million files."""
 
 _SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
 """Job statuses that a repeated `step` of a settled step leaves unchanged."""
@@ -145,10 +151,12 @@ class JobProgress:
 
     Args:
         points: Points by step tag in the order of the configuration; None without a
-            configuration.
+            known configuration. Each step that an event names is then a step of the
+            job.
         is_explicit: Whether the job succeeds only with a `complete` event.
 
     Attributes:
+        points: Points by step tag, as in the argument.
         status: pending, running, succeeded, failed, cancelled or interrupted.
         steps: States of the steps that events have named, by tag.
         has_succeeded: Whether the job has ever succeeded.
@@ -160,7 +168,32 @@ class JobProgress:
         self.points, self._is_explicit = points, is_explicit
         self.status = "pending"
         self.steps: dict[str, StepProgress] = {}
-        self.has_succeeded = False
+        self.has_succeeded = self._has_failed_itself = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job has ended; the failure of a step alone does not end it."""
+        return self.status in ("succeeded", "cancelled") or (
+            self.status == "failed" and self._has_failed_itself
+        )
+
+    def configure(
+        self, points: Mapping[str, float] | None, *, is_explicit: bool
+    ) -> None:
+        """Set the configuration, which may have been unknown before.
+
+        Args:
+            points: Points by step tag; None keeps the configuration.
+            is_explicit: Whether the job succeeds only with a `complete` event.
+        """
+        self._is_explicit = is_explicit
+        if points is None or points == self.points:
+            return
+        self.points = points
+        for tag in self.steps.keys() - points.keys():
+            self.steps.pop(tag, None)
+        if not is_explicit and self.are_settled(points):
+            self.has_succeeded, self.status = True, "succeeded"
 
     def take(
         self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
@@ -207,6 +240,18 @@ class JobProgress:
         step.is_trying = False
         return True
 
+    def recall_job(self, status: str, percent: float | None) -> None:
+        """Set the state of the job as the backend knows it from earlier processes.
+
+        Args:
+            status: Status of the job; an unknown status is ignored.
+            percent: Percent of the job; None without a configuration.
+        """
+        if status in _STATUSES:
+            self.status = status
+        self.has_succeeded = status == "succeeded" or percent == 100.0
+        self._has_failed_itself = status == "failed"
+
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
         """Set the state of a step as the backend knows it from earlier processes."""
         if status == "pending" and attempts:
@@ -217,27 +262,31 @@ class JobProgress:
                 status, fraction, attempts=attempts, is_trying=status == "running"
             )
 
-    def add_earlier(self, earlier: "JobProgress", begun_with: "JobProgress") -> None:
-        """Merge a state from earlier events into this state.
+    def add_earlier(
+        self, earlier: "JobProgress", reported: Container[str | None]
+    ) -> None:
+        """Merge a state from events of other processes into this state.
 
         Args:
             earlier: State of the job from earlier events; may include events that this
                 object has folded too.
-            begun_with: State of the job before the first event of this object; a step
-                that still has this state takes its state from `earlier`.
+            reported: Tags of the steps that this process has reported; None for the
+                job. Any other step takes its state from `earlier`. A step that is done
+                or skipped stays so.
         """
         for tag, step in earlier.steps.items():
             own = self.steps.get(tag)
-            is_over = step.status in SETTLED and own and own.status not in SETTLED
-            if own is None or own == begun_with.steps.get(tag) or is_over:
+            is_newer = tag not in reported or step.status in SETTLED
+            if own is None or (is_newer and own.status not in SETTLED):
                 self.steps[tag] = step
             else:
                 own.fraction = max(own.fraction, step.fraction)
                 own.attempts = max(own.attempts, step.attempts)
         if earlier.has_succeeded:
             self.has_succeeded, self.status = True, "succeeded"
-        elif self.status == "pending":
+        elif self.status == "pending" or not reported:
             self.status = earlier.status
+            self._has_failed_itself = earlier._has_failed_itself  # noqa: SLF001
 
     def step(self, tag: str) -> StepProgress:
         """Return the state of a step; a new state for a step without events."""
@@ -283,6 +332,8 @@ class JobProgress:
         if kind not in _WORK and kind != "error":
             return False
         if self.points is None:
+            if tag in self.steps or len(self.steps) < MAX_UNCONFIGURED_STEPS:
+                self.step(tag).take(kind, details)
             return True
         if tag in self.points:
             self.step(tag).take(kind, details)
@@ -295,9 +346,10 @@ class JobProgress:
 
     def _fold_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
         if tag is None:
-            self.status = "failed"
+            self.status, self._has_failed_itself = "failed", True
         elif self.status in NOT_ENDED:
             self.status = "running" if details.get("retrying") else "failed"
+            self._has_failed_itself = False
 
     def _fold_interrupt(self) -> None:
         if self.status not in ALIVE or self.has_succeeded:

@@ -137,7 +137,7 @@ class UnitCount:
         self._events, self._tag = events, tag
         self._forks, self._is_forked = COUNTING.forks, False
         self.begin()
-        events.counts[tag] = self
+        events.state.counts[tag] = self
 
     def begin(self) -> None:
         """Reset the count to 0 units, without a total."""

@@ -135,8 +135,8 @@ def _no_job() -> "TrackerJob":
     if not _NO_JOB:
         from trackerapi.errors import BackendUnavailable
         from trackerapi.jobs.job import TrackerJob
-        from trackerapi.jobs.opening import KnownJob
         from trackerapi.jobs.reporter import Reporter
+        from trackerapi.jobs.state import KnownJob
         from trackerapi.problems import Problems
 
         def calls() -> "Calls":

@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, Self, TypeVar
 
 from trackerapi.arguments import check_flag
 from trackerapi.config.nearest import nearest_tag
@@ -24,7 +24,7 @@ from trackerapi.jobs.current import current_blocks, set_current_blocks
 from trackerapi.jobs.endings import join_values
 from trackerapi.jobs.job_work import JobWork
 from trackerapi.jobs.loops import Loop
-from trackerapi.jobs.opening import KnownJob, find_job
+from trackerapi.jobs.opening import find_job
 from trackerapi.jobs.step import TrackerStep, step_block
 from trackerapi.models import check_subject
 from trackerapi.times import as_rfc3339
@@ -32,8 +32,11 @@ from trackerapi.times import as_rfc3339
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
     from trackerapi.jobs.reporter import Reporter
+    from trackerapi.jobs.state import KnownJob
     from trackerapi.models import Job, JobEvent, ShareLink
     from trackerapi.wire.calls import Calls
+
+_MAX_SHOWN_STEPS: Final = 20
 
 Item = TypeVar("Item")
 Given = ParamSpec("Given")
@@ -63,7 +66,7 @@ class TrackerJob:
     """
 
     def __init__(
-        self, known: KnownJob, reporter: "Reporter", calls: "Callable[[], Calls]"
+        self, known: "KnownJob", reporter: "Reporter", calls: "Callable[[], Calls]"
     ) -> None:
         self._work = JobWork(known, reporter)
         self._events = self._work.events
@@ -110,7 +113,7 @@ class TrackerJob:
     @property
     def steps(self) -> "JobSteps":
         """Steps by tag or display name, in the order of the configuration."""
-        return JobSteps(self, self._steps)
+        return JobSteps(self, self._steps, self._events.progress.shown_status)
 
     def step(
         self, name: str, *, total: float | None = None, on_failure: str | None = None
@@ -472,15 +475,30 @@ class TrackerJob:
 class JobSteps(Mapping[str, TrackerStep]):
     """Steps of a job's configuration, by tag or unambiguous display name.
 
-    Without a configuration: the steps with a handle in this process.
+    Without a configuration: the steps with a handle in this process. `repr()` shows the
+    known statuses of the first 20 steps, and reads no file.
 
     Args:
         job: Handle of the job.
         handles: Existing handles of the job's steps, by tag.
+        status_of: Function that returns the known status of the step with a tag.
     """
 
-    def __init__(self, job: TrackerJob, handles: Mapping[str, TrackerStep]) -> None:
-        self._job, self._handles = job, handles
+    def __init__(
+        self,
+        job: TrackerJob,
+        handles: Mapping[str, TrackerStep],
+        status_of: Callable[[str], str],
+    ) -> None:
+        self._job, self._handles, self._status_of = job, handles, status_of
+
+    def __repr__(self) -> str:
+        tags = list(self)
+        shown = [f"{tag!r}: {self._status_of(tag)}" for tag in tags[:_MAX_SHOWN_STEPS]]
+        more = len(tags) - len(shown)
+        if more:
+            shown.append(f"and {more} more")
+        return f"<steps of {self._job.provider_job_id!r}: {', '.join(shown) or 'none'}>"
 
     def __getitem__(self, name: str) -> TrackerStep:
         config = self._job.config

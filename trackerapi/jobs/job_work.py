@@ -25,8 +25,8 @@ from trackerapi.jobs.step_work import StepWork
 from trackerapi.problems import INTERNAL, unreported
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.opening import KnownJob
     from trackerapi.jobs.reporter import Reporter
+    from trackerapi.jobs.state import KnownJob
 
 
 class JobWork:
@@ -49,7 +49,6 @@ class JobWork:
         self._has_restarted = False
         # A forked child inherits the handle, but the parent reports the stop.
         self._created_in = os.getpid()
-        self._ended_as: str | None = None
         self._failure: tuple[object, str] | None = None
 
     def step(self, tag: str) -> StepWork:
@@ -62,7 +61,6 @@ class JobWork:
 
     def complete(self, remarks: str | None = None) -> None:
         """Report that the job has succeeded; see `TrackerJob.complete()`."""
-        self._ended_as = "succeeded"
         self.events.send("complete", details={"message": remarks})
 
     def fail(
@@ -70,18 +68,15 @@ class JobWork:
     ) -> None:
         """Report that the job has failed; see `TrackerJob.fail()`."""
         message = check_customer_text(customer, MAX_MESSAGE_LENGTH) or JOB_FAILED
-        self._ended_as = "failed"
         details = {"message": message, "detail": diagnosis(error)}
         self.events.send("error", details=details)
 
     def cancel(self, reason: str | None = None) -> None:
         """Report that the job was cancelled; see `TrackerJob.cancel()`."""
-        self._ended_as = "cancelled"
         self.events.send("cancel", details={"message": reason})
 
     def interrupt(self, reason: str | None = None) -> None:
         """Report that the job was interrupted; see `TrackerJob.interrupt()`."""
-        self._ended_as = "interrupted"
         self.events.send("interrupt", details={"message": reason})
 
     def post(self, work: Callable[[], object]) -> None:
@@ -94,7 +89,7 @@ class JobWork:
         Reports nothing for an attached handle, or for the first block after
         `restart()`.
         """
-        self._ended_as = None
+        self.events.state.ended_as = None
         if self.events.part is None and not self._has_restarted:
             self.events.send("start")
         self._has_restarted = False
@@ -193,7 +188,8 @@ class JobWork:
 
     def _end(self, error: BaseException | None) -> None:
         ending, status = self.ending_of(error), self.events.progress.status
-        reported = self._ended_as if self._ended_as == status else None
+        ended_as = self.events.state.ended_as
+        reported = ended_as if ended_as == status else None
         if reported is not None and (ending != "failed" or reported == "failed"):
             return  # The script has reported the end.
         if ending == "failed":

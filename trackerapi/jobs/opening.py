@@ -6,9 +6,8 @@ creation of the job, and the delivery thread sends it later.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_name
@@ -23,9 +22,9 @@ from trackerapi.errors import (
     ConfigError,
     SettingsError,
 )
-from trackerapi.events.projection import JobProgress, meaning, settles_step
 from trackerapi.jobs.counting import attached_part
 from trackerapi.jobs.decorators import Function, run_in_block
+from trackerapi.jobs.state import KnownJob
 from trackerapi.models import check_subject
 from trackerapi.problems import (
     INTERNAL,
@@ -46,7 +45,7 @@ from trackerapi.problems import (
 from trackerapi.process import event_loops
 from trackerapi.process.clock import utc_now
 from trackerapi.settings.job_token import JOB, KEY_PREFIX, JobToken
-from trackerapi.times import LAST_MOMENT, as_microseconds, as_rfc3339
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
@@ -57,97 +56,9 @@ if TYPE_CHECKING:
     from trackerapi.models import Job
     from trackerapi.wire.calls import Calls
 
-MAX_AHEAD: Final = timedelta(days=366)
-"""Maximum lead of an event's own time over its arrival. A larger lead means a wrong
-clock."""
-
 LOADED: Final = (event_loops,)
 """Modules that a report may need. They are loaded with this module: at the time of the
 report, the process may have no free file descriptor to load a module."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownJob:
-    """Facts about a job at the time when its handle is made.
-
-    Attributes:
-        provider_job_id: The provider's id of the job.
-        config: The job's configuration; None if this process has not loaded it.
-        answer: Job in the backend's answer to its creation; None without an answer.
-
-        finish: `auto`: the job succeeds once all steps are done or skipped;
-            `explicit`: only a `complete` of the job makes it succeed.
-        part: Name under which an attached handle counts its share of a step: the
-            backend adds up the counts of all parts. None for any other handle.
-        on_sigterm: Kind of the event when SIGTERM ends the process: interrupt or
-            cancel. None for a handle of a job that another process has created.
-    """
-
-    provider_job_id: str
-    config: "JobConfig | None" = None
-    answer: "Job | None" = None
-    finish: str = "auto"
-    part: str | None = None
-    on_sigterm: str | None = None
-
-    @property
-    def last_moment(self) -> datetime | None:
-        """Time of the job's latest event at the backend; None without events.
-
-        A time more than a year after the arrival of the event is replaced by the
-        arrival, as in the backend. New events get later times than the latest event, so
-        the wrong clock of one event would affect all later events.
-        """
-        last = self.answer.last_occurred_at if self.answer else None
-        if self.answer is None or last is None:
-            return None
-        arrived = self.answer.last_event_at or utc_now()
-        return arrived if last - arrived > MAX_AHEAD else last
-
-    @property
-    def first_moment(self) -> int:
-        """Earliest time of new events, in microseconds since 1970; 0 for no limit."""
-        last = self.last_moment
-        # One microsecond after the latest event: events of equal time sort by id, and a
-        # clock that is behind makes smaller ids.
-        return min(as_microseconds(last) + 1, LAST_MOMENT) if last else 0
-
-    def progress(self) -> JobProgress:
-        """Return the progress of the job in the backend's answer.
-
-        Without an answer, all steps are pending.
-        """
-        points, answer = None, self.answer
-        if self.config is not None:
-            points = {step.tag: step.points for step in self.config.step_configurations}
-        is_explicit = (answer.finish if answer else self.finish) == "explicit"
-        progress = JobProgress(points, is_explicit=is_explicit)
-        for step in answer.steps if answer else ():
-            progress.recall(step.tag, step.status, step.fraction, step.attempts)
-            if answer and answer.status == "interrupted":
-                progress.step(step.tag).interrupt()
-        return progress
-
-    def progress_after(self, events: Iterable[Mapping[str, Any]]) -> JobProgress:
-        """Return the progress of the job after events that were not delivered yet.
-
-        Args:
-            events: The job's events as JSON objects, in the order of their calls.
-        """
-        progress = self.progress()
-        last = self.last_moment
-        for event in events:
-            tag = event.get("tag")
-            kind = meaning(event["kind"], tag)
-            is_news = last is None or last < datetime.fromisoformat(
-                event["occurred_at"]
-            )
-            # The latest event at the backend may come from another process. So an
-            # older `step` or `skip` still counts, unless the step is done or skipped.
-            is_unsettled = not progress.are_settled([tag or ""])
-            if is_news or (settles_step(kind) and is_unsettled):
-                progress.take(kind, tag, event)
-        return progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

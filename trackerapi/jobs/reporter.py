@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi.events.event import Event, event_line, kind_of
 from trackerapi.events.metadata import change_text, is_mapping, shape_metadata
+from trackerapi.jobs.state import JobStates
 from trackerapi.problems import (
     BEFORE_SEND,
     METADATA,
@@ -22,7 +23,7 @@ from trackerapi.problems import (
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
-    from trackerapi.jobs.sending import EventSender
+    from trackerapi.jobs.state import JobState
     from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
@@ -44,6 +45,8 @@ class Reporter:
         problems: Reports changed metadata and failures of `before_send`.
         strict: Whether to raise problems that are otherwise logged.
         before_send: Filter of the script; None without a filter.
+        job_states: States of the jobs of the provider, which several reporters may
+            share; None for states of this reporter alone.
 
     Attributes:
         strict: Whether to raise problems that are otherwise logged.
@@ -52,8 +55,9 @@ class Reporter:
         takes_lines: Whether handles may encode an event themselves and call
             `record_line()`; False with a filter, which needs the `Event`.
         show_event: Function that shows an event on stderr if the event can change a
-            status. The arguments are the `EventSender` of the job, the kind, and the
-            tag of the step. None if `progress` is off.
+            status. The arguments are the state of the job, the kind, and the tag of the
+            step. None if `progress` is off.
+        job_states: States of the jobs that the handles report.
         end_view: Function that writes the last lines on stderr in `deliver_last()`;
             None if `progress` is off.
         record_line: Function that writes an encoded event. The arguments are the line
@@ -68,10 +72,12 @@ class Reporter:
         *,
         strict: bool,
         before_send: BeforeSend | None = None,
+        job_states: "JobStates | None" = None,
     ) -> None:
         self.strict, self.problems = strict, problems
+        self.job_states = JobStates() if job_states is None else job_states
         self.is_off = delivery is None
-        self.show_event: Callable[[EventSender, str, str | None], object] | None = None
+        self.show_event: Callable[[JobState, str, str | None], object] | None = None
         self.end_view: Callable[[], object] | None = None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send

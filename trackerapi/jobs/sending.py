@@ -17,7 +17,6 @@ from trackerapi.events.event import (
     Event,
     compact_json,
     kind_of,
-    kinds_with,
     similar_kind,
 )
 from trackerapi.events.metadata import CHANGED_KEY, plain_json
@@ -35,12 +34,10 @@ from trackerapi.problems import (
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
-    from trackerapi.jobs.counting import UnitCount
-    from trackerapi.jobs.opening import KnownJob
     from trackerapi.jobs.reporter import Reporter
+    from trackerapi.jobs.state import KnownJob
 
 _MAX_PREFIXES: Final = 1000
-_CLOSING: Final = kinds_with("closes_attempt")
 
 Details = Mapping[str, Any]
 """Fields of an `Event` except kind, tag and metadata, such as `message`."""
@@ -81,25 +78,24 @@ class EventSender:
         config: The job's configuration; None if this process has not loaded it.
         part: Name of the part that an attached handle counts; None for any other
             handle.
+        state: State of the job, which all handles of the job in this process share.
         progress: Progress of the job, from the events that this process has sent or
-            read.
-        open_steps: Tags of the steps that this process has begun and not ended.
-        counts: Unit counts of all steps with a handle in this process, by tag.
+            read; belongs to `state`.
     """
 
     def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
         self.known, self.reporter = known, reporter
         self.provider_job_id = known.provider_job_id
-        self.config: JobConfig | None = known.config
+        self.state = reporter.job_states.join(known)
+        self.config: JobConfig | None = known.config or self.state.known.config
         self.part = known.part
-        self.progress = known.progress()
-        self.open_steps: set[str] = set()
-        self.counts: dict[str, UnitCount] = {}
-        self._not_before = known.first_moment
+        self.progress = self.state.progress
+        self._open_steps = self.state.open_steps
+        self._not_before = self.state.known.first_moment
         # Each prefix is checked and encoded once, then used for all later events of the
         # same kind and step.
         self._prefixes: dict[tuple[str, str | None, str | None], _Prefix] = {}
-        declares = known.config is not None and known.config.metadata == "declared"
+        declares = self.config is not None and self.config.metadata == "declared"
         # Copies of the reporter's attributes save time in `send()`.
         self._is_off = reporter.is_off
         self._takes_lines = reporter.takes_lines and not declares
@@ -151,7 +147,7 @@ class EventSender:
         )
         self._record_line(line.encode("ascii"), self.provider_job_id, prefix.tag)
         if prefix.moves_status and (
-            self.open_steps or not self.progress.repeats(prefix.kind, prefix.tag)
+            self._open_steps or not self.progress.repeats(prefix.kind, prefix.tag)
         ):
             self._apply(prefix.kind, prefix.tag)
         return event_id
@@ -184,12 +180,7 @@ class EventSender:
         lacks events that were undelivered at that time.
         """
         if not self._has_recalled:
-            events = self.reporter.events_of(self.provider_job_id)
-            earlier = self.known.progress_after(events)
-            # Add the events of the outbox to the progress, instead of replacing it:
-            # events of this process that could not be written are in no file, and still
-            # count.
-            self.progress.add_earlier(earlier, self.known.progress())
+            self.state.recall(self.reporter.events_of(self.provider_job_id))
             # Set the flag last: until then, a second thread also reads the outbox, and
             # does not return incomplete progress. Adding the same events twice changes
             # nothing.
@@ -199,10 +190,12 @@ class EventSender:
     def is_ready(self, tag: str) -> bool:
         """Return whether a step may begin; see `TrackerStep.is_ready`."""
         progress = self.recall()
-        if progress.are_settled([tag]) or tag in self.open_steps:
+        is_begun = tag in self._open_steps or progress.are_settled([tag])
+        if is_begun or progress.has_ended:
             return False
         before: tuple[str, ...] = ()
-        for step in self.config.step_configurations if self.config else ():
+        config = self.state.known.config
+        for step in config.step_configurations if config else ():
             if step.tag == tag:
                 after = before if step.after is None else step.after
                 return progress.are_settled(after)
@@ -259,16 +252,10 @@ class EventSender:
     def _apply(self, kind: str, tag: str | None, details: Details = NO_DETAILS) -> None:
         """Apply an event to the progress, and show the event in the view."""
         kind = meaning(kind, tag)
-        self.progress.take(kind, tag, details)
-        if kind == "start" and tag is not None:
-            self.open_steps.add(tag)
-        elif kind in _CLOSING:
-            self.open_steps.discard(tag or "")
-        elif self.progress.status == "interrupted":
-            self.open_steps.clear()
+        self.state.take(kind, tag, details)
         show_event = self.reporter.show_event
         if show_event is not None:
-            show_event(self, kind, tag)
+            show_event(self.state, kind, tag)
 
     def _new_prefix(self, kind: str, name: str | None, tag: str | None) -> _Prefix:
         """Check kind and step; return the encoded begin of all their events."""

@@ -91,8 +91,11 @@ class TrackerStep:
 
     @property
     def is_open(self) -> bool:
-        """Whether this process has started the step and not ended it."""
-        return self._work.is_open
+        """Whether this process has started the step and not ended it.
+
+        All handles of the job in this process have the same value.
+        """
+        return self.tag in self._work.job.events.state.open_steps
 
     @property
     def completed(self) -> float:
@@ -130,7 +133,9 @@ class TrackerStep:
         """Status: pending, running, done, failed, skipped, cancelled or not_run.
 
         Computed from the reports of this machine and from the backend's answer to the
-        creation of the job. The first access reads the outbox.
+        creation of the job; reports of other machines after the answer are missing.
+        All handles of a job in one process know the same reports. The first access
+        of each handle reads the outbox.
         """
         return self._work.job.events.recall().shown_status(self.tag)
 
@@ -138,13 +143,16 @@ class TrackerStep:
     def is_ready(self) -> bool:
         """Whether the step may begin: all previous steps are done or skipped.
 
-        False for a step that is done or skipped, or that this process has started. The
-        previous steps are the steps in `after` of the configuration. Without `after`,
-        the previous step is the step above in the configuration. Without a
-        configuration, a step has no previous steps.
+        False for a step that is done or skipped, or that this process has started by
+        any handle of the job. False after the job has ended, except if only a step has
+        failed: the failed step may begin again. The previous steps are the steps in
+        `after` of the configuration. Without `after`, the previous step is the step
+        above in the configuration. Without a configuration, a step has no previous
+        steps; `job()` and `attach()` know the configuration by `tag=`, by the token, or
+        if this process has created the job.
 
         The reports of earlier processes count too. A step that an earlier process left
-        unfinished may begin again. The first access reads the outbox.
+        unfinished may begin again. The first access of each handle reads the outbox.
         """
         return self._work.job.events.is_ready(self.tag)
 

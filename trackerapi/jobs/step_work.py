@@ -49,7 +49,8 @@ class StepWork:
         metadata: Metadata for the event that ends the step.
         on_failure: Text for the customer if the step fails; None for a neutral
             sentence.
-        is_open: Whether this process has started the step and not ended it.
+        is_open: Whether this handle has started the step, and no block or call of this
+            handle has ended it.
     """
 
     def __init__(self, job: "JobWork", tag: str) -> None:
@@ -69,8 +70,7 @@ class StepWork:
         self.job.remember_failure(None, self.tag)
         if not self.is_open:
             self.count.renew()
-        self.is_open = True
-        self._is_cut_off = False
+        self._set_open(is_open=True)
         self.job.events.send("start", self.tag)
 
     def done(self, message: str | None = None) -> None:
@@ -127,6 +127,9 @@ class StepWork:
             "detail": diagnosis(error),
         }
         self.job.events.send("error", self.tag, details=details)
+        if self.is_open:
+            # The block of the step is open: no other code may begin the step.
+            self._set_open(is_open=True)
 
     def post(self, work: Callable[[], object]) -> None:
         """Queue `work` for the worker thread; see `JobWork.post()`."""
@@ -221,8 +224,17 @@ class StepWork:
                 raise
         else:
             # The end of the job also reports the end of a step that was cut off.
-            self.is_open = False
+            self._set_open(is_open=False)
             self._is_cut_off = True
+
+    def _set_open(self, *, is_open: bool) -> None:
+        """Set `is_open`, for this handle and for all handles of the job."""
+        self.is_open, self._is_cut_off = is_open, False
+        open_steps = self.job.events.state.open_steps
+        if is_open:
+            open_steps.add(self.tag)
+        else:
+            open_steps.discard(self.tag)
 
     def _fail_by(self, error: BaseException | None) -> None:
         self.job.remember_failure(error, self.tag)
@@ -231,7 +243,7 @@ class StepWork:
     def _report_end(
         self, kind: str, message: str | None, detail: str | None = None
     ) -> None:
-        self.is_open = self._is_cut_off = False
+        self._set_open(is_open=False)
         metadata, self.metadata = self.metadata, {}
         has_text = message is not None or detail is not None
         details = {"message": message, "detail": detail} if has_text else NO_DETAILS

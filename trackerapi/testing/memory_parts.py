@@ -88,10 +88,13 @@ class MemoryParts:
         if not self._install_count:
             PARTS_FACTORY.make = make_parts
 
-    def update_strictness(self) -> None:
-        """Apply the strictness of the current tracker to all reporters."""
+    def update_reporters(self) -> None:
+        """Apply the strictness and the jobs of the current tracker to all reporters."""
+        tracker = self.current_tracker
         for reporter, is_strict in list(self._strict.items()):
             reporter.strict = self._strictness(is_strict=is_strict)
+            if tracker is not None:
+                reporter.job_states = tracker.store.job_states
 
     def _make_parts(
         self,
@@ -107,9 +110,11 @@ class MemoryParts:
                 problems, lambda: self.current_tracker, strict=settings.strict
             )
             connector = MemoryConnector(settings, MemoryConnection(self._calls))
-        strict = self._strictness(is_strict=settings.strict)
-        reporter = Reporter(delivery, problems, strict=strict, before_send=before_send)
+        reporter = Reporter(
+            delivery, problems, strict=settings.strict, before_send=before_send
+        )
         self._strict[reporter] = settings.strict
+        self.update_reporters()
         return TrackerParts(
             settings=settings, reporter=reporter, delivery=delivery, connector=connector
         )
@@ -142,16 +147,16 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
         else nullcontext(outbox) as folder
     ):
         before = MEMORY_PARTS.current_tracker
-        tracker = FakeTracker(Path(folder), MEMORY_PARTS.update_strictness)
+        tracker = FakeTracker(Path(folder), MEMORY_PARTS.update_reporters)
         MEMORY_PARTS.install()
         MEMORY_PARTS.current_tracker = tracker
-        MEMORY_PARTS.update_strictness()
+        MEMORY_PARTS.update_reporters()
         try:
             with _environment(Path(folder)):
                 yield tracker
         finally:
             MEMORY_PARTS.current_tracker = before
-            MEMORY_PARTS.update_strictness()
+            MEMORY_PARTS.update_reporters()
             MEMORY_PARTS.uninstall()
 
 

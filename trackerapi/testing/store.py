@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
 from trackerapi.events.event import Event
+from trackerapi.jobs.state import JobStates
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
     Creation,
@@ -48,10 +49,14 @@ class RecordStore:
 
     Args:
         outbox: Folder with the records of other processes; may be missing.
+
+    Attributes:
+        job_states: States of the jobs that the test reports.
     """
 
     def __init__(self, outbox: Path) -> None:
         self.outbox: Final = outbox
+        self.job_states: Final = JobStates()
         self._lines: dict[str, list[bytes]] = {}
         self._numbers: dict[str, int] = {}
         self._pid = os.getpid()

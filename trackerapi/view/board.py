@@ -22,7 +22,7 @@ from trackerapi.view.output import block_terminal_signals
 from trackerapi.view.snapshot import WatchedJob
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.sending import EventSender
+    from trackerapi.jobs.state import JobState
 
 LAST_SECONDS: Final = 0.5
 """Maximum wait for the final drawing of a tracker's jobs, in seconds."""
@@ -62,8 +62,6 @@ class _Note(NamedTuple):
     """A queued event of a job."""
 
     job: WatchedJob
-    kind: str
-    tag: str | None
 
 
 class _Ending(NamedTuple):
@@ -89,14 +87,14 @@ class Board:
         self.last_seconds = LAST_SECONDS
         self._process_id = os.getpid()
         self._notes: queue.SimpleQueue[_Note | _Ending] = queue.SimpleQueue()
-        self._jobs: dict[weakref.ref[EventSender], _Watched] = {}
+        self._jobs: dict[weakref.ref[JobState], _Watched] = {}
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._is_broken = self._is_hooked = False
         self._delivery = _Delivery()
 
     def note_event(
-        self, job: "EventSender", kind: str, tag: str | None, source: DeliverySource
+        self, job: "JobState", kind: str, tag: str | None, source: DeliverySource
     ) -> None:
         """Queue an event; never blocks, and may be called in a signal handler."""
         # Only the parent draws after a fork: a child would draw over its output.
@@ -112,7 +110,7 @@ class Board:
             # Read now: the job may have more progress when the board's thread runs.
             found[0].percents[tag] = job.progress.percent
         if self._notes.qsize() < _MAX_NOTES:
-            self._notes.put(_Note(found[0], kind, tag))
+            self._notes.put(_Note(found[0]))
         if self._thread is None:
             self._start()
 
@@ -183,7 +181,7 @@ class Board:
         if isinstance(note, _Ending):
             endings.append(note)
         else:
-            note.job.note_event(note.kind, note.tag)
+            note.job.note_event()
 
     def _refresh(self, display: Display, endings: Sequence[_Ending]) -> float:
         """Draw the current state; return the seconds until the next drawing."""

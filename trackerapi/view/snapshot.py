@@ -1,7 +1,7 @@
-"""Snapshots of jobs and steps, made from the handle of a job for a view.
+"""Snapshots of jobs and steps, made from the state of a job for a view.
 
-A view has only a weak reference to a handle: a strong reference would keep the delivery
-of the handle alive. A view can show the reported progress after the handle is deleted.
+A view has only a weak reference to a state: a strong reference would keep the delivery
+of the handles alive. A view can show the reported progress without any handle.
 """
 
 import weakref
@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.events.event import kind_of
 from trackerapi.events.projection import ALIVE, StepProgress
 from trackerapi.view.rate import RateMeter, seconds_left
 
 if TYPE_CHECKING:
     from trackerapi.jobs.counting import UnitCount
-    from trackerapi.jobs.sending import EventSender
+    from trackerapi.jobs.state import JobState
 
 _NO_PROGRESS: Final = StepProgress()
 _WORKING: Final = frozenset({"running", "waiting"})
@@ -83,61 +82,52 @@ class WatchedJob:
     """A job in a view; any thread may construct it, only the board's thread reads it.
 
     Args:
-        job: Handle of the job.
+        job: State of the job, which all its handles share.
         tag: Tag of the step of the first event; None for an event of the job.
         at: Monotonic time of the first event, in seconds.
 
     Attributes:
         before: Statuses of the steps before the first event, by tag.
-        is_failed: Whether the job itself, not only a step, has reported a failure.
         has_ended: Whether the view has shown the end. A job that ended may begin again.
         percents: Percent of the job at the newest event of each step, by tag; set in
             the thread of the event.
     """
 
-    def __init__(self, job: "EventSender", tag: str | None, at: float) -> None:
+    def __init__(self, job: "JobState", tag: str | None, at: float) -> None:
         self._job = weakref.ref(job)
-        self._progress, self._config = job.progress, job.config
-        self._id = job.provider_job_id
-        self._reported: dict[str, StepProgress] = {}
+        self._progress, self._config = job.progress, job.known.config
+        self._id = job.known.provider_job_id
         self._rates: dict[str, RateMeter] = {}
         self._began: dict[str, float] = {}
         self._spent: dict[str, float] = {}
         self._began_at = at
         self.before = {name: step.status for name, step in self._steps().items()}
         self.before.pop(tag or "", None)
-        self.is_failed = self.has_ended = False
+        self.has_ended = False
         self.percents: dict[str, float | None] = {}
 
     @property
     def is_gone(self) -> bool:
-        """Whether the handle of the job was deleted."""
+        """Whether all handles of the job were deleted."""
         return self._job() is None
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended; the failure of a step alone does not end a job."""
-        status = self._progress.status
-        return status not in ALIVE and (status != "failed" or self.is_failed)
+        """Whether the job has ended or was interrupted."""
+        return self._progress.has_ended or self._progress.status == "interrupted"
 
-    def note_event(self, kind: str, tag: str | None) -> None:
-        """Update statuses and times after an event."""
-        if kind == "error" and tag is None:
-            self.is_failed = True
-        elif self._progress.status in ALIVE:
-            self.is_failed = self.has_ended = False
-        if self._config is None:
-            # Without a configuration, the handle has no steps: fold the events here.
-            if tag is not None and not kind_of(kind).is_of_job:
-                self._reported.setdefault(tag, StepProgress()).take(kind, {})
-            elif self._progress.status == "interrupted":
-                for step in self._reported.values():
-                    step.interrupt()
+    def note_event(self) -> None:
+        """Show the job again if an event after its end has set it to running."""
+        if self._progress.status in ALIVE:
+            self.has_ended = False
 
     def snapshot(self, at: float) -> JobSnapshot:
         """Return a snapshot of the job at a monotonic time in seconds."""
-        events = self._job()
-        counts = events.counts if events is not None else {}
+        job = self._job()
+        counts: Mapping[str, UnitCount] = {}
+        if job is not None:
+            # A later handle of the job may have brought the configuration.
+            counts, self._config = job.counts, job.known.config
         config, known = self._config, self._steps()
         names = {tag: tag for tag in known}
         if config is not None:
@@ -157,7 +147,7 @@ class WatchedJob:
 
     def _steps(self) -> Mapping[str, StepProgress]:
         # A copy: threads of the job may change the dict during an iteration.
-        return dict(self._reported if self._config is None else self._progress.steps)
+        return dict(self._progress.steps)
 
     def _step(
         self,
@@ -201,10 +191,6 @@ class WatchedJob:
     def _status(self, tag: str, known: StepProgress) -> str:
         if known.status == "waiting" and self._progress.status in ALIVE:
             return "waiting"
-        if self._config is None:
-            is_stopped = self._progress.status == "cancelled"
-            is_cut = is_stopped and known.status in _WORKING
-            return "cancelled" if is_cut else known.status
         return self._progress.shown_status(tag)
 
     def _note_time(self, tag: str, status: str, at: float) -> None:

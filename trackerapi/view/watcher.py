@@ -13,7 +13,7 @@ from trackerapi.view.plain import PlainLines
 
 if TYPE_CHECKING:
     from trackerapi.jobs.reporter import Reporter
-    from trackerapi.jobs.sending import EventSender
+    from trackerapi.jobs.state import JobState
     from trackerapi.settings.settings import Settings
 
 _BOARDS: Final[dict[str, Board]] = {}
@@ -34,7 +34,7 @@ class Watcher:
     def __init__(self, board: Board, source: DeliverySource) -> None:
         self._board, self._source = board, source
 
-    def note_event(self, job: "EventSender", kind: str, tag: str | None) -> None:
+    def note_event(self, job: "JobState", kind: str, tag: str | None) -> None:
         """Queue an event for the board; never blocks."""
         self._board.note_event(job, kind, tag, self._source)
 

@@ -104,21 +104,26 @@ def test_interrupted_step_continues_as_a_new_attempt() -> None:
 
 def test_earlier_events_take_nothing_back() -> None:
     """`add_earlier()` adds earlier ends of steps and keeps ends by later events."""
-    begun_with, earlier, progress = (
-        JobProgress(dict.fromkeys("abcd", 1)) for _ in range(3)
-    )
-    for known in (begun_with, earlier, progress):
+    earlier, progress = (JobProgress(dict.fromkeys("abcde", 1)) for _ in range(2))
+    for known in (earlier, progress):
         known.recall("d", "running", 0.25, 1)
-    for tag, kind in {"a": "step", "b": "progress", "d": "error"}.items():
+    progress.recall("e", "done", 1.0, 1)
+    for tag, kind in {"a": "step", "b": "progress", "d": "error", "e": "start"}.items():
         earlier.take(kind, tag, {"fraction": 0.75})
     for tag, kind in {"a": "start", "b": "error", "c": "step"}.items():
         progress.take(kind, tag)
 
-    progress.add_earlier(earlier, begun_with)
+    progress.add_earlier(earlier, {"a", "b", "c"})
 
-    shown = {tag: progress.shown_status(tag) for tag in "abcd"}
-    assert shown == {"a": "done", "b": "failed", "c": "done", "d": "failed"}
-    assert progress.percent == 75.0
+    shown = {tag: progress.shown_status(tag) for tag in "abcde"}
+    assert shown == {
+        "a": "done",
+        "b": "failed",
+        "c": "done",
+        "d": "failed",
+        "e": "done",
+    }
+    assert progress.percent == 80.0
 
 
 class _Interrupted(dict[str, Any]):

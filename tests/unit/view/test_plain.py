@@ -18,7 +18,7 @@ class Log:
         self._written = io.StringIO()
         self.plain = PlainLines(Output(self._written), 10)
         self.watched_jobs = [
-            WatchedJob(job_block(job).work.events, None, 0) for job in jobs
+            WatchedJob(job_block(job).work.events.state, None, 0) for job in jobs
         ]
 
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
@@ -126,7 +126,7 @@ def test_many_changes_between_two_calls_are_one_line(recorder: TrackerApi) -> No
     job = recorder.run_job("many", 142, "undescribed")
     log = Log(job)
     for number in range(1000):
-        log.watched_jobs[0].note_event("step", f"step-{number}")
+        job.step(f"step-{number}").done()
 
     assert log.show(0)[1:] == ["many: 1000 steps changed, 1000 of 1000 done"]
 

@@ -4,14 +4,14 @@ import gc
 
 from trackerapi import TrackerApi, TrackerJob
 from trackerapi.jobs.job import job_block
-from trackerapi.jobs.sending import EventSender
+from trackerapi.jobs.state import JobState
 from trackerapi.jobs.step import step_block
 from trackerapi.view.snapshot import StepSnapshot, WatchedJob
 
 
-def events_of(job: TrackerJob) -> EventSender:
-    """Return the event sender of a handle, from which views read."""
-    return job_block(job).work.events
+def state_of(job: TrackerJob) -> JobState:
+    """Return the state of a job, from which views read."""
+    return job_block(job).work.events.state
 
 
 def step_of(watched: WatchedJob, at: float, tag: str = "load") -> StepSnapshot:
@@ -21,7 +21,7 @@ def step_of(watched: WatchedJob, at: float, tag: str = "load") -> StepSnapshot:
 
 def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
     """The snapshot has all configured steps; steps without reports are pending."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     job.step("segment").start()
     view = watched.snapshot(5)
 
@@ -35,7 +35,7 @@ def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
 
 def test_snapshot_has_the_count_before_its_record(job: TrackerJob) -> None:
     """A snapshot has the current count, before a progress record is written."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     step = job.step("load", total=10)
     step.start()
     step.total = 10
@@ -50,7 +50,7 @@ def test_snapshot_has_the_count_before_its_record(job: TrackerJob) -> None:
 
 def test_resumed_items_do_not_count_for_the_rate(job: TrackerJob) -> None:
     """Resumed items are completed units, but do not count for the rate."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     step = job.step("load")
     items = iter(step.track(range(1000), resume=range(900)))
     step.start()
@@ -65,7 +65,7 @@ def test_resumed_items_do_not_count_for_the_rate(job: TrackerJob) -> None:
 
 def test_fraction_without_units_has_a_remaining_time(job: TrackerJob) -> None:
     """A step with a fraction and no units has a remaining time, but no rate."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     step = job.step("load")
     step.start()
     step_of(watched, 0)
@@ -78,7 +78,7 @@ def test_fraction_without_units_has_a_remaining_time(job: TrackerJob) -> None:
 
 def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
     """A done step has fraction 1.0 and its duration, but no rate or remaining time."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     step = job.step("load", total=4)
     step.start()
     step_of(watched, 1)
@@ -92,7 +92,7 @@ def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
 
 def test_step_between_attempts_is_waiting(job: TrackerJob) -> None:
     """Between two attempts the step has status `waiting`, then `running` again."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     job.step("load").start()
     step_block(job.step("load")).work.attempt_failed(1, 3, ValueError())
     assert step_of(watched, 1).status == "waiting"
@@ -106,9 +106,9 @@ def test_steps_without_a_configuration_are_those_with_reports(
 ) -> None:
     """Without a configuration, the snapshot has the reported steps and no percent."""
     job = recorder.run_job("bare", 142, "undescribed")
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     job.step("load").start()
-    watched.note_event("start", "load")
+    watched.note_event()
     job.step("load").advance(3)
     view = watched.snapshot(1)
 
@@ -121,7 +121,7 @@ def test_steps_without_a_configuration_are_those_with_reports(
 def test_watched_job_does_not_keep_its_handle_alive(recorder: TrackerApi) -> None:
     """`WatchedJob` does not keep the handle alive, and still has the last status."""
     job = recorder.run_job("short", 142, "undescribed")
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     job.complete()
     del job
     gc.collect()
@@ -132,16 +132,16 @@ def test_watched_job_does_not_keep_its_handle_alive(recorder: TrackerApi) -> Non
 
 def test_failed_step_alone_does_not_end_the_job(job: TrackerJob) -> None:
     """`is_over` is True after the job has failed, and False after a later start."""
-    watched = WatchedJob(events_of(job), None, 0)
+    watched = WatchedJob(state_of(job), None, 0)
     is_over = []
     job.step("load").fail()
-    watched.note_event("error", "load")
+    watched.note_event()
     is_over.append(watched.is_over)
     job.fail()
-    watched.note_event("error", None)
+    watched.note_event()
     is_over.append(watched.is_over)
     job.step("load").start()
-    watched.note_event("start", "load")
+    watched.note_event()
     is_over.append(watched.is_over)
 
     assert is_over == [False, True, False]
