@@ -110,9 +110,11 @@ class HotJobs:
                 sent = {name: set(ids) for name, ids in self._sent.items()}
             for name in self.names:
                 stored = _stored_ids(db, name)
-                assert [id_ for id_, count in stored.items() if count > 1] == []
-                assert acknowledged[name] - stored.keys() == set()
-                assert stored.keys() - sent[name] == set()
+                lost = acknowledged[name] - stored.keys()
+                doubled = [each for each, count in stored.items() if count > 1]
+                foreign = stored.keys() - sent[name]
+                found = (len(lost), len(doubled), len(foreign))
+                assert found == (0, 0, 0), f"lost, doubled, foreign events: {found}"
 
         with self._changed:
             acknowledged = {name: set(ids) for name, ids in self._acknowledged.items()}
@@ -140,7 +142,7 @@ class HotJobs:
             for thread in threads:
                 thread.join(MAX_WAIT_SECONDS)
         for thread in threads:
-            assert not thread.is_alive()
+            assert not thread.is_alive(), "a thread still waits for an answer"
             if thread.error is not None:
                 raise thread.error
 

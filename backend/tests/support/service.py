@@ -210,11 +210,25 @@ def serve_new(folder: Path, url: str | None = None) -> Iterator[Service]:
 
 @contextmanager
 def serve_existing(
-    folder: Path, keys: dict[str, str], url: str | None = None
+    folder: Path,
+    keys: dict[str, str],
+    url: str | None = None,
+    *,
+    prelude: str | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
-    """Serve an existing database, which `prepare()` has made."""
-    variables = variables_of(folder, url)
-    with start_command("serve", "--port", "0", environment=variables) as process:
+    """Serve an existing database, which `prepare()` has made.
+
+    Args:
+        folder: Folder of the backend's files.
+        keys: Keys that `prepare()` has returned.
+        url: Address of a PostgreSQL database; None for SQLite.
+        prelude: Python code that the server runs at its start.
+    """
+    with start_command(
+        *("serve", "--port", "0"),
+        environment=variables_of(folder, url),
+        prelude=prelude,
+    ) as process:
         base_url = first_line(process).split()[-1]
         yield process, Service(base_url=base_url, keys=keys, pid=process.pid)
 
