@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import random
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from backend.tests.support.hot_jobs import HotJobs
 from backend.tests.support.postgres import new_database
-from backend.tests.support.service import Service, prepare, serve_existing
+from backend.tests.support.servers import Servers
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 KILL_ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
@@ -31,56 +30,6 @@ event.listen(Engine, "commit", lambda _db: time.sleep(0.02))
 """
 """Makes most kills hit a transaction before its COMMIT: an event that the server has
 acknowledged too early is lost then."""
-
-
-class Servers:
-    """Server processes on one database.
-
-    Args:
-        folder: Folder of the files of the backend.
-        url: Address of a PostgreSQL database; None for SQLite.
-        count: Number of processes; 1 for SQLite.
-        prelude: Python code that each process runs at its start.
-
-    Attributes:
-        services: Services of the processes; a new process replaces an item.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        url: str | None,
-        *,
-        count: int = 1,
-        prelude: str | None = None,
-    ) -> None:
-        self._folder, self._url, self._prelude = folder, url, prelude
-        self._keys = prepare(folder, url)
-        self._stack = ExitStack()
-        self._processes: list[subprocess.Popen[str]] = []
-        self.services: list[Service] = []
-        for _ in range(count):
-            process, service = self._start()
-            self._processes.append(process)
-            self.services.append(service)
-
-    def _start(self) -> tuple[subprocess.Popen[str], Service]:
-        return self._stack.enter_context(
-            serve_existing(self._folder, self._keys, self._url, prelude=self._prelude)
-        )
-
-    def kill(self, number: int) -> None:
-        """Kill a process."""
-        self._processes[number].kill()
-        self._processes[number].wait()
-
-    def restart(self, number: int) -> None:
-        """Start a process in place of a killed one."""
-        self._processes[number], self.services[number] = self._start()
-
-    def close(self) -> None:
-        """Kill all processes."""
-        self._stack.close()
 
 
 def kill_during_ingest(folder: Path, url: str | None, *, processes: int) -> None:

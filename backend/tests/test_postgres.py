@@ -15,12 +15,8 @@ from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.postgres import PostgresStore
 
 from backend.tests.support.histories import assert_states_equal_refolds
-from backend.tests.support.postgres import new_database, postgres_server
-from backend.tests.support.reporting import (
-    ReportingThread,
-    assert_all_stored,
-    report_from_threads,
-)
+from backend.tests.support.postgres import new_database
+from backend.tests.support.servers import SHORT_RETRIES
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -42,7 +38,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from scripts.postgres_server import PostgresServer
 
 WRITERS = 8
 URL = "TRACKERAPI_BACKEND_DATABASE_URL"
@@ -150,42 +145,6 @@ def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> Non
         with service.client() as api:
             made = [api.post("/customers", json={}).json()["id"] for _ in range(3)]
     assert made == [CUSTOMER + 1, CUSTOMER + 2, CUSTOMER + 3]
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[PostgresServer]:
-    """A server that tests may stop."""
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_restart_of_the_database_only_delays_requests(
-    tmp_path: Path, own_server: PostgresServer, mode: str
-) -> None:
-    """Requests wait during a restart; only a request in COMMIT may get an error."""
-    with new_database(own_server.url()) as url:
-        keys = prepare(tmp_path, url)
-        with serve_existing(tmp_path, keys, url) as (process, service):
-            with report_from_threads(service) as threads:
-                for thread in threads:
-                    assert thread.enough.wait(MAX_WAIT_SECONDS)
-                own_server.stop(mode)
-                own_server.start()
-                with service.client() as api:
-                    report(api, new_job(api), kind="start")
-                process.kill()
-                process.wait()
-        with serve_existing(tmp_path, keys, url) as (_process, service):
-            assert_all_stored(service, threads)
-        with closing(PostgresStore(url)) as store:
-            assert_states_equal_refolds(store)
-    assert max(map(refusals, threads)) <= 1
-
-
-def refusals(thread: ReportingThread) -> int:
-    """Return the number of batches of a thread that were rejected."""
-    return len(thread.refused)
 
 
 def test_cut_connections_are_replaced(tmp_path: Path, url: str) -> None:
@@ -315,7 +274,10 @@ def test_read_only_server_gets_503_and_is_not_ready(tmp_path: Path, url: str) ->
     """While the database is read-only, reports get 503 and `/readyz` gets 503."""
     keys = prepare(tmp_path, url)
     with (
-        serve_existing(tmp_path, keys, url) as (_process, service),
+        serve_existing(tmp_path, keys, url, prelude=SHORT_RETRIES) as (
+            _process,
+            service,
+        ),
         service.client() as api,
         psycopg.connect(url, autocommit=True) as db,
     ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
@@ -65,8 +65,7 @@ def new_database(url: str, options: str = "") -> Iterator[str]:
     name = new_name().replace("-", "")
     _execute(url, f"CREATE DATABASE {name} {options}")
     try:
-        values: dict[str, Any] = {**conninfo_to_dict(url), "dbname": name}
-        yield _as_url(values)
+        yield changed_url(url, dbname=name)
     finally:
         _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -76,6 +75,7 @@ def _execute(url: str, statement: str) -> None:
         db.execute(statement.encode())
 
 
-def _as_url(values: dict[str, Any]) -> str:
-    """Return the URL of connection parameters, all of them in its query."""
-    return f"postgresql://?{urlencode(values)}"
+def changed_url(url: str, **changes: Any) -> str:
+    """Return an address with other connection parameters, all of them in its query."""
+    values: dict[str, Any] = {**conninfo_to_dict(url), **changes}
+    return f"postgresql://?{urlencode(values, quote_via=quote)}"

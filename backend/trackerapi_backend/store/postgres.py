@@ -105,7 +105,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
-        connect = _connector(url)
+        connect = _connector(url, limit_silence=not migrate)
         self._writer = _engine(connect, connections=1)
         self._readers = _engine(connect, connections=READERS).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -219,9 +219,12 @@ class PostgresStore:
         self._writer.dispose()
 
 
-def _connector(url: str) -> Callable[[], Any]:
+def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
+    """Return a function that connects; a migration has no limit for a statement."""
     try:
         import psycopg
+
+        from trackerapi_backend.store.postgres_connection import LimitedConnection
     except ImportError:
         raise StoreError(_NO_DRIVER) from None
 
@@ -242,13 +245,14 @@ def _connector(url: str) -> Callable[[], Any]:
     }
 
     def connect() -> Any:
-        connection = psycopg.connect(url, **arguments)
+        connection = LimitedConnection.connect(url, **arguments)
         # A role or database with `synchronous_commit = off` would make the server
         # acknowledge events that a crash loses.
         connection.execute(
             "SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') = 'off'"
         )
+        connection.limit_silence(is_limited=limit_silence)
         connection.commit()
         return connection
 
