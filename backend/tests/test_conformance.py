@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +17,21 @@ from trackerapi_backend.projection.job import (
     shown_status,
 )
 from trackerapi_backend.projection.statuses import JobStatus
-from trackerapi_backend.projection.step import Fact, StepState
+from trackerapi_backend.projection.step import StepState
 
-from backend.tests.support.histories import ListedHistory
+from backend.tests.support.histories import ListedHistory, facts_of
 
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"
 NUMBERS = TABLE.with_name("numbers.json")
 CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"]
 CELLS: dict[str, Any] = json.loads(TABLE.read_text())["cells"]
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
-    """Return facts of events at intervals of one second."""
-    return [
-        Fact(
-            occurred_at=START + timedelta(seconds=second),
-            event_id=second.to_bytes(16, "big"),
-            received_at=START + timedelta(seconds=second),
-            **event,
-        )
-        for second, event in enumerate(events)
-    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
     """The percentage after each event and the final statuses match the table."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
-    facts, state, percents = facts_of(case["events"]), JobState(), []
+    facts, state, percents = facts_of(*case["events"]), JobState(), []
     for fact in facts:
         state = advance(plan, state, [fact], ListedHistory(facts))
         percents.append(percent(plan, state))
@@ -72,7 +57,7 @@ def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
 def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> None:
     """Events in reverse order, or in two batches, lead to the same state."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
-    facts = facts_of(case["events"])
+    facts = facts_of(*case["events"])
     ended = project(plan, facts)
     one_by_one = [[fact] for fact in reversed(facts)]
     for batches in (one_by_one, [facts[1::2], facts[::2]], [facts[::2], facts[1::2]]):
@@ -91,7 +76,7 @@ def test_event_turns_each_status_into_that_of_the_table(
     """Each event changes each status as in the table; a success stays at 100 %."""
     tag = row["event"].get("tag")
     plan = Plan(points={tag: 1} if tag == "last" else {"a": 1, "b": 1})
-    facts = facts_of([*CELLS["before"][before], row["event"]])
+    facts = facts_of(*[*CELLS["before"][before], row["event"]])
     state = project(plan, facts[:-1])
     assert state.status.value == before.split(maxsplit=1)[0]
 

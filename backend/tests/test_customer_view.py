@@ -16,7 +16,8 @@ from alembic import command
 from alembic.config import Config
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.creation import create_job
-from trackerapi_backend.jobs.recording import read_event, record_events
+from trackerapi_backend.jobs.new_event import read_event
+from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.store import customer_view, customers
 from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -105,7 +106,8 @@ def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
         drafts: list[Any] = [
             {**event, "provider_job_id": sent["provider_job_id"]} for event in batch
         ]
-        record_events(db, 1, [read_event(draft, now=utc_now()) for draft in drafts])
+        new = [read_event(draft, now=utc_now()) for draft in drafts]
+        record_reports(db, [Report(1, new)])
     job_id: int = job.id
     return job_id
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from trackerapi_backend.cli.database import open_store
-from trackerapi_backend.jobs.recording import fact_of, plan_of
+from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.projection.job import project
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.settings import storage_from
@@ -297,7 +297,7 @@ def assert_states_equal_refolds(folder: Path, url: str | None) -> None:
         for row in rows:
             job = stored_jobs.find_job(db, row.provider_id, row.id)
             assert job is not None
-            facts = [fact_of(event) for event in stored_events.all_events(db, job.id)]
+            facts = stored_events.all_events(db, job.id)
             assert from_document(job.state) == project(plan_of(job), facts)
 
     with closing(open_store(storage_from({}, variables_of(folder, url)))) as store:

@@ -11,8 +11,9 @@ from sqlalchemy import event
 from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.creation import create_job
+from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.providers import create_customer
-from trackerapi_backend.jobs.recording import read_event, record_events
+from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import providers as stored_providers
 
@@ -58,7 +59,7 @@ def record(store: Store, name: str, documents: Sequence[dict[str, Any]]) -> None
         for document in documents
     ]
     with store.transaction() as db:
-        record_events(db, 1, events)
+        record_reports(db, [Report(1, events)])
 
 
 @pytest.mark.parametrize("has_configuration", [True, False])

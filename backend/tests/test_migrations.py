@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.recording import read_event, record_events
+from trackerapi_backend.jobs.new_event import read_event
+from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.routes.serialization import serialize_job
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import api_keys as stored_keys
@@ -163,7 +164,7 @@ def test_state_of_an_older_release_is_folded_again(
     with closing(SqliteStore(old_database, migrate=True)) as store:
         with store.transaction() as db:
             before = stored_jobs.find_job(db, 1, OLD_JOB)
-            record_events(db, 1, [draft])
+            record_reports(db, [Report(1, [draft])])
             after = stored_jobs.find_job(db, 1, OLD_JOB)
     assert before is not None
     assert after is not None

@@ -12,9 +12,8 @@ subset of the events as the last batch.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from trackerapi_backend.projection.job import (
@@ -25,11 +24,11 @@ from trackerapi_backend.projection.job import (
     project,
 )
 from trackerapi_backend.projection.snapshot import from_document, to_document
-from trackerapi_backend.projection.step import Fact, Key
 
-from backend.tests.support.histories import ListedHistory
+from backend.tests.support.histories import ListedFact, ListedHistory
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+if TYPE_CHECKING:
+    from trackerapi_backend.projection.step import Fact, Key
 
 STEP_EVENTS: list[dict[str, Any]] = [
     {"kind": "start"},
@@ -114,12 +113,17 @@ class CountingHistory(ListedHistory):
 
 def fact_at(place: int, event: dict[str, Any]) -> Fact:
     """Return the fact of an event at a position in time."""
-    at = START + timedelta(seconds=place)
+    at = place * 1_000_000
     # Ids fall while times rise, so a projection in the order of ids would fail.
     event_id = (2**64 - place).to_bytes(15, "big") + bytes(
         [ord(event.get("part") or "0")]
     )
-    return Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
+    return ListedFact(occurred_at=at, event_id=event_id, received_at=at, **event)
+
+
+def copy_of(state: JobState) -> JobState:
+    """Return an equal state: `advance()` changes the state that it is given."""
+    return from_document(to_document(state))
 
 
 @pytest.mark.parametrize(("plan", "alphabet", "places"), CASES)
@@ -143,7 +147,8 @@ def test_state_depends_on_the_set_of_events_alone(
         reached[history] = (state, now)
         for last, place in zip(facts, taken, strict=True):
             before, then = reached[(*history[:place], 0, *history[place + 1 :])]
-            assert advance(plan, before, [last], ListedHistory(facts)) == state
+            after = advance(plan, copy_of(before), [last], ListedHistory(facts))
+            assert after == state
             assert then is None or (now is not None and now >= then)
     assert len(reached) == (len(alphabet) + 1) ** places
 
@@ -172,7 +177,8 @@ def test_state_does_not_depend_on_batches(plan: Plan) -> None:
                 for fact, is_new in zip(history, arrives, strict=True)
             )
             batch = [fact for fact in facts if fact not in rest]
-            assert advance(plan, states[rest], batch, ListedHistory(facts)) == state
+            before = copy_of(states[rest])
+            assert advance(plan, before, batch, ListedHistory(facts)) == state
 
 
 def test_late_progress_of_a_running_step_reads_no_event() -> None:

@@ -103,7 +103,8 @@ class StepProgress:
             self.is_trying = True
         if kind in _CLOSING:
             self.is_trying = False
-        if kind == "progress":
+        # A done step stays done: its counts are those before its end.
+        if kind == "progress" and self.status not in SETTLED:
             self._count(details)
         status = _STATUS_AFTER.get(kind) or "running"
         if kind == "error" and details.get("retrying"):

@@ -10,12 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from trackerapi_backend.instants import format_instant
+from trackerapi_backend.instants import format_instant, to_micros
 from trackerapi_backend.jobs.customer_view import customer_keys
-from trackerapi_backend.jobs.recording import fact_of, plan_of
+from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.projection.job import project
 from trackerapi_backend.projection.kinds import PROGRESS
 from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.projection.step import key_of, kind_of
 from trackerapi_backend.store import customer_view
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from trackerapi_backend.projection.step import Fact, Key
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.events import StoredEvent
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS: Sequence[dict[str, Any]] = [
@@ -49,6 +51,35 @@ KINDS: Sequence[dict[str, Any]] = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedFact:
+    """Event of a history in memory; see `Fact`."""
+
+    occurred_at: int
+    event_id: bytes
+    received_at: int
+    kind: str
+    tag: str | None = None
+    fraction: float | None = None
+    completed: float | None = None
+    total: float | None = None
+    part: str | None = None
+    retrying: bool = False
+
+
+def facts_of(*events: dict[str, Any]) -> list[Fact]:
+    """Return facts of events at intervals of one second, in the given order."""
+    return [
+        ListedFact(
+            occurred_at=to_micros(START + timedelta(seconds=second)),
+            event_id=second.to_bytes(16, "big"),
+            received_at=to_micros(START + timedelta(seconds=second)),
+            **event,
+        )
+        for second, event in enumerate(events)
+    ]
+
+
 @dataclass
 class ListedHistory:
     """Events of one job in any order; see `History`."""
@@ -58,16 +89,16 @@ class ListedHistory:
     def status_facts(self) -> list[Fact]:
         """Return all events but progress, in the order of their keys."""
         facts = (fact for fact in self.facts if not _is_progress(fact))
-        return sorted(facts, key=lambda fact: fact.key)
+        return sorted(facts, key=key_of)
 
     def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
         """Return the first progress with a tag after a key."""
         following = (
             fact
             for fact in self._progress()
-            if fact.tag == tag and (after is None or fact.key > after)
+            if fact.tag == tag and (after is None or key_of(fact) > after)
         )
-        return min(following, key=lambda fact: fact.key, default=None)
+        return min(following, key=key_of, default=None)
 
     def progress_tags(self) -> set[str]:
         """Return the tags of all progress."""
@@ -82,7 +113,7 @@ class ListedHistory:
 
 
 def _is_progress(fact: Fact) -> bool:
-    return fact.effective_kind is PROGRESS
+    return kind_of(fact) is PROGRESS
 
 
 def random_history(seed: int, length: int) -> list[dict[str, Any]]:
@@ -112,7 +143,7 @@ def assert_states_equal_refolds(store: Store, **filters: Any) -> None:
         for job in fetch_all(partial(stored_jobs.list_jobs, db, 1, filters)):
             events = stored_events.all_events(db, job.id)
             state = from_document(job.state)
-            assert state == project(plan_of(job), map(fact_of, events))
+            assert state == project(plan_of(job), events)
             assert job.status == state.status
             assert_customer_view_is_of(db, job, events)
 
@@ -120,7 +151,7 @@ def assert_states_equal_refolds(store: Store, **filters: Any) -> None:
 
 
 def assert_customer_view_is_of(
-    db: Connection, job: Row[Any], events: Sequence[Row[Any]]
+    db: Connection, job: Row[Any], events: Sequence[StoredEvent]
 ) -> None:
     """Check that the customer sees the latest values and messages of events."""
     in_order = sorted(events, key=lambda event: (event.occurred_at, event.event_id))
@@ -129,7 +160,7 @@ def assert_customer_view_is_of(
         metadata = json.loads(event.event_metadata)
         for key in customer_keys(job.document).get(event.tag, ()):
             if key["name"] in metadata:
-                of_step = values.setdefault(event.tag, {})
+                of_step = values.setdefault(event.tag or "", {})
                 of_step[key["name"]] = metadata[key["name"]]
     messages = [event.event_id for event in in_order if event.message is not None]
     assert customer_view.find_values(db, job.id) == values

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.instants import format_instant
+from trackerapi_backend.instants import format_instant, from_micros, to_micros
 from trackerapi_backend.jobs.configurations import canonicalize, register, resolve
-from trackerapi_backend.jobs.recording import metadata_text
+from trackerapi_backend.jobs.new_event import metadata_text
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection.job import JobState
 from trackerapi_backend.projection.snapshot import to_document
-from trackerapi_backend.requests.times import read_instant_or_now
+from trackerapi_backend.requests.times import read_micros_or_now
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import jobs as stored_jobs
 
@@ -70,7 +70,9 @@ def create_job(
         "metadata": json.loads(metadata_text(sent.get("metadata", {}), "/metadata")),
         "status": JobState().status,
         "state": to_document(JobState()),
-        "created_at": read_instant_or_now(sent, "created_at", now=now),
+        "created_at": from_micros(
+            read_micros_or_now(sent, "created_at", now=to_micros(now))
+        ),
     }
     try:
         job_id = stored_jobs.create_job(db, values, now=now)

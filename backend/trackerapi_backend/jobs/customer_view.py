@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.projection.step import shown_instant
+from trackerapi_backend.jobs.new_event import NO_METADATA
+from trackerapi_backend.projection.step import shown_at
 from trackerapi_backend.store import customer_view as stored
 from trackerapi_backend.store.documents import compute_once
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_NO_METADATA = "{}"
+    from trackerapi_backend.store.events import StoredEvent
 
 
 def update_customer_view(
     db: Connection,
     job_id: int,
     document: Mapping[str, Any] | None,
-    fresh: Sequence[Mapping[str, Any]],
+    fresh: Sequence[StoredEvent],
 ) -> None:
     """Store the metadata values and messages of new events for the customer.
 
@@ -34,25 +35,32 @@ def update_customer_view(
         db: Connection in a transaction.
         job_id: Job of the events.
         document: Configuration of the job; None hides all metadata from the customer.
-        fresh: Rows of new events in any order.
+        fresh: New events in any order.
     """
+    shown = [
+        event
+        for event in fresh
+        if event.message is not None or event.event_metadata != NO_METADATA
+    ]
+    if not shown:
+        return
+    shown.sort(key=lambda event: (event.occurred_at, event.event_id))
     keys = compute_once(document, customer_keys)
-    in_order = sorted(fresh, key=lambda row: (row["occurred_at"], row["event_id"]))
     values = {
         (row["tag"], row["name"]): row
-        for event in in_order
-        for row in _values(job_id, keys, event)
+        for event in shown
+        for row in _values(keys, event)
     }
     if values:
         stored.save_values(db, list(values.values()))
-    messages = [_message(job_id, row) for row in in_order if row["message"] is not None]
+    messages = [_message(event) for event in shown if event.message is not None]
     if messages:
         stored.save_messages(db, job_id, messages[-stored.MAX_MESSAGES :])
 
 
 def customer_keys(
     document: Mapping[str, Any] | None,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str | None, list[dict[str, Any]]]:
     """Return the metadata keys with the audience `customer`, by step tag."""
     steps = document["step_configurations"] if document else []
     keys = {
@@ -67,32 +75,30 @@ def customer_keys(
 
 
 def _values(
-    job_id: int,
-    keys: Mapping[str, Sequence[Mapping[str, Any]]],
-    event: Mapping[str, Any],
+    keys: Mapping[str | None, Sequence[Mapping[str, Any]]], event: StoredEvent
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each metadata value of an event that the customer may read."""
-    of_step = keys.get(event["tag"])
-    if not of_step or event["event_metadata"] == _NO_METADATA:
+    of_step = keys.get(event.tag)
+    if not of_step:
         return
-    metadata = json.loads(event["event_metadata"])
+    metadata = json.loads(event.event_metadata)
     for key in of_step:
         if key["name"] in metadata:
             yield {
-                "job_id": job_id,
-                "tag": event["tag"],
+                "job_id": event.job_id,
+                "tag": event.tag,
                 "name": key["name"],
                 "value": metadata[key["name"]],
-                "occurred_at": event["occurred_at"],
-                "event_id": event["event_id"],
+                "occurred_at": event.occurred_at,
+                "event_id": event.event_id,
             }
 
 
-def _message(job_id: int, event: Mapping[str, Any]) -> dict[str, Any]:
+def _message(event: StoredEvent) -> dict[str, Any]:
     return {
-        "job_id": job_id,
-        "event_id": event["event_id"],
-        "message": event["message"],
-        "occurred_at": event["occurred_at"],
-        "shown_at": shown_instant(event["occurred_at"], event["received_at"]),
+        "job_id": event.job_id,
+        "event_id": event.event_id,
+        "message": event.message,
+        "occurred_at": event.occurred_at,
+        "shown_at": shown_at(event),
     }

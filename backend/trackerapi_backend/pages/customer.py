@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from trackerapi_backend.instants import utc_now
+from trackerapi_backend.instants import from_micros, utc_now
 from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.pages.metadata import MetadataValue, shown_metadata
@@ -201,10 +201,12 @@ def _find_view(db: Connection, token: str, job_id: int) -> _JobView | None:
             for step in steps
         ],
         messages=[
-            _Message(row.message, row.shown_at)
+            _Message(row.message, from_micros(row.shown_at))
             for row in customer_view.find_messages(db, job_id)
         ],
-        last_event_at=state.last_event_at,
+        last_event_at=None
+        if state.last_event_at is None
+        else from_micros(state.last_event_at),
         refresh_seconds=_REFRESH_SECONDS.get(state.status),
     )
 

@@ -7,8 +7,8 @@ A late event belongs before a folded event. A late `progress` or `start` within 
 attempt changes no status: `advance()` only adds its counts. For any other late event,
 `advance()` folds the statuses again. This fold reads all events but `progress`, and of
 each step only the `progress` events that can change a status. The counts do not depend
-on the order of events, so they stay. If the fold needs too many look-ups, `advance()`
-folds all events instead.
+on the order of events, so they stay. `advance()` folds all events instead if the fold
+needs too many look-ups, or if a late `step` comes before progress that is counted.
 
 Rules that the contract leaves open:
 
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from trackerapi_backend.projection.kinds import (
@@ -39,11 +39,18 @@ from trackerapi_backend.projection.kinds import (
     START,
 )
 from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatus
-from trackerapi_backend.projection.step import Fact, Key, StepState
+from trackerapi_backend.projection.step import (
+    StepState,
+    key_of,
+    kind_of,
+    shown_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+
+    from trackerapi_backend.projection.kinds import EventKind
+    from trackerapi_backend.projection.step import Fact, Key
 
 MAX_PERCENT_BEFORE_SUCCESS = 99.99
 MIN_LOOK_UPS = 100
@@ -75,7 +82,7 @@ class Plan:
 
 @dataclass(slots=True)
 class JobState:
-    """State of a job after its events so far.
+    """State of a job after its events so far; times are microseconds since 1970.
 
     Attributes:
         has_succeeded: Whether the job has ever succeeded; no later event resets it.
@@ -90,18 +97,13 @@ class JobState:
     status: JobStatus = JobStatus.PENDING
     has_succeeded: bool = False
     steps: dict[str, StepState] = field(default_factory=dict)
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
     event_count: int = 0
-    last_occurred_at: datetime | None = None
-    last_event_at: datetime | None = None
+    last_occurred_at: int | None = None
+    last_event_at: int | None = None
     last_key: Key | None = None
     changed_key: Key | None = None
-
-    def copy(self) -> JobState:
-        """Return an equal state with a copy of each step."""
-        steps = {tag: step.copy() for tag, step in self.steps.items()}
-        return replace(self, steps=steps)
 
     def forget_statuses(self) -> None:
         """Reset everything but the counts to the state before the first event."""
@@ -110,23 +112,24 @@ class JobState:
         for step in self.steps.values():
             step.forget_status()
 
-    def enter(self, status: JobStatus, fact: Fact) -> None:
+    def enter(self, status: JobStatus, fact: Fact, key: Key) -> None:
         """Enter a status with an event; do nothing if the job has the status."""
         if status is self.status:
             return
         if status not in (JobStatus.CANCELLED, JobStatus.INTERRUPTED):
-            self.started_at = self.started_at or fact.shown_at
-        self.finished_at = fact.shown_at if status not in _NOT_ENDED else None
-        self.status, self.changed_key = status, fact.key
+            self.started_at = self.started_at or shown_at(fact)
+        self.finished_at = shown_at(fact) if status not in _NOT_ENDED else None
+        self.status, self.changed_key = status, key
 
 
 def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
     """Return the state for a set of events, each given once and in any order."""
     state = JobState()
-    for fact in sorted(facts, key=lambda fact: fact.key):
+    for fact in sorted(facts, key=key_of):
         _count_event(state, fact)
-        if _affects_state(plan, fact):
-            _apply(plan, state, fact)
+        kind = kind_of(fact)
+        if _affects_state(plan, fact, kind):
+            _apply(plan, state, fact, kind, key_of(fact))
     return state
 
 
@@ -161,34 +164,47 @@ def advance(
 
     Args:
         plan: Plan of the job, the same at every call.
-        state: State after all earlier events; stays unchanged.
+        state: State after all earlier events. This call changes it.
         fresh: New events in any order.
         history: All events including `fresh`; read only if a late event can change
             a status.
     """
-    moving = sorted(
-        (fact for fact in fresh if _affects_state(plan, fact)),
-        key=lambda fact: fact.key,
-    )
-    after = state.copy()
-    for fact in fresh:
-        _count_event(after, fact)
-    for index, fact in enumerate(moving):
-        if after.last_key is None or fact.key > after.last_key:
-            _apply(plan, after, fact)
-        elif _changes_no_status(plan, after, fact):
-            _count_progress(plan, after, fact)
+    is_refold_needed = False
+    for fact in sorted(fresh, key=key_of):
+        _count_event(state, fact)
+        kind, key = kind_of(fact), key_of(fact)
+        if not _affects_state(plan, fact, kind):
+            continue
+        is_late = state.last_key is not None and key < state.last_key
+        if is_refold_needed or is_late:
+            _count_late(plan, state, fact, kind, key)
+            is_refold_needed = is_refold_needed or not _changes_no_status(
+                plan, state, fact, kind, key
+            )
+            if not is_late:
+                state.last_key = key
         else:
-            for later in moving[index:]:
-                _count_progress(plan, after, later)
-            last_key = max(after.last_key, moving[-1].key)
-            try:
-                after = _StatusFold(plan, after, history).run()
-            except _TooManyLookUps:
-                return project(plan, history.all_facts())
-            after.last_key = last_key
-            break
-    return after
+            _apply(plan, state, fact, kind, key)
+    return _refold(plan, state, history) if is_refold_needed else state
+
+
+def _refold(plan: Plan, counted: JobState, history: History) -> JobState:
+    """Return the state with the statuses folded again.
+
+    Args:
+        plan: Plan of the job.
+        counted: State with the counts of all events and with their last key.
+        history: All events of the job.
+    """
+    last_key = counted.last_key
+    try:
+        if any(step.counts_too_much for step in counted.steps.values()):
+            return project(plan, history.all_facts())
+        state = _StatusFold(plan, counted, history).run()
+    except _TooManyLookUps:
+        return project(plan, history.all_facts())
+    state.last_key = last_key
+    return state
 
 
 class _TooManyLookUps(Exception):
@@ -218,9 +234,7 @@ class _StatusFold:
         )
         # Tags whose next progress is not in `_upcoming`; None stands for progress of
         # the job itself.
-        self._tags: set[str | None] = {
-            tag for tag, step in counted.steps.items() if step.newest_key is not None
-        }
+        self._tags: set[str | None] = set(counted.steps)
         if plan.points is None:
             self._tags.update(history.progress_tags())
         self._tags.add(None)
@@ -232,9 +246,10 @@ class _StatusFold:
         self._state.forget_statuses()
         self._watch(None)
         for fact in self._history.status_facts():
-            if _affects_state(self._plan, fact):
-                self._apply_progress_before(fact.key)
-                self._apply(fact)
+            kind = kind_of(fact)
+            if _affects_state(self._plan, fact, kind):
+                self._apply_progress_before(key_of(fact))
+                self._apply(fact, kind)
         self._apply_progress_before(None)
         return self._state
 
@@ -242,11 +257,12 @@ class _StatusFold:
         while self._upcoming and (limit is None or self._upcoming[0][0] < limit):
             _key, tag, fact = heapq.heappop(self._upcoming)
             self._tags.add(tag)
-            self._apply(fact)
+            self._apply(fact, PROGRESS)
 
-    def _apply(self, fact: Fact) -> None:
-        _apply(self._plan, self._state, fact)
-        self._watch(fact.key)
+    def _apply(self, fact: Fact, kind: EventKind) -> None:
+        key = key_of(fact)
+        _apply(self._plan, self._state, fact, kind, key)
+        self._watch(key)
 
     def _watch(self, after: Key | None) -> None:
         """Find the next progress of each tag whose progress would change a status."""
@@ -257,7 +273,7 @@ class _StatusFold:
                 raise _TooManyLookUps
             fact = self._history.next_progress(tag, after)
             if fact is not None:
-                heapq.heappush(self._upcoming, (fact.key, tag, fact))
+                heapq.heappush(self._upcoming, (key_of(fact), tag, fact))
 
     def _can_change_status(self, tag: str | None) -> bool:
         """Return whether a progress with a tag would change a status or an attempt."""
@@ -313,73 +329,78 @@ def shown_status(state: JobState, step: StepState) -> StepStatus:
     return step.status
 
 
-def _affects_state(plan: Plan, fact: Fact) -> bool:
+def _affects_state(plan: Plan, fact: Fact, kind: EventKind) -> bool:
     """Return whether an event can change more than the counts of a job."""
-    kind = fact.effective_kind
     if fact.tag is None:
         return kind.affects_job
     is_known = plan.points is None or fact.tag in plan.points
     return is_known and kind.step_status is not None
 
 
-def _changes_no_status(plan: Plan, state: JobState, fact: Fact) -> bool:
+def _changes_no_status(
+    plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key
+) -> bool:
     """Return whether a late event leaves all statuses and attempts unchanged.
 
     True for a `progress` or `start` within an open attempt, if the job has been in its
     status since before the event, and no report of work changes this status.
     """
-    if fact.effective_kind not in (START, PROGRESS) or fact.tag is None:
+    if kind not in (START, PROGRESS) or fact.tag is None:
         return False
     is_job_settled = (
         state.status not in _STARTABLE
         and state.changed_key is not None
-        and state.changed_key < fact.key
+        and state.changed_key < key
     )
     if plan.points is None:
         return is_job_settled
     step = state.steps.get(fact.tag)
     opened = None if step is None else step.opened_key
-    return is_job_settled and opened is not None and opened < fact.key
+    return is_job_settled and opened is not None and opened < key
 
 
-def _count_progress(plan: Plan, state: JobState, fact: Fact) -> None:
-    is_counted = plan.points is not None and fact.effective_kind is PROGRESS
-    if is_counted and fact.tag is not None:
-        state.steps.setdefault(fact.tag, StepState()).count(fact)
+def _count_late(
+    plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key
+) -> None:
+    """Add the counts of an event whose status the caller folds later."""
+    if plan.points is None or fact.tag is None:
+        return
+    if kind is PROGRESS:
+        state.steps.setdefault(fact.tag, StepState()).count(fact, key)
+    elif kind.step_status in SETTLED:
+        state.steps.setdefault(fact.tag, StepState()).settle(key)
 
 
 def _count_event(state: JobState, fact: Fact) -> None:
     state.event_count += 1
-    state.last_occurred_at = _later(state.last_occurred_at, fact.occurred_at)
-    state.last_event_at = _later(state.last_event_at, fact.received_at)
+    occurred_at, received_at = fact.occurred_at, fact.received_at
+    if state.last_occurred_at is None or occurred_at > state.last_occurred_at:
+        state.last_occurred_at = occurred_at
+    if state.last_event_at is None or received_at > state.last_event_at:
+        state.last_event_at = received_at
 
 
-def _later(known: datetime | None, new: datetime) -> datetime:
-    return new if known is None else max(known, new)
-
-
-def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
+def _apply(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -> None:
     """Fold an event that affects the state and is later than all folded events."""
-    kind = fact.effective_kind
-    state.last_key = fact.key
+    state.last_key = key
     if fact.tag is not None and plan.points is not None:
-        state.steps.setdefault(fact.tag, StepState()).apply(fact, kind)
+        state.steps.setdefault(fact.tag, StepState()).apply(fact, kind, key)
     if kind is COMPLETE or (
         kind.step_status in SETTLED and _are_all_settled(plan, state, fact)
     ):
         state.has_succeeded = True
-        state.enter(JobStatus.SUCCEEDED, fact)
+        state.enter(JobStatus.SUCCEEDED, fact, key)
     elif kind is CANCEL:
         if not state.has_succeeded:
-            state.enter(JobStatus.CANCELLED, fact)
+            state.enter(JobStatus.CANCELLED, fact, key)
     elif kind is INTERRUPT:
-        _apply_interrupt(state, fact)
+        _apply_interrupt(state, fact, key)
     elif kind is ERROR:
-        _apply_error(state, fact)
+        _apply_error(state, fact, key)
     elif state.status in _STARTABLE or (
         state.status is JobStatus.CANCELLED and fact.tag is None
     ):
-        state.enter(JobStatus.RUNNING, fact)
+        state.enter(JobStatus.RUNNING, fact, key)
 
 
 def _are_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
@@ -394,17 +415,17 @@ def _are_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
     )
 
 
-def _apply_interrupt(state: JobState, fact: Fact) -> None:
+def _apply_interrupt(state: JobState, fact: Fact, key: Key) -> None:
     if state.status not in _ALIVE or state.has_succeeded:
         return
     for step in state.steps.values():
         step.interrupt()
-    state.enter(JobStatus.INTERRUPTED, fact)
+    state.enter(JobStatus.INTERRUPTED, fact, key)
 
 
-def _apply_error(state: JobState, fact: Fact) -> None:
+def _apply_error(state: JobState, fact: Fact, key: Key) -> None:
     if fact.tag is None:
-        state.enter(JobStatus.FAILED, fact)
+        state.enter(JobStatus.FAILED, fact, key)
     elif state.status in _NOT_ENDED:
         status = JobStatus.RUNNING if fact.retrying else JobStatus.FAILED
-        state.enter(status, fact)
+        state.enter(status, fact, key)

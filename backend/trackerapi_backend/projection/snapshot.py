@@ -1,27 +1,23 @@
 """Snapshots: the state of a job as JSON values, without loss.
 
-The format is compact, because each batch of events writes a snapshot. Times are whole
-microseconds. A step is a list of values, without the last five values (the counts) if
-the step has no progress.
+The format is compact, because each batch of events writes a snapshot. A step is a list
+of values, without the last five values (the counts) if the step has no progress.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.instants import from_micros, to_micros
 from trackerapi_backend.projection.job import JobState
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Key, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
 
 _FORMAT_VERSION = 4
 """Number of the format; raise it with each change of the fields that a fold needs."""
-_LENGTH_WITHOUT_COUNTS = 6
+_LENGTH_WITHOUT_COUNTS = 7
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
@@ -40,11 +36,11 @@ def to_document(state: JobState) -> dict[str, Any]:
         "status": state.status.value,
         "has_succeeded": state.has_succeeded,
         "steps": {tag: _step_row(step) for tag, step in state.steps.items()},
-        "started_at": _micros(state.started_at),
-        "finished_at": _micros(state.finished_at),
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
         "event_count": state.event_count,
-        "last_occurred_at": _micros(state.last_occurred_at),
-        "last_event_at": _micros(state.last_event_at),
+        "last_occurred_at": state.last_occurred_at,
+        "last_event_at": state.last_event_at,
         "last_key": _key_row(state.last_key),
         "changed_key": _key_row(state.changed_key),
     }
@@ -57,11 +53,11 @@ def from_document(document: Mapping[str, Any]) -> JobState:
         status=JobStatus(document["status"]),
         has_succeeded=document["has_succeeded"],
         steps={tag: step_from(row) for tag, row in document["steps"].items()},
-        started_at=_instant(document["started_at"]),
-        finished_at=_instant(document["finished_at"]),
+        started_at=document["started_at"],
+        finished_at=document["finished_at"],
         event_count=document["event_count"],
-        last_occurred_at=_instant(document["last_occurred_at"]),
-        last_event_at=_instant(document["last_event_at"]),
+        last_occurred_at=document["last_occurred_at"],
+        last_event_at=document["last_event_at"],
         last_key=_key(document["last_key"]),
         changed_key=_key(document.get("changed_key")),
     )
@@ -73,8 +69,9 @@ def _step_row(step: StepState) -> list[Any]:
         step.largest_share,
         step.attempts,
         _key_row(step.opened_key),
-        _micros(step.started_at),
-        _micros(step.finished_at),
+        step.started_at,
+        step.finished_at,
+        _key_row(step.settled_key),
     ]
     if step.newest_key is None:
         return row
@@ -94,12 +91,13 @@ def _step_from(row: Sequence[Any]) -> StepState:
         largest_share=row[1],
         attempts=row[2],
         opened_key=_key(row[3]),
-        started_at=_instant(row[4]),
-        finished_at=_instant(row[5]),
+        started_at=row[4],
+        finished_at=row[5],
+        settled_key=_key(row[6]),
     )
     if len(row) > _LENGTH_WITHOUT_COUNTS:
-        key, step.newest_completed, step.newest_total, step.smallest_total = row[6:10]
-        step.newest_key, step.counts = _key(key), dict(row[10])
+        key, step.newest_completed, step.newest_total, step.smallest_total = row[7:11]
+        step.newest_key, step.counts = _key(key), dict(row[11])
     return step
 
 
@@ -111,22 +109,14 @@ def _earlier_step_from(row: Sequence[Any]) -> StepState:
         newest_completed=row[2],
         newest_total=row[3],
         attempts=row[4],
-        started_at=_instant(row[6]),
-        finished_at=_instant(row[7]),
+        started_at=row[6],
+        finished_at=row[7],
     )
 
 
 def _key_row(key: Key | None) -> list[Any] | None:
-    return None if key is None else [to_micros(key[0]), key[1].hex()]
+    return None if key is None else [key[0], key[1].hex()]
 
 
 def _key(row: Sequence[Any] | None) -> Key | None:
-    return None if row is None else (from_micros(row[0]), bytes.fromhex(row[1]))
-
-
-def _micros(instant: datetime | None) -> int | None:
-    return None if instant is None else to_micros(instant)
-
-
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+    return None if row is None else (row[0], bytes.fromhex(row[1]))

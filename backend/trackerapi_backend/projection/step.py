@@ -14,6 +14,8 @@ Rules that the contract leaves open:
   smallest total. Events without a part count as one more part.
 * `completed` and `total` are those of the newest progress. With parts, `completed` is
   the sum of their largest counts, and a missing `total` is the smallest one.
+* A progress later than the first `step` or `skip` of its step is not counted: a done
+  step stays done.
 * A `total` of 0 counts as missing: as the smallest total it would make fractions 0.
 """
 
@@ -21,21 +23,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from typing import Protocol
 
 from trackerapi_backend.projection.kinds import ERROR, PROGRESS, EventKind, find_kind
 from trackerapi_backend.projection.statuses import SETTLED, StepStatus
 
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""Maximum lead of a job's clock; a later time is shown as the time of the receipt."""
+CLOCK_TOLERANCE = 5 * 60 * 1_000_000
+"""Maximum lead of a job's clock, in microseconds.
+
+A later time is shown as the time of the receipt."""
 
 
-Key = tuple[datetime, bytes]
+Key = tuple[int, bytes]
 """Sort key of an event among the events of its job: `occurred_at`, `event_id`."""
 
 
-def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:
-    """Return the time to show for an event.
+def shown_instant(occurred_at: int, received_at: int) -> int:
+    """Return the time to show for an event; all times are in microseconds since 1970.
 
     A time more than `CLOCK_TOLERANCE` ahead of the receipt is replaced by the time of
     the receipt: the clock of the job is wrong.
@@ -44,73 +48,78 @@ def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:
     return received_at if is_ahead else occurred_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """Fields of an event that determine the state of its job.
-
-    Attributes:
-        occurred_at: Time of the event on the clock of the job.
-        received_at: Time at which the backend received the event.
-        kind: Kind as it was sent.
-        tag: Step of the event; None for the whole job.
-        fraction: Completed share of the step, 0 to 1; wins over `completed`.
-        completed: Completed units of the step, or of the part.
-        total: Units of the whole step.
-        part: Worker that reports the count, if several workers share the step; else
-            None.
-        retrying: Whether another attempt follows an `error` of a step.
-    """
-
-    occurred_at: datetime
-    event_id: bytes
-    received_at: datetime
-    kind: str
-    tag: str | None = None
-    fraction: float | None = None
-    completed: float | None = None
-    total: float | None = None
-    part: str | None = None
-    retrying: bool = False
+class Fact(Protocol):
+    """Fields of an event that determine the state of its job."""
 
     @property
-    def effective_kind(self) -> EventKind:
-        """Effective kind of the event, from `find_kind()`."""
-        return find_kind(self.kind, self.tag)
+    def occurred_at(self) -> int:
+        """Time of the event on the clock of the job, in microseconds since 1970."""
 
     @property
-    def key(self) -> Key:
-        """Sort key of the event among the events of its job."""
-        return self.occurred_at, self.event_id
+    def event_id(self) -> bytes:
+        """Id of the event, which orders events of the same time."""
 
     @property
-    def shown_at(self) -> datetime:
-        """Time to show for the event."""
-        return shown_instant(self.occurred_at, self.received_at)
+    def received_at(self) -> int:
+        """Time at which the backend received the event."""
 
     @property
-    def share(self) -> float:
-        """Share of the step that this event alone reports, 0 to 1.
+    def kind(self) -> str:
+        """Kind as it was sent."""
 
-        The `fraction` of the event if it has one, else `completed` / `total`; 0 if a
-        number is missing.
-        """
-        if self.fraction is not None:
-            return self.fraction
-        return _share(self.completed, self.total)
+    @property
+    def tag(self) -> str | None:
+        """Step of the event; None for the whole job."""
+
+    @property
+    def fraction(self) -> float | None:
+        """Completed share of the step, 0 to 1; wins over `completed`."""
+
+    @property
+    def completed(self) -> float | None:
+        """Completed units of the step, or of the part."""
+
+    @property
+    def total(self) -> float | None:
+        """Units of the whole step."""
+
+    @property
+    def part(self) -> str | None:
+        """Worker that reports the count, if several workers share the step."""
+
+    @property
+    def retrying(self) -> bool:
+        """Whether another attempt follows an `error` of a step."""
+
+
+def kind_of(fact: Fact) -> EventKind:
+    """Return the effective kind of an event, from `find_kind()`."""
+    return find_kind(fact.kind, fact.tag)
+
+
+def key_of(fact: Fact) -> Key:
+    """Return the sort key of an event among the events of its job."""
+    return fact.occurred_at, fact.event_id
+
+
+def shown_at(fact: Fact) -> int:
+    """Return the time to show for an event, in microseconds since 1970."""
+    return shown_instant(fact.occurred_at, fact.received_at)
 
 
 @dataclass(slots=True)
 class StepState:
-    """State of one step after its events so far.
+    """State of one step after its events so far; times are microseconds since 1970.
 
     Attributes:
         largest_share: Largest share that one event has reported, 0 to 1.
         attempts: Attempts begun so far.
         opened_key: Key of the event that began the open attempt; None if no attempt is
             open.
-        newest_key: Key of the newest progress; None without progress.
-        newest_completed: `completed` of the newest progress.
-        newest_total: `total` of the newest progress.
+        settled_key: Key of the first `step` or `skip`; None without one.
+        newest_key: Key of the newest counted progress; None without one.
+        newest_completed: `completed` of the newest counted progress.
+        newest_total: `total` of the newest counted progress.
         smallest_total: Smallest total reported that is not 0.
         counts: Largest `completed` of each part, by name; "" for events without a
             part.
@@ -120,8 +129,9 @@ class StepState:
     largest_share: float = 0.0
     attempts: int = 0
     opened_key: Key | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    settled_key: Key | None = None
     newest_key: Key | None = None
     newest_completed: float | None = None
     newest_total: float | None = None
@@ -133,7 +143,7 @@ class StepState:
         """Largest fraction so far, 0 to 1; 1 for a settled step."""
         if self.status in SETTLED:
             return 1.0
-        if not self._has_parts:
+        if not self.part_count:
             return self.largest_share
         share = _share(self._sum_of_parts(), self.smallest_total)
         return max(self.largest_share, share)
@@ -141,67 +151,85 @@ class StepState:
     @property
     def completed(self) -> float | None:
         """Completed units; None if none were reported."""
-        return self._sum_of_parts() if self._has_parts else self.newest_completed
+        return self._sum_of_parts() if self.part_count else self.newest_completed
 
     @property
     def total(self) -> float | None:
         """Units of the whole step; None if unknown."""
-        if self._has_parts:
+        if self.part_count:
             return self.newest_total or self.smallest_total
         return self.newest_total
 
-    def copy(self) -> StepState:
-        """Return an equal state; `replace()` would take ten times as long."""
-        return StepState(
-            self.status,
-            self.largest_share,
-            self.attempts,
-            self.opened_key,
-            self.started_at,
-            self.finished_at,
-            self.newest_key,
-            self.newest_completed,
-            self.newest_total,
-            self.smallest_total,
-            self.counts.copy(),
-        )
+    @property
+    def part_count(self) -> int:
+        """Number of named parts that have reported a count."""
+        return len(self.counts) - ("" in self.counts)
 
     def forget_status(self) -> None:
         """Reset everything but the counts to the state before the first event."""
         self.status, self.attempts, self.opened_key = StepStatus.PENDING, 0, None
         self.started_at = self.finished_at = None
 
-    def count(self, fact: Fact) -> None:
-        """Add the counts of a progress event; the order of calls has no effect."""
-        if self.newest_key is None or fact.key > self.newest_key:
-            self.newest_key = fact.key
-            self.newest_completed, self.newest_total = fact.completed, fact.total
-        if fact.completed is not None:
+    def count(self, fact: Fact, key: Key) -> None:
+        """Add the counts of a progress; the order of calls has no effect.
+
+        Args:
+            fact: Progress of this step.
+            key: Its key.
+        """
+        if self.settled_key is not None and key > self.settled_key:
+            return
+        completed, total = fact.completed, fact.total
+        if self.newest_key is None or key > self.newest_key:
+            self.newest_key = key
+            self.newest_completed, self.newest_total = completed, total
+        if completed is not None:
             part = fact.part or ""
-            self.counts[part] = max(self.counts.get(part, 0.0), fact.completed)
-        if fact.total:
-            self.smallest_total = min(fact.total, self.smallest_total or fact.total)
-        self.largest_share = max(self.largest_share, fact.share)
+            self.counts[part] = max(self.counts.get(part, 0.0), completed)
+        if total:
+            self.smallest_total = min(total, self.smallest_total or total)
+        share = _share(completed, total) if fact.fraction is None else fact.fraction
+        self.largest_share = max(self.largest_share, share)
+
+    def settle(self, key: Key) -> None:
+        """Note a `step` or `skip`; the order of calls has no effect.
+
+        See `counts_too_much()`: progress later than the event may be counted already.
+        """
+        if self.settled_key is None or key < self.settled_key:
+            self.settled_key = key
 
     @property
-    def _has_parts(self) -> bool:
-        return len(self.counts) > ("" in self.counts)
+    def counts_too_much(self) -> bool:
+        """Whether progress is counted that is later than the end of the step."""
+        return (
+            self.settled_key is not None
+            and self.newest_key is not None
+            and self.newest_key > self.settled_key
+        )
 
     def _sum_of_parts(self) -> float:
         # `fsum` is exact: the sum does not depend on the order of the parts.
         return math.fsum(self.counts.values())
 
-    def apply(self, fact: Fact, kind: EventKind) -> None:
+    def apply(self, fact: Fact, kind: EventKind, key: Key) -> None:
         """Fold an event that is later than all folded status events of the job.
 
         Args:
             fact: Event of this step.
             kind: Its effective kind.
+            key: Its key.
         """
         if kind is PROGRESS:
-            self.count(fact)
-        if kind.begins_attempt or (kind is ERROR and self.attempts == 0):
-            self._begin_attempt(fact)
+            self.count(fact, key)
+        elif kind.step_status in SETTLED:
+            self.settle(key)
+        if self.opened_key is None and (
+            kind.begins_attempt or (kind is ERROR and self.attempts == 0)
+        ):
+            self.attempts += 1
+            self.opened_key = key
+            self.started_at = self.started_at or shown_at(fact)
         if kind.ends_attempt:
             self.opened_key = None
         if self.status not in SETTLED:
@@ -213,19 +241,13 @@ class StepState:
             self.status = StepStatus.PENDING
             self.opened_key = None
 
-    def _begin_attempt(self, fact: Fact) -> None:
-        if self.opened_key is None:
-            self.attempts += 1
-            self.opened_key = fact.key
-        self.started_at = self.started_at or fact.shown_at
-
     def _update_status(self, fact: Fact, kind: EventKind) -> None:
         if kind is ERROR and fact.retrying:
             self.status = StepStatus.WAITING
         elif kind.step_status is not None:
             self.status = kind.step_status
         is_over = self.status in SETTLED or self.status is StepStatus.FAILED
-        self.finished_at = fact.shown_at if is_over else None
+        self.finished_at = shown_at(fact) if is_over else None
 
 
 def _share(completed: float | None, total: float | None) -> float:

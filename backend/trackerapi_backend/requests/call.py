@@ -17,7 +17,7 @@ from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Handler = Callable[["Call"], Awaitable[Response]]
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,23 +112,30 @@ class Call:
         body = await self.read(lambda db: encode_page(query(db), serialize))
         return Response(body, media_type="application/json")
 
-    async def write(
+    async def write(self, command: Callable[[Connection], T]) -> T:
+        """Run a command in the writer; return its result once it is on the disk."""
+        load = Load(self.provider_id, size_bytes=self.body_size_bytes)
+        return await self.services.writer.write(command, load)
+
+    async def write_together(
         self,
-        command: Callable[[Connection], T],
+        write_all: Callable[[Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
         *,
         events: int = 1,
         size_bytes: int | None = None,
     ) -> T:
-        """Run a command in the writer; return its result once it is on the disk.
+        """Write an item together with those of other requests; return its result.
 
         Args:
-            command: Function that makes the changes.
-            events: Number of events that the command stores.
-            size_bytes: Size of the data of the command; None for the JSON body.
+            write_all: Function that writes items, see `Writer.write_together()`.
+            item: Item of this request.
+            events: Number of events in the item.
+            size_bytes: Size of the data of the item; None for the JSON body.
         """
         size = self.body_size_bytes if size_bytes is None else size_bytes
         load = Load(self.provider_id, events, size)
-        return await self.services.writer.write(command, load)
+        return await self.services.writer.write_together(write_all, item, load)
 
 
 async def read_call(request: Request, operation: Operation, services: Services) -> Call:

@@ -7,12 +7,13 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from trackerapi_backend.jobs.new_event import NewEvent, read_event
 from trackerapi_backend.jobs.recording import (
     MAX_PARTS,
-    NewEvent,
-    Outcome,
-    read_event,
-    record_events,
+    Recorded,
+    Refusal,
+    Report,
+    record_reports,
 )
 from trackerapi_backend.problems import Problem, invalid
 from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
@@ -25,6 +26,7 @@ from trackerapi_backend.store.paging import Span
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
@@ -45,36 +47,32 @@ MAX_EVENT_ID_LENGTH = 36
 async def create_event(call: Call) -> Response:
     """Record one event; return the event as it is stored."""
     event = read_event(call.body, now=call.now)
-    row = await call.write(lambda db: _record_one(db, call.caller, event))
-    return json_response(serialize_event(row, event.provider_job_id), 201)
+    report = Report(call.provider_id, [event], call.caller.job_id)
+    [outcome] = await call.write_together(record_reports, report)
+    if outcome is Refusal.DUPLICATE:
+        # The response shows the event that was stored first.
+        outcome = await call.read(lambda db: _find_stored(db, call.caller, event))
+    if isinstance(outcome, Refusal):
+        raise _problem(outcome, event)
+    return json_response(serialize_event(outcome, event.provider_job_id), 201)
 
 
-def _record_one(db: Connection, caller: Caller, event: NewEvent) -> Row[Any]:
-    job = caller.visible(
-        stored_jobs.find_job_by_provider_job_id(
-            db, caller.provider_id, event.provider_job_id
-        )
+def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:
+    job = stored_jobs.find_job_by_provider_job_id(
+        db, caller.provider_id, event.provider_job_id
     )
+    # The job can have been deleted since the event was found.
     if job is None:
-        raise _unknown_job(event)
-    [outcome] = record_events(
-        db, caller.provider_id, [event], only_job_id=caller.job_id
-    )
-    if outcome is Outcome.TOO_MANY_PARTS:
-        raise _too_many_parts()
-    # Read the event from the store: the response to a repeated event shows the event
-    # that was stored first.
-    return stored.find_event(db, job.id, event.values["event_id"])
+        return Refusal.UNKNOWN_JOB
+    return stored.find_event(db, job.id, event.event_id)
 
 
-def _unknown_job(event: NewEvent) -> Problem:
-    return Problem(
-        "unknown-job", f"This provider has no job {event.provider_job_id!r}."
-    )
-
-
-def _too_many_parts() -> Problem:
-    return invalid("/part", f"is new, and the step has {MAX_PARTS:,} parts already")
+def _problem(refusal: Refusal, event: NewEvent) -> Problem:
+    """Return the problem of an event that was neither stored nor a duplicate."""
+    if refusal is Refusal.TOO_MANY_PARTS:
+        return invalid("/part", f"is new, and the step has {MAX_PARTS:,} parts already")
+    name = event.provider_job_id
+    return Problem("unknown-job", f"This provider has no job {name!r}.")
 
 
 async def import_events(call: Call) -> Response:
@@ -82,15 +80,13 @@ async def import_events(call: Call) -> Response:
     body = await read_body(call.request, "application/x-ndjson")
     read = partial(_read_lines, now=call.now, request_id=call.request_id)
     batch = await examine_body(body, read, call.provider_id)
-    only_job_id = call.caller.job_id
-    outcomes = await call.write(
-        lambda db: record_events(
-            db, call.provider_id, batch.events, only_job_id=only_job_id
-        ),
+    outcomes = await call.write_together(
+        record_reports,
+        Report(call.provider_id, batch.events, call.caller.job_id),
         events=len(batch.events),
         size_bytes=len(body),
     )
-    return json_response(_report(batch, outcomes))
+    return json_response(_answer(batch, outcomes))
 
 
 @dataclass(slots=True)
@@ -160,17 +156,19 @@ def _event_id_in(document: Any) -> str | None:
     return sent if sent.isprintable() else None
 
 
-def _report(batch: _Batch, outcomes: list[Outcome]) -> models.BatchReport:
+def _answer(batch: _Batch, outcomes: Sequence[Recorded]) -> models.BatchReport:
+    """Return the report on a batch with the outcome of each valid line."""
+    refused = 0
     for event, (line, event_id), outcome in zip(
         batch.events, batch.lines, outcomes, strict=True
     ):
-        if outcome is Outcome.UNKNOWN_JOB:
-            batch.reject(line, event_id, _unknown_job(event))
-        if outcome is Outcome.TOO_MANY_PARTS:
-            batch.reject(line, event_id, _too_many_parts())
+        if isinstance(outcome, Refusal):
+            refused += 1
+            if outcome is not Refusal.DUPLICATE:
+                batch.reject(line, event_id, _problem(outcome, event))
     return {
-        "accepted": outcomes.count(Outcome.STORED),
-        "duplicates": outcomes.count(Outcome.DUPLICATE),
+        "accepted": len(outcomes) - refused,
+        "duplicates": outcomes.count(Refusal.DUPLICATE),
         "rejected": sorted(batch.rejected, key=lambda each: each["line"]),
     }
 

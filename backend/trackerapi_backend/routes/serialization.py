@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from trackerapi_backend.instants import format_instant
+from trackerapi_backend.instants import format_instant, format_micros
 from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.projection.job import percent, shown_status
 from trackerapi_backend.projection.snapshot import from_document
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from trackerapi_backend.generated import models
+    from trackerapi_backend.store.events import StoredEvent
 
 
 def serialize_api_key(row: Row[Any]) -> models.ApiKey:
@@ -84,10 +85,10 @@ def serialize_job(row: Row[Any]) -> models.Job:
         "metadata": row.metadata,
         "event_count": state.event_count,
         "created_at": format_instant(row.created_at),
-        "started_at": _instant(state.started_at),
-        "finished_at": _instant(state.finished_at),
-        "last_event_at": _instant(state.last_event_at),
-        "last_occurred_at": _instant(state.last_occurred_at),
+        "started_at": _micros(state.started_at),
+        "finished_at": _micros(state.finished_at),
+        "last_event_at": _micros(state.last_event_at),
+        "last_occurred_at": _micros(state.last_occurred_at),
         "version": state.event_count + 1,
     }
 
@@ -104,12 +105,12 @@ def _serialize_step(
         "completed": state.completed,
         "total": state.total,
         "attempts": state.attempts,
-        "started_at": _instant(state.started_at),
-        "finished_at": _instant(state.finished_at),
+        "started_at": _micros(state.started_at),
+        "finished_at": _micros(state.finished_at),
     }
 
 
-def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
+def serialize_event(row: Row[Any] | StoredEvent, provider_job_id: str) -> models.Event:
     """Return the document of an event.
 
     Args:
@@ -125,8 +126,8 @@ def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
         "kind": row.kind,
         "tag": row.tag,
         "event_metadata": json.loads(row.event_metadata),
-        "occurred_at": format_instant(row.occurred_at),
-        "received_at": format_instant(row.received_at),
+        "occurred_at": format_micros(row.occurred_at),
+        "received_at": format_micros(row.received_at),
         "completed": row.completed,
         "total": row.total,
         "fraction": row.fraction,
@@ -150,3 +151,7 @@ def serialize_share_link(row: Row[Any]) -> models.ShareLink:
 
 def _instant(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
+
+
+def _micros(micros: int | None) -> str | None:
+    return None if micros is None else format_micros(micros)

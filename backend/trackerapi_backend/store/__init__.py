@@ -26,13 +26,21 @@ class StoreError(Exception):
             hosts or users.
         is_transient: Whether the same transaction may succeed a moment later, for
             example after a restart of the database server.
+        may_be_stored: Whether the changes may be stored nevertheless, because the
+            answer to COMMIT was lost.
     """
 
     def __init__(
-        self, message: str, *, cause: str = "", is_transient: bool = False
+        self,
+        message: str,
+        *,
+        cause: str = "",
+        is_transient: bool = False,
+        may_be_stored: bool = False,
     ) -> None:
         super().__init__(message)
         self.cause, self.is_transient = cause, is_transient
+        self.may_be_stored = may_be_stored
 
 
 class Store(Protocol):
@@ -47,11 +55,18 @@ class Store(Protocol):
             StoreError: If the engine fails.
         """
 
-    def transaction(self) -> AbstractContextManager[Connection]:
+    def transaction(
+        self, *, shared: bool = False
+    ) -> AbstractContextManager[Connection]:
         """Begin a transaction that commits at the end of the block.
 
         Only one thread may call this method, for one transaction at a time. In a
         server this is the thread of the `Writer`.
+
+        Args:
+            shared: Whether shared transactions of other processes may run at the same
+                time. A shared transaction must change only jobs, and only jobs from
+                `find_reported_jobs()`, which locks them.
 
         Raises:
             StoreError: If the engine fails, or its driver does not confirm that the

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, func, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, func, insert, select, type_coerce
 
 from trackerapi_backend.instants import to_micros
+from trackerapi_backend.store.driver_sql import execute_many, fetch
 from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
-from trackerapi_backend.store.schema import MAX_ID, job_configurations, jobs
+from trackerapi_backend.store.schema import (
+    MAX_ID,
+    compact_json,
+    job_configurations,
+    jobs,
+    parse_document,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row
+
+    from trackerapi_backend.store.documents import Document
 
 _COUNTER_BITS = 12
 """Number of low bits of a job id, which count the jobs of one millisecond.
@@ -37,6 +47,17 @@ _STEP_LENGTH = 300
 
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
+)
+
+
+_NAMES_PER_QUERY = 450
+"""Maximum number of names in one statement: some SQLite builds accept only 999 values,
+and each name has two."""
+
+_SELECT_REPORTED = (
+    "SELECT jobs.id, jobs.provider_id, jobs.provider_job_id, jobs.finish, jobs.status,"
+    " jobs.state, job_configurations.document FROM jobs LEFT JOIN job_configurations"
+    " ON job_configurations.id = jobs.configuration_id"
 )
 
 
@@ -166,19 +187,76 @@ def _newest_ids(
     return heapq.nlargest(span.limit + 1, found)
 
 
-def save_state(
-    db: Connection, job: Row[Any], status: str, state: Mapping[str, Any]
+class ReportedJob(NamedTuple):
+    """Job of new events.
+
+    Attributes:
+        document: Configuration; None for a job without a configuration.
+        state: Snapshot of the projection.
+    """
+
+    id: int
+    provider_id: int
+    provider_job_id: str
+    finish: str
+    status: str
+    state: dict[str, Any]
+    document: Document | None
+
+
+def find_reported_jobs(
+    db: Connection, names: Collection[tuple[int, str]]
+) -> Iterator[ReportedJob]:
+    """Yield the jobs with these providers and `provider_job_id`s.
+
+    On PostgreSQL the jobs stay locked until the end of the transaction. All
+    transactions lock their jobs in the same order, so that they do not wait for each
+    other in a circle.
+    """
+    is_postgres = db.dialect.name == "postgresql"
+    lock = " ORDER BY jobs.id FOR NO KEY UPDATE OF jobs" if is_postgres else ""
+    wanted = list(names)
+    # One query on PostgreSQL: several queries could lock jobs in another order.
+    size = max(1, len(wanted)) if is_postgres else _NAMES_PER_QUERY
+    for first in range(0, len(wanted), size):
+        some = wanted[first : first + size]
+        pairs = ", ".join(["(?, ?)"] * len(some))
+        listed = pairs if is_postgres else f"VALUES {pairs}"
+        where = f"WHERE (jobs.provider_id, jobs.provider_job_id) IN ({listed})"
+        values = tuple(value for name in some for value in name)
+        for row in fetch(db, f"{_SELECT_REPORTED} {where}{lock}", values):
+            yield ReportedJob(
+                id=row[0],
+                provider_id=row[1],
+                provider_job_id=row[2],
+                finish=row[3],
+                status=row[4],
+                state=json.loads(row[5]),
+                document=parse_document(row[6]),
+            )
+
+
+def save_states(
+    db: Connection, states: Sequence[tuple[ReportedJob, str, Mapping[str, Any]]]
 ) -> None:
-    """Replace the state of a job.
+    """Replace the states of jobs.
 
     Args:
         db: Connection in a transaction.
-        job: Row of the job, read in this transaction: no other command can have
-            changed the state after the read.
-        status: New status.
-        state: New state, a snapshot of the projection.
+        states: For each job, the job as it was read in this transaction, the new
+            status, and the new state, a snapshot of the projection.
     """
     # The UPDATE omits an unchanged status: SQLite would rewrite each index that
     # contains the status.
-    changed = {} if status == job.status else {"status": status}
-    db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, **changed))
+    same = [
+        (compact_json(state), job.id)
+        for job, status, state in states
+        if status == job.status
+    ]
+    changed = [
+        (status, compact_json(state), job.id)
+        for job, status, state in states
+        if status != job.status
+    ]
+    execute_many(db, "UPDATE jobs SET state = ? WHERE id = ?", same)
+    execute_many(db, "UPDATE jobs SET status = ?, state = ? WHERE id = ?", changed)

@@ -1,8 +1,10 @@
 """Store in a PostgreSQL database: any number of server processes on one database.
 
-Each transaction that writes first acquires one advisory lock, so transactions of all
-processes run one after another: a command may read a row and then write depending on
-it, as on SQLite. Readers need no lock; each read has one snapshot.
+Transactions that write first acquire an advisory lock, so those of all processes run
+one after another: a command may read a row and then write depending on it, as on
+SQLite. Shared transactions, which record events, run beside each other and beside one
+other transaction: they lock the rows of their jobs. A migration runs alone. Readers
+need no lock; each read has one snapshot.
 
 A transaction counts as committed only if the driver reported an open transaction right
 before COMMIT, and COMMIT raised no error. `synchronous_commit` is never off: a commit
@@ -48,8 +50,13 @@ A process that hangs in a transaction would otherwise stop all other processes."
 
 RETRY_PAUSE_SECONDS = 0.25
 
-# The key is "tracker1" in ASCII.
-_ACQUIRE_LOCK = text(f"SELECT pg_advisory_xact_lock({0x747261636B657231})")
+# The keys are "tracker1" and "tracker2" in ASCII.
+_WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
+_LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA})"
+_LOCK = f"{_LOCK_SHARED}, pg_advisory_xact_lock({_WRITERS})"
+_LOCK_ALONE = (
+    f"SELECT pg_advisory_xact_lock({_SCHEMA}), pg_advisory_xact_lock({_WRITERS})"
+)
 
 LOCK_SECONDS = 20
 """Time limit for the wait for a lock, in seconds."""
@@ -106,7 +113,11 @@ class PostgresStore:
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
         connect = _connector(url, limit_silence=not migrate)
-        self._writer = _engine(connect, connections=1)
+        # The default level of a database may be another one. A transaction has to see
+        # what others have committed while it waited for a lock.
+        self._writer = _engine(connect, connections=1).execution_options(
+            isolation_level="READ COMMITTED"
+        )
         self._readers = _engine(connect, connections=READERS).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -132,10 +143,10 @@ class PostgresStore:
         revision = self._read_once(current_revision)
         if not needs_upgrade(revision, "the database", may_upgrade=migrate):
             return
-        # The lock of the transaction keeps a second `migrate` waiting.
         with self.transaction() as db:
             # Building an index of a large table takes longer than any other statement.
             db.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            db.exec_driver_sql(_LOCK_ALONE)
             upgrade_to_head(db)
 
     def read(self, query: Callable[[Connection], T]) -> T:
@@ -160,10 +171,10 @@ class PostgresStore:
             return query(db)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, shared: bool = False) -> Iterator[Connection]:
         """Begin a transaction that commits at the end of the block.
 
-        Waits for the transactions of other processes.
+        Waits for the transactions of other processes, unless both are shared.
 
         Raises:
             StoreError: If PostgreSQL fails or cannot be reached, or has rolled the
@@ -177,7 +188,7 @@ class PostgresStore:
                 self._writer.connect() as db,
                 db.begin() as transaction,
             ):
-                db.execute(_ACQUIRE_LOCK)
+                db.exec_driver_sql(_LOCK_SHARED if shared else _LOCK)
                 yield db
                 self._commit(transaction)
         except StoreError:
@@ -302,10 +313,14 @@ def _commit_errors() -> Iterator[None]:
         # A connection that breaks during COMMIT leaves open whether the server has
         # committed. A repeated command could then make a second customer or key.
         is_transient = _state(error) in _TRANSIENT_STATES
-        raise _store_error(error, is_transient=is_transient) from error
+        raise _store_error(
+            error, is_transient=is_transient, may_be_stored=not is_transient
+        ) from error
 
 
-def _store_error(error: DBAPIError, *, is_transient: bool) -> StoreError:
+def _store_error(
+    error: DBAPIError, *, is_transient: bool, may_be_stored: bool = False
+) -> StoreError:
     state, reason = _state(error), " ".join(str(error.orig).split())
     return StoreError(
         f"PostgreSQL cannot be used ({reason}): {_advice(state)}",
@@ -314,6 +329,7 @@ def _store_error(error: DBAPIError, *, is_transient: bool) -> StoreError:
         if state
         else "the database cannot be reached",
         is_transient=is_transient,
+        may_be_stored=may_be_stored,
     )
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
     NotSupportedError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from trackerapi_backend.store import StoreError
@@ -149,7 +150,7 @@ class SqliteStore:
             return query(db)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, shared: bool = False) -> Iterator[Connection]:  # noqa: ARG002 -- no other process writes
         """Begin a transaction that commits at the end of the block.
 
         Raises:
@@ -207,6 +208,9 @@ class SqliteStore:
         """Raise StoreError for a failure of SQLite; reraise errors of a statement."""
         try:
             yield
+        except PoolTimeoutError as error:
+            busy = "all connections to the database are in use"
+            raise StoreError(busy, cause=busy) from error
         except DBAPIError as error:
             if isinstance(error, _STATEMENT_ERRORS):
                 raise

@@ -2,8 +2,10 @@
 
 Commands queue up during a commit, and the next transaction runs a group of them: see
 `fair_queue`. Each command has its own savepoint: a failed command is rolled back alone.
-A caller gets its result once the commit has reached the disk. No timer collects
-commands: an idle writer runs and commits a command immediately.
+Frequent changes are items instead of commands: one call of their function makes the
+changes of all items of the group. A caller gets its result once the commit has reached
+the disk. No timer collects commands: an idle writer runs and commits a command
+immediately.
 
 An engine may roll back a whole transaction when one statement fails, as SQLite does on
 a full disk. So the writer asks the driver after each command whether the transaction
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Outcome = tuple[object, Exception | None]
 """Result and exception of a command; the result counts if the exception is None."""
 
@@ -53,9 +56,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _QueuedCommand:
-    """Command with the future of its caller, on the event loop of the caller."""
+    """Command or item with the future of its caller, on the event loop of the caller.
 
-    run: Callable[[Connection], Any]
+    Attributes:
+        run: Command; or function of several items, if `is_item`.
+        item: Item for `run`.
+    """
+
+    run: Callable[..., Any]
+    item: object
+    is_item: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
 
@@ -99,17 +109,48 @@ class Writer:
                 shuts down.
             Exception: Any exception of `command`, whose changes are rolled back.
         """
+        result: T = await self._queue_up(command, None, load, is_item=False)
+        return result
+
+    async def write_together(
+        self,
+        write_all: Callable[[Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
+        load: Load = _OWN_LOAD,
+    ) -> T:
+        """Write an item together with other items; return its result as `write()` does.
+
+        The writer may call `write_all` several times, like a command of `write()`.
+
+        Args:
+            write_all: Function that writes items and returns a result for each. Items
+                with the same function may be written by one call. The function must
+                fit a shared transaction, see `Store.transaction()`.
+            item: Item to write.
+            load: Provider and size of the request; providers take turns.
+
+        Raises:
+            Problem: If the queue is full, the store cannot be written, or the server
+                shuts down.
+            Exception: Any exception of `write_all`, whose changes are rolled back.
+        """
+        result: T = await self._queue_up(write_all, item, load, is_item=True)
+        return result
+
+    async def _queue_up(
+        self, run: Callable[..., Any], item: object, load: Load, *, is_item: bool
+    ) -> Any:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        queued = _QueuedCommand(run, item, is_item, loop, loop.create_future())
         # Acquiring the condition does not block the event loop: the thread releases
         # the condition before it runs a command.
         with self._changed:
             if self._is_closing:
                 raise _stopping_error()
-            if not self._queue.add(_QueuedCommand(command, loop, future), load):
+            if not self._queue.add(queued, load):
                 raise unavailable("Too many requests wait to be stored.")
             self._changed.notify()
-        return await future
+        return await queued.future
 
     def close(self, timeout_seconds: float | None = None) -> None:
         """Run the queued commands, then stop the thread.
@@ -146,8 +187,8 @@ class Writer:
         try:
             return self._run_with_retries(group)
         except Exception as error:  # noqa: BLE001 -- every caller gets it
-            if len(group) == 1:
-                return [(None, self._error_for_caller(error))]
+            if len(group) == 1 or _concerns_all(error):
+                return [(None, self._error_for_caller(error)) for _ in group]
             return self._run_one_by_one(group, error)
 
     def _run_one_by_one(
@@ -160,11 +201,18 @@ class Writer:
         """
         until = time.monotonic() + SINGLE_RUNS_SECONDS
         return [
-            self._run_group([command])[0]
+            self._run_alone(command)
             if time.monotonic() < until
             else (None, self._error_for_caller(error))
             for command in group
         ]
+
+    def _run_alone(self, command: _QueuedCommand) -> Outcome:
+        try:
+            [outcome] = self._run_in_one_transaction([command])
+        except Exception as error:  # noqa: BLE001 -- the caller gets it
+            return None, self._error_for_caller(error)
+        return outcome
 
     def _run_with_retries(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         """Run commands in one transaction; repeat it after a transient failure."""
@@ -179,20 +227,34 @@ class Writer:
                 if self._changed.wait_for(
                     lambda: self._is_closing, RETRY_PAUSE_SECONDS
                 ):
-                    raise StoreError("the server stops", cause="the server stops")
+                    stopping = "the server stops"
+                    raise StoreError(stopping, cause=stopping, is_transient=True)
 
     def _run_in_one_transaction(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         """Run commands in one transaction; return only after its commit."""
-        outcomes = []
-        with self._store.transaction() as db:
-            for command in group:
-                outcomes.append(_run_in_savepoint(db, command.run))
-                # Without this check, the commands before a rollback by the engine
-                # would be lost, and the commands after the rollback would be committed
-                # one by one.
-                if not self._store.is_in_transaction(db):
-                    raise StoreError("the engine has rolled the transaction back")
-        return outcomes
+        outcomes: dict[int, Outcome] = {}
+        commands, items = _split(group)
+        with self._store.transaction(shared=not commands) as db:
+            for place in commands:
+                outcomes[place] = _run_in_savepoint(db, group[place].run)
+                self._require_transaction(db)
+            for write_all, places in items.items():
+                results = write_all(db, [group[place].item for place in places])
+                self._require_transaction(db)
+                outcomes |= {
+                    place: (result, None)
+                    for place, result in zip(places, results, strict=True)
+                }
+        return [outcomes[place] for place in range(len(group))]
+
+    def _require_transaction(self, db: Connection) -> None:
+        """Raise StoreError if the engine has ended the transaction itself.
+
+        Without this check, the commands before a rollback by the engine would be lost,
+        and the commands after the rollback would be committed one by one.
+        """
+        if not self._store.is_in_transaction(db):
+            raise StoreError("the engine has rolled the transaction back")
 
     def _error_for_caller(self, error: Exception) -> Exception:
         """Return the error for the caller of a failed command; log a failing store."""
@@ -205,6 +267,26 @@ class Writer:
             f"The backend cannot store anything now ({error.cause or error}).",
             RETRY_AFTER_SECONDS,
         )
+
+
+def _split(
+    group: Sequence[_QueuedCommand],
+) -> tuple[list[int], dict[Callable[..., Any], list[int]]]:
+    """Return the places of commands in a group, and those of items by function."""
+    commands: list[int] = []
+    items: dict[Callable[..., Any], list[int]] = {}
+    for place, queued in enumerate(group):
+        (items.setdefault(queued.run, []) if queued.is_item else commands).append(place)
+    return commands, items
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Return whether a failure is the same for each command of its group.
+
+    A command of a group that may be stored must not run again: it could make a second
+    customer or key.
+    """
+    return isinstance(error, StoreError) and (error.is_transient or error.may_be_stored)
 
 
 def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Outcome:

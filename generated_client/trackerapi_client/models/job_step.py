@@ -23,11 +23,11 @@ class JobStep:
     fraction: float
     """ Largest completed share of the step reported so far, 0 to 1. """
     completed: float | None
-    """ Latest reported number of completed units. If parts of the step report counts, the sum of the largest count
-    of each part. """
+    """ Latest number of completed units reported before the end of the step. If parts of the step report counts,
+    the sum of the largest count of each part. """
     total: float | None
-    """ Latest reported number of units of the whole step. If parts of the step report counts, a missing total is
-    replaced by the smallest total reported so far. """
+    """ Latest number of units of the whole step reported before the end of the step. If parts of the step report
+    counts, a missing total is replaced by the smallest total reported so far. """
     attempts: int
     """ Number of attempts that have begun. """
     started_at: datetime.datetime | None

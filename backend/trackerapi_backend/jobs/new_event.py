@@ -1,0 +1,135 @@
+"""Events of requests before they are recorded."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.instants import to_micros
+from trackerapi_backend.problems import invalid
+from trackerapi_backend.requests.times import read_micros_or_now
+from trackerapi_backend.store.events import StoredEvent
+from trackerapi_backend.store.schema import compact_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from trackerapi_backend.generated import models
+
+MAX_METADATA_BYTES = 8 * 1024
+NO_METADATA = "{}"
+
+
+@dataclass(slots=True)
+class NewEvent:
+    """Valid event that is not yet recorded; see `StoredEvent` for other attributes.
+
+    Attributes:
+        tag: Tag or display name of the step; None for the whole job.
+    """
+
+    provider_job_id: str
+    event_id: bytes
+    kind: str
+    tag: str | None
+    event_metadata: str
+    occurred_at: int
+    received_at: int
+    completed: float | None
+    total: float | None
+    fraction: float | None
+    part: str | None
+    retrying: bool
+    message: str | None
+    detail: str | None
+
+    def stored_as(self, job_id: int, sequence: int, tag: str | None) -> StoredEvent:
+        """Return the row of the event with the tag of its step."""
+        return StoredEvent(
+            job_id,
+            sequence,
+            self.event_id,
+            self.kind,
+            tag,
+            self.event_metadata,
+            self.occurred_at,
+            self.received_at,
+            self.completed,
+            self.total,
+            self.fraction,
+            self.part,
+            self.retrying,
+            self.message,
+            self.detail,
+        )
+
+
+def read_event(
+    document: models.EventInput, *, now: datetime, line: int = 0
+) -> NewEvent:
+    """Return the event of a document that is valid by its schema.
+
+    Args:
+        document: Body or line of a body.
+        now: Time of the request.
+        line: Number of events before this event in its body. An event without
+            `occurred_at` gets this number of microseconds after `now`, so that lines
+            keep their order.
+
+    Raises:
+        Problem: If members contradict each other or the metadata is too large.
+    """
+    tag, name = document.get("tag"), document.get("name")
+    if tag is not None and name is not None and tag != name:
+        raise invalid("/name", "and /tag name different steps: send one of them")
+    received_at, event_id = to_micros(now), document.get("event_id")
+    metadata = document.get("event_metadata")
+    return NewEvent(
+        document["provider_job_id"],
+        # The schema allows the form with hyphens alone.
+        bytes.fromhex(event_id.replace("-", ""))
+        if event_id
+        else _new_event_id(received_at),
+        document["kind"],
+        name if tag is None else tag,
+        metadata_text(metadata, "/event_metadata") if metadata else NO_METADATA,
+        read_micros_or_now(document, "occurred_at", now=received_at + line),
+        received_at,
+        _number(document.get("completed")),
+        _number(document.get("total")),
+        _number(document.get("fraction")),
+        document.get("part"),
+        document.get("retrying", False),
+        document.get("message"),
+        document.get("detail"),
+    )
+
+
+def _number(sent: float | None) -> float | None:
+    # The columns store floats, so the state of a job needs floats too. An int would be
+    # shown as 12, and as 12.0 after the state is folded again from the stored events.
+    return None if sent is None else float(sent)
+
+
+def metadata_text(metadata: Mapping[str, Any], pointer: str) -> str:
+    """Return the JSON text of metadata for the store.
+
+    Raises:
+        Problem: If the text has more than `MAX_METADATA_BYTES`.
+    """
+    text = compact_json(metadata)
+    if len(text.encode()) > MAX_METADATA_BYTES:
+        raise invalid(pointer, f"has more than {MAX_METADATA_BYTES} bytes as JSON")
+    return text
+
+
+def _new_event_id(now: int) -> bytes:
+    """Return a UUIDv7: the milliseconds of the clock, then random bits."""
+    # A clock before 1970 counts as 1970: `to_bytes()` raises for a negative number.
+    milliseconds = max(0, now // 1000).to_bytes(6, "big")
+    tail = bytearray(secrets.token_bytes(10))
+    tail[0] = tail[0] & 0x0F | 0x70
+    tail[2] = tail[2] & 0x3F | 0x80
+    return milliseconds + bytes(tail)
