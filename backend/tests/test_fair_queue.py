@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -40,9 +40,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def test_items_of_another_provider_come_before_a_backlog() -> None:
-    """Behind 100 batches of one provider, ten events of another are the next group."""
+    """Behind ten batches of one provider, ten events of another are the next group."""
     queue: FairQueue[str] = FairQueue()
-    for number in range(100):
+    for number in range(10):
         assert queue.add(f"heavy {number}", Load(1, events=MAX_GROUP_EVENTS))
     assert queue.next_group() == ["heavy 0"]
     events = [f"light {number}" for number in range(10)]
@@ -78,7 +78,8 @@ def test_group_ends_at_its_limits() -> None:
 
 def test_queue_is_bounded_in_bytes() -> None:
     """An item beyond the limit of bytes is refused until other items have left."""
-    queue: FairQueue[int] = FairQueue(max_bytes=100)
+    one = Load(1).memory_bytes
+    queue: FairQueue[int] = FairQueue(max_bytes=100 + 2 * one)
     assert queue.add(1, Load(1, size_bytes=99))
     assert not queue.add(2, Load(2, size_bytes=2))
     assert queue.add(3, Load(2, size_bytes=1))
@@ -87,17 +88,18 @@ def test_queue_is_bounded_in_bytes() -> None:
 
 
 MAX_TEST_ITEMS = 16
-MAX_TEST_BYTES = 1600
+MAX_LOAD = Load(events=1500, size_bytes=1_000_000)
+MAX_TEST_BYTES = 16 * MAX_LOAD.memory_bytes
 PROVIDERS = (1, 2, 3)
 
 
 def loads(*providers: int) -> st.SearchStrategy[Load]:
-    """Loads of at most a sixteenth of the bytes of a queue."""
+    """Loads up to `MAX_LOAD`."""
     return st.builds(
         Load,
         provider_id=st.sampled_from(providers),
-        events=st.integers(1, 1500),
-        size_bytes=st.integers(0, MAX_TEST_BYTES // 16),
+        events=st.integers(1, MAX_LOAD.events),
+        size_bytes=st.integers(0, MAX_LOAD.size_bytes),
     )
 
 
@@ -143,7 +145,7 @@ class Run:
     def share_of(self, provider_id: int) -> tuple[int, int]:
         """Return number and bytes of the items of a provider."""
         sizes = [
-            load.size_bytes
+            load.memory_bytes
             for load in self.held.values()
             if load.provider_id == provider_id
         ]
@@ -196,7 +198,7 @@ def test_provider_holds_at_most_half_of_the_queue(run: Run) -> None:
 @given(run=runs(*PROVIDERS))
 def test_another_provider_always_gets_in(run: Run) -> None:
     """Whatever three providers have queued, an item of a fourth one is accepted."""
-    assert run.queue.add(-1, Load(4, size_bytes=MAX_TEST_BYTES // 16))
+    assert run.queue.add(-1, replace(MAX_LOAD, provider_id=4))
 
 
 @given(run=runs(0, *PROVIDERS), load=loads(0))
@@ -207,7 +209,7 @@ def test_item_of_the_server_needs_only_free_space(run: Run, load: Load) -> None:
     assert items <= MAX_TEST_ITEMS
     assert size_bytes <= MAX_TEST_BYTES
     has_space = (
-        items < MAX_TEST_ITEMS and size_bytes + load.size_bytes <= MAX_TEST_BYTES
+        items < MAX_TEST_ITEMS and size_bytes + load.memory_bytes <= MAX_TEST_BYTES
     )
     assert run.queue.add(-1, load) == has_space
 

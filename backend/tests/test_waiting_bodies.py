@@ -1,15 +1,18 @@
-"""Large bodies that wait for the thread of the backend: limits, turns, cancellation."""
+"""Large bodies that are read or wait for the thread: limits, turns, cancellation."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import socket
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import (
@@ -17,6 +20,7 @@ from trackerapi_backend.requests.bodies import (
     MAX_BODY_BYTES,
     MAX_LARGE_BODIES,
     MAX_LARGE_BYTES,
+    MAX_READ_BYTES,
     examine_body,
 )
 from trackerapi_backend.requests.contract import operations
@@ -27,12 +31,14 @@ from backend.tests.support.service import (
     first_line,
     new_job,
     prepare,
+    problem_name,
     send_lines,
     start_command,
+    variables_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
 SMALL = bytes(MAX_LARGE_BYTES // MAX_ALL_LARGE_BODIES)
@@ -185,19 +191,12 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     tmp_path: Path,
 ) -> None:
     """While the thread is busy, large requests wait, and `/readyz` gets 200."""
-    keys = prepare(tmp_path)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     large = json.dumps([0] * 10_000).encode()
     with ExitStack() as stack:
-        process = stack.enter_context(
-            start_command(
-                *("serve", "--port", "0"),
-                environment={"TRACKERAPI_BACKEND_DATABASE": f"{tmp_path}/backend.db"},
-                prelude=OCCUPIED_THREAD.format(gate=str(gate)),
-            )
-        )
-        service = Service(base_url=first_line(process).split()[-1], keys=keys)
+        prelude = OCCUPIED_THREAD.format(gate=str(gate))
+        service = stack.enter_context(serve_with(tmp_path, prelude))
         caller = stack.enter_context(service.client())
         job_id = new_job(caller)["id"]
 
@@ -228,3 +227,71 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     assert [answer.result() for answer in done] == [503]
     assert meanwhile == 200
     assert max(statuses) < 500
+
+
+MAX_READ_BODIES = MAX_READ_BYTES // MAX_BODY_BYTES // 2
+"""Number of the largest bodies of one provider that are read at a time."""
+SHORT_READ = """
+from trackerapi_backend.requests import bodies
+bodies.READ_SECONDS = 0.2
+"""
+
+
+@contextmanager
+def serve_with(tmp_path: Path, prelude: str | None = None) -> Iterator[Service]:
+    """Serve a new database in a process that first runs `prelude`."""
+    keys = prepare(tmp_path)
+    with start_command(
+        *("serve", "--port", "0"), environment=variables_of(tmp_path), prelude=prelude
+    ) as process:
+        yield Service(base_url=first_line(process).split()[-1], keys=keys)
+
+
+def begin_upload(service: Service) -> socket.socket:
+    """Send the headers of a batch; return the connection once the body is awaited."""
+    url = httpx.URL(service.base_url)
+    connection = socket.create_connection((url.host, url.port), MAX_WAIT_SECONDS)
+    connection.sendall(
+        f"POST /events/batch HTTP/1.1\r\nHost: {url.host}\r\n"
+        f"X-API-Key: {service.keys['all']}\r\nContent-Type: application/x-ndjson\r\n"
+        f"Content-Length: {MAX_BODY_BYTES}\r\nExpect: 100-continue\r\n\r\n".encode()
+    )
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    return connection
+
+
+def test_large_bodies_that_do_not_arrive_block_their_provider_alone(
+    tmp_path: Path,
+) -> None:
+    """Unfinished large bodies of a provider make its next large body wait: 503."""
+    line = {"provider_job_id": "unknown", "kind": "info"}
+    with ExitStack() as stack:
+        service = stack.enter_context(serve_with(tmp_path))
+        api = stack.enter_context(service.client())
+        other_api = stack.enter_context(service.client("other"))
+        with ExitStack() as uploads:
+            for _ in range(MAX_READ_BODIES):
+                uploads.enter_context(begin_upload(service))
+            refused = send_lines(api, [line] * 1000)
+            assert send_lines(other_api, [line] * 1000).status_code == 200
+            assert send_lines(api, [line]).status_code == 200
+        assert (refused.status_code, problem_name(refused)) == (503, "unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+        until = time.monotonic() + MAX_WAIT_SECONDS
+        while send_lines(api, [line] * 1000).status_code != 200:
+            assert time.monotonic() < until
+
+
+def test_large_body_that_comes_too_slowly_frees_its_place(tmp_path: Path) -> None:
+    """After the time limit an unfinished large body gets 503; another one gets 200."""
+    line = {"provider_job_id": "unknown", "kind": "info"}
+    with ExitStack() as stack:
+        service = stack.enter_context(serve_with(tmp_path, SHORT_READ))
+        api = stack.enter_context(service.client())
+        uploads = [
+            stack.enter_context(begin_upload(service)) for _ in range(MAX_READ_BODIES)
+        ]
+        assert [upload.recv(12) for upload in uploads] == [
+            b"HTTP/1.1 503"
+        ] * MAX_READ_BODIES
+        assert send_lines(api, [line] * 1000).status_code == 200

@@ -41,11 +41,13 @@ class JobEvents:
         job: `provider_job_id` of the job.
         id_prefix: First part of all event ids, which end with the number of the event.
         began_at: Time of the first event.
+        message: Message of each event; "" for none.
     """
 
     job: str
     id_prefix: str = field(default_factory=lambda: str(uuid4())[:24])
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC) - _BEFORE_NOW)
+    message: str = ""
 
     def event(
         self,
@@ -66,6 +68,7 @@ class JobEvents:
         """
         occurred_at = self.began_at + INTERVAL * (number if at is None else at)
         by_part = f'"part":"{part}",'
+        by_message = f'"message":"{self.message}",'
         progress = f'"completed":{number},"total":10000000,'
         return (
             f'{{"event_id":"{self.id_prefix}{number:012x}",'
@@ -73,6 +76,7 @@ class JobEvents:
             f'"occurred_at":"{occurred_at.isoformat()}",'
             f"{progress if kind == 'progress' else ''}"
             f"{by_part if part else ''}"
+            f"{by_message if self.message else ''}"
             f'"event_metadata":{META_JSON}}}'
         ).encode()
 
@@ -164,6 +168,7 @@ class Load:
         jobs: `provider_job_id` of each connection's job, which is new.
         size: Number of events in a batch.
         seconds: Duration; each connection then waits for its last response.
+        message_length: Length of the message of each event; 0 for no message.
     """
 
     urls: Sequence[str]
@@ -171,6 +176,7 @@ class Load:
     jobs: Sequence[str]
     size: int
     seconds: float
+    message_length: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +211,6 @@ class LoadProcess:
             text=True,
         )
 
-    def is_running(self) -> bool:
-        """Return whether the process still sends."""
-        return self._process.poll() is None
-
     def result(self) -> Sent:
         """Wait for the end of the process; return the acknowledged events."""
         try:
@@ -229,7 +231,8 @@ def send(load: Load) -> Sent:
     began = time.monotonic()
 
     def run(index: int, job: str) -> tuple[int, int]:
-        events, sent, refusals = JobEvents(job), 0, 0
+        events = JobEvents(job, message="x" * load.message_length)
+        sent = refusals = 0
         url = load.urls[index % len(load.urls)]
         with Connection(url, load.key) as connection:
             while time.monotonic() < until:

@@ -62,6 +62,18 @@ class Server:
         members = text.rpartition(")")[2].split()
         return (int(members[11]) + int(members[12])) / _TICKS
 
+    def memory_bytes(self, measure: str) -> int:
+        """Return the memory of the process, in bytes.
+
+        Args:
+            measure: `VmRSS` for the current memory, `VmHWM` for its maximum.
+        """
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == measure:
+                return int(value.split()[0]) * 1024
+        raise LookupError(measure)
+
     def connect(self, account: Account | None = None) -> Connection:
         """Return a new connection with the key of an account."""
         return Connection(self.url, (account or self.account).key)

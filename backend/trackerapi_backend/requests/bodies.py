@@ -13,6 +13,7 @@ import json
 import threading
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -21,7 +22,7 @@ from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.store.fair_queue import FairQueue, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.requests import Request
 
@@ -39,6 +40,7 @@ MAX_BYTES_ON_LOOP = 16 * 1024
 The examination blocks the event loop for a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
+# With these limits and those of the writer's queue, a process needs at most 150 MB.
 MAX_ALL_LARGE_BODIES = 64
 """Maximum number of large bodies of all providers that wait."""
 MAX_LARGE_BODIES = MAX_ALL_LARGE_BODIES // 2
@@ -46,8 +48,13 @@ MAX_LARGE_BODIES = MAX_ALL_LARGE_BODIES // 2
 
 The thread finishes this number within seconds, before the last client times out."""
 
-MAX_LARGE_BYTES = 16 * MAX_BODY_BYTES
-"""Maximum size of all large bodies that wait, in bytes; half of it for a provider."""
+MAX_LARGE_BYTES = 8 * MAX_BODY_BYTES
+"""Maximum size of all large bodies that wait, in bytes; half for a provider."""
+
+MAX_READ_BYTES = 12 * MAX_BODY_BYTES
+"""Maximum size of all large bodies that are read, in bytes; half for a provider."""
+READ_SECONDS = 60.0
+"""Time limit for reading a large body, in seconds: a dead client frees its memory."""
 
 _GZIP_WINDOW_BITS = 31
 
@@ -64,29 +71,37 @@ class _WaitingBody:
     examine: Callable[[], Any]
     future: Future[Any] = field(default_factory=Future)
 
-    def examine_now(self) -> None:
-        """Examine the body; set the result of the future."""
-        try:
-            self.future.set_result(self.examine())
-        except Exception as error:  # noqa: BLE001 -- the request gets it
-            self.future.set_exception(error)
-
 
 class LargeBodies:
-    """Large bodies that wait for one thread; providers take turns.
+    """Large bodies that are read, and that wait for one thread; providers take turns.
 
     Safe to share between event loops.
     """
 
     def __init__(self) -> None:
+        # The places of bodies that are read. Nothing takes turns here: the requests
+        # remove their places.
+        self._read: FairQueue[object] = FairQueue(MAX_ALL_LARGE_BODIES, MAX_READ_BYTES)
         self._waiting: FairQueue[_WaitingBody] = FairQueue(
             MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
         )
-        # Protects the queue: event loops and the thread use it.
+        # Protects the queues: event loops and the thread use them.
         self._lock = threading.Lock()
         # A single thread: threads share the interpreter lock. A second thread would
         # not examine more bodies per second, but would delay the event loop further.
         self._thread = ThreadPoolExecutor(1, "bodies")
+
+    @contextmanager
+    def place_for_reading(self, provider_id: int, size_bytes: int) -> Iterator[bool]:
+        """Occupy memory for a body during the block; yield False if there is none."""
+        place, load = object(), Load(provider_id, events=0, size_bytes=size_bytes)
+        with self._lock:
+            has_place = self._read.add(place, load)
+        try:
+            yield has_place
+        finally:
+            with self._lock:
+                self._read.remove(place, load)
 
     async def examine(
         self, body: bytes, examine: Callable[[bytes], T], provider_id: int
@@ -98,7 +113,7 @@ class LargeBodies:
             Exception: Any exception of `examine`.
         """
         waiting = _WaitingBody(partial(examine, body))
-        load = Load(provider_id, size_bytes=len(body))
+        load = Load(provider_id, events=0, size_bytes=len(body))
         with self._lock:
             if not self._waiting.add(waiting, load):
                 raise unavailable("Too many large requests wait to be examined.")
@@ -116,19 +131,36 @@ class LargeBodies:
             group = self._waiting.next_group()
         for waiting in group:  # At most one; none after a request was cancelled.
             if waiting.future.set_running_or_notify_cancel():
-                waiting.examine_now()
+                _run(waiting.examine, waiting.future)
+
+
+def _run(function: Callable[[], Any], future: Future[Any]) -> None:
+    """Set the result of a future, or its exception."""
+    try:
+        future.set_result(function())
+    except Exception as error:  # noqa: BLE001 -- the request gets it
+        future.set_exception(error)
+    finally:
+        # The traceback of the exception refers to this frame. Without these references
+        # it would keep the body until the next garbage collection.
+        del function, future
 
 
 _large_bodies = LargeBodies()
 
 
-async def read_body(request: Request, media_type: str) -> bytes:
+async def read_body(request: Request, media_type: str, provider_id: int = 0) -> bytes:
     """Return the decompressed body of a request.
+
+    Args:
+        request: Request whose body is not yet read.
+        media_type: Media type that the operation accepts.
+        provider_id: Provider of the request; 0 for a public operation.
 
     Raises:
         Problem: If the request has no body or another media type, or the body is
             broken, compressed with something else than gzip, or larger than
-            `MAX_BODY_BYTES`.
+            `MAX_BODY_BYTES`; or if the body is large, and too many others are read.
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
@@ -140,18 +172,42 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise Problem(
             "unsupported-media-type", "A body may be compressed with gzip only."
         )
+    body = await _receive(request, provider_id)
+    if not body and "content-type" not in request.headers:
+        raise Problem("malformed-request", "The request has no body.")
+    return _decompress(body) if encoding == "gzip" else body
+
+
+async def _receive(request: Request, provider_id: int) -> bytes:
+    """Return the body as it was sent; keep no large body beyond the limits."""
+    # A body without a length comes in chunks.
+    announced = int(request.headers.get("content-length", MAX_BODY_BYTES))
+    if announced <= MAX_BYTES_ON_LOOP:
+        return await _join_chunks(request)
+    size_bytes = min(announced, MAX_BODY_BYTES)
+    with _large_bodies.place_for_reading(provider_id, size_bytes) as has_place:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                body = await _join_chunks(request, is_kept=has_place)
+        except TimeoutError:
+            raise unavailable("The body of the request comes too slowly.") from None
+    if not has_place:
+        raise unavailable("Too many large requests are read.")
+    return body
+
+
+async def _join_chunks(request: Request, *, is_kept: bool = True) -> bytes:
+    """Read a body to its end; return the body, or nothing of it unless `is_kept`."""
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
-        if read_bytes <= MAX_BODY_BYTES:
+        if is_kept and read_bytes <= MAX_BODY_BYTES:
             body += chunk
         elif read_bytes > MAX_IGNORED_BYTES:
             break
     if read_bytes > MAX_BODY_BYTES:
         raise _too_large()
-    if not body and "content-type" not in request.headers:
-        raise Problem("malformed-request", "The request has no body.")
-    return _decompress(bytes(body)) if encoding == "gzip" else bytes(body)
+    return bytes(body)
 
 
 async def examine_body(

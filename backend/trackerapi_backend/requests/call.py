@@ -156,9 +156,9 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     parameters = operation.read_parameters(request)
     body, sent = None, b""
     if operation.body is not None:
-        sent = await read_body(request, "application/json")
-        examine = partial(_parse_valid, operation.body)
         provider_id = caller.provider_id if caller else 0
+        sent = await read_body(request, "application/json", provider_id)
+        examine = partial(_parse_valid, operation.body)
         body = await examine_body(sent, examine, provider_id)
     return Call(
         services=services,

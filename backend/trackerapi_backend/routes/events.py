@@ -77,14 +77,17 @@ def _problem(refusal: Refusal, event: NewEvent) -> Problem:
 
 async def import_events(call: Call) -> Response:
     """Record a batch of events, one JSON object per line; return a report."""
-    body = await read_body(call.request, "application/x-ndjson")
+    body = await read_body(call.request, "application/x-ndjson", call.provider_id)
     read = partial(_read_lines, now=call.now, request_id=call.request_id)
     batch = await examine_body(body, read, call.provider_id)
+    size_bytes = len(body)
+    # The body is parsed: its memory is not kept while the batch waits for the writer.
+    del body
     outcomes = await call.write_together(
         record_reports,
         Report(call.provider_id, batch.events, call.caller.job_id),
         events=len(batch.events),
-        size_bytes=len(body),
+        size_bytes=size_bytes,
     )
     return json_response(_answer(batch, outcomes))
 

@@ -14,8 +14,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MAX_ITEMS = 1000
-MAX_BYTES = 32 * 1024 * 1024
-"""Maximum total size of the bodies of all queued items, in bytes."""
+MAX_BYTES = 16 * 1024 * 1024
+"""Maximum memory of all queued items, in bytes; see `Load.memory_bytes`."""
+EVENT_BYTES = 800
+"""Memory of a parsed event beside its texts, in bytes."""
 MAX_GROUP_ITEMS = 64
 MAX_GROUP_EVENTS = 1000
 """Number of events at which a group ends, so that no commit takes long.
@@ -33,7 +35,7 @@ class Load:
 
     Attributes:
         provider_id: Provider whose request made the item; `SERVER` for the server.
-        events: Number of events to store, at least 1.
+        events: Number of events to store; 0 for a body that is not parsed yet.
         size_bytes: Size of the body of the request.
     """
 
@@ -41,17 +43,22 @@ class Load:
     events: int = 1
     size_bytes: int = 0
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the item, in bytes: the texts of its body and its events."""
+        return self.size_bytes + self.events * EVENT_BYTES
+
 
 @dataclass(slots=True)
 class _Share(Generic[T]):
     """Queued items of one provider with their costs; at least one.
 
     Attributes:
-        size_bytes: Total size of the items.
+        memory_bytes: Total memory of the items.
     """
 
     items: deque[tuple[T, Load]] = field(default_factory=deque)
-    size_bytes: int = 0
+    memory_bytes: int = 0
 
 
 class FairQueue(Generic[T]):
@@ -63,7 +70,7 @@ class FairQueue(Generic[T]):
 
     Args:
         max_items: Maximum number of queued items.
-        max_bytes: Maximum total size of the queued items, in bytes.
+        max_bytes: Maximum memory of the queued items, in bytes.
         max_group_items: Maximum number of items of a group.
     """
 
@@ -98,9 +105,9 @@ class FairQueue(Generic[T]):
             turns = self._late if load.events > MAX_TURN_EVENTS else self._early
             share = turns[load.provider_id] = _Share()
         share.items.append((item, load))
-        share.size_bytes += load.size_bytes
+        share.memory_bytes += load.memory_bytes
         self._free_items -= 1
-        self._free_bytes -= load.size_bytes
+        self._free_bytes -= load.memory_bytes
         return True
 
     def _share_of(self, provider_id: int) -> _Share[T] | None:
@@ -108,11 +115,11 @@ class FairQueue(Generic[T]):
 
     def _has_space_for(self, load: Load, share: _Share[T] | None) -> bool:
         free_items = self._free_items - 1
-        free_bytes = self._free_bytes - load.size_bytes
+        free_bytes = self._free_bytes - load.memory_bytes
         if share is None or load.provider_id == SERVER:
             return free_items >= 0 and free_bytes >= 0
-        items, size_bytes = len(share.items) + 1, share.size_bytes + load.size_bytes
-        return items <= free_items and size_bytes <= free_bytes
+        memory_bytes = share.memory_bytes + load.memory_bytes
+        return len(share.items) < free_items and memory_bytes <= free_bytes
 
     def next_group(self) -> list[T]:
         """Remove and return the next items, a few items of each provider in turn.
@@ -154,9 +161,9 @@ class FairQueue(Generic[T]):
         return events
 
     def _release(self, share: _Share[T], load: Load) -> None:
-        share.size_bytes -= load.size_bytes
+        share.memory_bytes -= load.memory_bytes
         self._free_items += 1
-        self._free_bytes += load.size_bytes
+        self._free_bytes += load.memory_bytes
 
     def remove(self, item: T, load: Load) -> None:
         """Remove an item; do nothing if the item has left the queue already."""
