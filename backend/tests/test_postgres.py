@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import cycle
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,7 +13,6 @@ from sqlalchemy.exc import ProgrammingError
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.postgres import PostgresStore
 
-from backend.tests.support.histories import assert_states_equal_refolds
 from backend.tests.support.postgres import new_database
 from backend.tests.support.servers import SHORT_RETRIES
 from backend.tests.support.service import (
@@ -24,10 +22,8 @@ from backend.tests.support.service import (
     command,
     error_line,
     new_job,
-    new_name,
     prepare,
     report,
-    send_lines,
     serve_existing,
     variables_of,
 )
@@ -35,8 +31,6 @@ from backend.tests.support.service import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import httpx
 
 
 WRITERS = 8
@@ -50,17 +44,6 @@ def url(postgres: str) -> Iterator[str]:
     """Address of a new database."""
     with new_database(postgres) as url:
         yield url
-
-
-@contextmanager
-def two_servers(folder: Path, url: str) -> Iterator[tuple[Service, Service]]:
-    """Serve one database by two processes."""
-    keys = prepare(folder, url)
-    with (
-        serve_existing(folder, keys, url) as (_one, first),
-        serve_existing(folder, keys, url) as (_two, second),
-    ):
-        yield first, second
 
 
 def in_threads(*calls: Any) -> None:
@@ -81,61 +64,6 @@ def in_threads(*calls: Any) -> None:
         assert not thread.is_alive()
     if errors:
         raise errors[0]
-
-
-def test_two_processes_share_a_hot_job(tmp_path: Path, url: str) -> None:
-    """Eight writers report one job to two processes: each event is stored once."""
-    with two_servers(tmp_path, url) as services, ExitStack() as stack:
-        clients = [stack.enter_context(service.client()) for service in services]
-        job = new_job(clients[0])
-        batches = 12
-
-        def write(api: httpx.Client, number: int) -> None:
-            for step in range(batches):
-                done = {"kind": "progress", "tag": "load", "total": 100}
-                lines = [
-                    {**done, "provider_job_id": job["provider_job_id"], "completed": n}
-                    for n in range(step, step + 5)
-                ]
-                answer = send_lines(api, lines)
-                assert answer.json()["accepted"] == len(lines), (number, answer.text)
-
-        in_threads(
-            *(
-                lambda api=api, number=number: write(api, number)
-                for number, api in zip(range(WRITERS), cycle(clients), strict=False)
-            )
-        )
-        for api in clients:
-            seen = api.get(f"/jobs/{job['id']}").json()
-            assert seen["event_count"] == WRITERS * batches * 5
-    with closing(PostgresStore(url)) as store:
-        assert_states_equal_refolds(store)
-
-
-def test_two_processes_create_one_job_once(tmp_path: Path, url: str) -> None:
-    """Eight requests for the same new job make one job with one configuration."""
-    with two_servers(tmp_path, url) as services, ExitStack() as stack:
-        clients = [stack.enter_context(service.client()) for service in services]
-        tag, name = new_name(), new_name()
-        steps = [{"tag": "a", "name": "A", "points": 1}]
-        sent = {
-            "provider_job_id": name,
-            "customer_id": CUSTOMER,
-            "tag": tag,
-            "configuration": {"tag": tag, "name": "A", "step_configurations": steps},
-        }
-        answers: list[httpx.Response] = []
-        in_threads(
-            *(
-                lambda api=api: answers.append(api.post("/jobs", json=sent))
-                for _, api in zip(range(WRITERS), cycle(clients), strict=False)
-            )
-        )
-        assert sorted(answer.status_code for answer in answers)[-2:] == [200, 201]
-        assert len({answer.json()["id"] for answer in answers}) == 1
-        found = clients[0].get("/job_configurations", params={"tag": tag}).json()
-        assert len(found["items"]) == 1
 
 
 def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> None:

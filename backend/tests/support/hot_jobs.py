@@ -74,6 +74,11 @@ class HotJobs:
         """Number of acknowledged events."""
         return self._count
 
+    def acknowledged(self, name: str) -> set[str]:
+        """Return the ids of the acknowledged events of a job."""
+        with self._changed:
+            return set(self._acknowledged[name])
+
     def wait_for_events(self, count: int) -> None:
         """Wait until `count` more events are acknowledged."""
         with self._changed:
