@@ -34,8 +34,9 @@ configurations. A value that the source does not show causes no finding.
   wrong-order     a step begins after a step that must follow it
   missing-finish  the script never reports the end of a job
 
-exit status: 0 without a finding, 1 with findings, 2 wrong usage, or a script or
-configuration that cannot be read
+exit status: 0 without a finding, 1 with findings or if stdout cannot be written, 2
+wrong usage, or a script or configuration that cannot be read
+
 examples:
   trackerapi check job.py
   trackerapi check job.py other.py --config job_configurations.json

@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, and the error for a secret that was not printed."""
+"""Exit statuses of the commands, and the error for output that was not printed."""
 
 from typing import Final
 
@@ -12,9 +12,9 @@ REFUSED: Final = 4
 INTERRUPTED: Final = 130
 
 READ_STATUSES: Final = """\
-exit status: 0 done, 1 the backend was not reached or gave no usable answer, 2 wrong
-usage or settings, 3 the backend refused the key, 4 the backend refused the request,
-for example because the job is unknown
+exit status: 0 done, 1 the backend was not reached or gave no usable answer, or stdout
+cannot be written, 2 wrong usage or settings, 3 the backend refused the key, 4 the
+backend refused the request, for example because the job is unknown
 """
 """Part of the help of each command that makes a read call."""
 
@@ -31,8 +31,8 @@ HELD: Final = 3
 """Status of commands that deliver, if only held records remain."""
 
 UNPRINTED: Final = 1
-"""Status of commands that print a secret once, if stdout cannot be written."""
+"""Status of all commands except `run`, if stdout cannot be written."""
 
 
 class NotPrinted(TrackerError):
-    """The command could not print a secret, such as a token, on stdout."""
+    """The command could not print its result, such as a list or a token, on stdout."""

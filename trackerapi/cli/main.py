@@ -1,17 +1,16 @@
 """Command `trackerapi`: its parser, and the exit status of each error.
 
-Exit status: 0 success, 1 the backend gave no usable answer, 2 wrong usage or settings,
-3 the backend refused the key, 4 the backend refused the request or does not know the
-object, 130 interrupted. For `check`, `sync` and `outbox`, 1 and 3 have other meanings,
-which the help of each command lists.
+Exit status: 0 success, 1 the backend gave no usable answer or stdout cannot be written,
+2 wrong usage or settings, 3 the backend refused the key, 4 the backend refused the
+request or does not know the object, 130 interrupted. For `check`, `sync` and `outbox`,
+1 and 3 have other meanings, which the help of each command lists.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final, TextIO
+from typing import Final
 
 from trackerapi.cli.exit_statuses import (
     FINE,
@@ -24,7 +23,12 @@ from trackerapi.cli.exit_statuses import (
     NotPrinted,
 )
 from trackerapi.cli.parser import Parser, add_group
-from trackerapi.cli.printing import library_messages_on_stderr, print_message
+from trackerapi.cli.printing import (
+    discard_stdout,
+    flush_stdout,
+    library_messages_on_stderr,
+    print_message,
+)
 from trackerapi.errors import (
     AuthenticationError,
     BackendRejected,
@@ -57,7 +61,7 @@ _MODULES: Final = {
 _EPILOG = """\
 exit status (`run`, `check`, `sync` and `outbox` list other meanings in their help):
   0  success
-  1  the backend gave no usable answer
+  1  the backend gave no usable answer, or stdout cannot be written
   2  wrong usage or settings
   3  the backend refused the key
   4  the backend refused the request, or does not know the object
@@ -67,23 +71,20 @@ settings (an option wins over its variable; a blank variable counts as not set):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
   TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job of the command),
   TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; for proxies
-  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY
+  HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY. Commands do not read
+  TRACKERAPI_STRICT: it is for job scripts.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    options = build_parser(arguments[:1]).parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
-    stdout: TextIO | None = sys.stdout  # None if stdout is closed
     try:
-        with library_messages_on_stderr():
-            status = run(options)
-            if stdout is not None:
-                # Flush inside `try`: the handlers set the status of a failed write.
-                stdout.flush()
-            return status
+        try:
+            return _run(arguments)
+        finally:
+            # Inside `try`: the handlers set the status of a failed write.
+            flush_stdout()
     except (TrackerError, ValueError) as error:
         print_message(one_line(str(error)))
         statuses = (
@@ -93,14 +94,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe has ended. At exit, Python flushes stdout again, which
-        # would raise a second error: redirect stdout to /dev/null.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # The reader of the pipe has ended.
         return FINE
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         print_message(one_line(f"{file}{error.strerror or error}"))
         return USAGE
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status; exit after `--help`."""
+    options = build_parser(arguments[:1]).parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    with library_messages_on_stderr():
+        return run(options)
 
 
 def build_parser(called: Sequence[str] = ()) -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.argument_types import seconds
 from trackerapi.composition import outbox_folder
@@ -12,6 +12,11 @@ from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, OUTBOX, Settin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+IS_STRICT: Final = False
+"""Setting `strict` of all commands: a failed report must not make a shell script fail.
+Commands do not read `TRACKERAPI_STRICT`, not even to check its value."""
 
 
 def add_command(
@@ -95,6 +100,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         "outbox": options.outbox,
         # The setting `mode` is for jobs: a command that delivers is always online.
         "mode": "online",
+        "strict": IS_STRICT,
     }
     timeout = getattr(options, "timeout", None)
     if timeout is not None:

@@ -1,10 +1,15 @@
 """Parser of the command line: short printable errors, and checks for blank values."""
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from trackerapi.cli.printing import print_line
 from trackerapi.errors import one_line
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +32,15 @@ class Parser(argparse.ArgumentParser):
         contain control characters.
         """
         super().error(one_line(message))
+
+    def _print_message(
+        self, message: str, file: "SupportsWrite[str] | None" = None
+    ) -> None:
+        # argparse ignores a failed write, so that `--help` would end with status 0.
+        if file is sys.stdout:
+            print_line(message, end="")
+        else:
+            super()._print_message(message, file)
 
 
 def add_group(parser: argparse.ArgumentParser) -> Any:

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
@@ -32,16 +32,29 @@ def print_line(text: str, end: str = "\n") -> None:
     """Print a line of the result; print nothing if stdout is closed.
 
     A character that the encoding of stdout lacks is printed as an escape sequence.
+
+    Raises:
+        BrokenPipeError: If the reader of stdout has ended.
+        NotPrinted: If stdout cannot be written.
     """
+    with _writing():
+        _write(text + end)
+
+
+def flush_stdout() -> None:
+    """Write the buffered lines to stdout; raise like `print_line()`."""
     stream: TextIO | None = sys.stdout
-    if stream is None:
-        return
-    try:
-        stream.write(text + end)
-    except UnicodeEncodeError:
-        encoding = stream.encoding
-        known = text.encode(encoding, "backslashreplace").decode(encoding)
-        stream.write(known + end)
+    if stream is not None:
+        with _writing():
+            stream.flush()
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to /dev/null after a failed write.
+
+    At exit, Python flushes stdout again, which would raise a second error.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_argument(text: str) -> None:
@@ -54,8 +67,9 @@ def print_argument(text: str) -> None:
     if binary is None:
         print_line(text)
         return
-    sys.stdout.flush()
-    binary.write(os.fsencode(text) + b"\n")
+    flush_stdout()
+    with _writing():
+        binary.write(os.fsencode(text) + b"\n")
 
 
 def print_secret(
@@ -77,12 +91,10 @@ def print_secret(
         raise NotPrinted(f"stdout is closed, and {noun} is shown only there")
     secret = make()
     try:
-        print_line(secret)
+        _write(f"{secret}\n")
         stream.flush()
     except OSError as error:
-        # At exit, Python flushes stdout again, which would raise a second error:
-        # redirect stdout to /dev/null.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        discard_stdout()
         reason = error.strerror or error
         raise NotPrinted(
             f"{noun} could not be printed ({reason}); {undo(secret)}"
@@ -90,13 +102,17 @@ def print_secret(
 
 
 def print_message(text: str) -> None:
-    """Print a message on stderr; print nothing if stderr is closed."""
+    """Print a message on stderr; do nothing if stderr is closed or cannot be written.
+
+    The exit status then shows the outcome of the command.
+    """
     stream: TextIO | None = sys.stderr
     if stream is None:
         return
     start = _CLEAR if stream.isatty() else ""
-    stream.write(f"{start}trackerapi: {printable(text)}\n")
-    stream.flush()
+    with suppress(OSError):
+        stream.write(f"{start}trackerapi: {printable(text)}\n")
+        stream.flush()
 
 
 def print_json(value: Any, *, in_one_line: bool = False) -> None:
@@ -282,6 +298,33 @@ def library_messages_on_stderr() -> Generator[None]:
         _LIBRARY.removeHandler(handler)
         _LIBRARY.setLevel(before[0])
         _LIBRARY.propagate = before[1]
+
+
+def _write(text: str) -> None:
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding
+        known = text.encode(encoding, "backslashreplace").decode(encoding)
+        stream.write(known)
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    """Raise NotPrinted if the block cannot write to stdout."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_stdout()
+        raise NotPrinted(
+            f"stdout cannot be written ({error.strerror or error}); make room on its "
+            "disk, or redirect it"
+        ) from None
 
 
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:

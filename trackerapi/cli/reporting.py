@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.argument_types import json_object, key_value
-from trackerapi.cli.options import add_backend, add_outbox
+from trackerapi.cli.options import IS_STRICT, add_backend, add_outbox
 from trackerapi.cli.printing import print_message
 from trackerapi.cli.step_check import unknown_step
 from trackerapi.errors import SettingsError
@@ -95,15 +95,13 @@ def report_tracker(
     token = JobToken.parse(getattr(options, "job", None) or "")
     takes_token = token is not None and options.api_key_file is None
     api_key = token.api_key if token is not None and takes_token else None
-    # `strict` is off, even if the environment sets it: a failed report must not make
-    # the script fail.
     given: dict[str, Any] = {
         "api_key": api_key,
         "base_url": options.base_url,
         "api_key_file": options.api_key_file,
         "ca_file": options.ca_file,
         "outbox": options.outbox,
-        "strict": False,
+        "strict": IS_STRICT,
     }
     settings = Settings.resolve(given)
     seconds = settings.shutdown_timeout_seconds
@@ -131,7 +129,8 @@ def warn_of_unknown_step(
         step: Tag or display name from the command line; None for the job itself.
         began: Monotonic time of the start of the delivery.
     """
-    limit = Settings.resolve({"mode": "off"}).shutdown_timeout_seconds
+    settings = Settings.resolve({"mode": "off", "strict": IS_STRICT})
+    limit = settings.shutdown_timeout_seconds
     deadline = began + min(limit, _MAX_READ_SECONDS)
     warning = unknown_step(tracker, job.provider_job_id, step, deadline)
     if warning is not None:
@@ -148,6 +147,7 @@ def tracker_for_reading(options: argparse.Namespace) -> TrackerApi:
         base_url=options.base_url,
         api_key_file=options.api_key_file,
         ca_file=options.ca_file,
+        strict=IS_STRICT,
     )
 
 

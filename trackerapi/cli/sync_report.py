@@ -248,7 +248,10 @@ def _explain(
             return "a later version of trackerapi wrote it; update trackerapi", "", ""
         case "unreadable", _:
             error = why_unreadable(file.path)
-            damage = "it is not an outbox file, or its first line is damaged"
+            damage = (
+                "it is not an outbox file, or its first line is damaged; move this "
+                f"file out of the outbox: {file.path}"
+            )
             return (damage if error is None else unusable(file.path, error)), "", ""
         case _:
             return _why_undelivered(file, last_error)

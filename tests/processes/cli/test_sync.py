@@ -431,6 +431,10 @@ def test_sync_names_files_that_it_cannot_read(machine: Machine) -> None:
     assert (done.status, done.json["delivered"]) == (UNDELIVERED, 3)
     assert done.json["files"]["newer"] == 1
     assert done.json["files"]["unreadable"] == 1
+    fixes = {each["path"]: each["reason"] for each in done.json["remaining"]}
+    assert fixes[str(path.with_name("later.outbox"))].endswith("update trackerapi")
+    damaged = str(path.with_name("none.outbox"))
+    assert fixes[damaged].endswith(f"move this file out of the outbox: {damaged}")
 
 
 def test_sync_sets_one_unusable_file_aside(machine: Machine) -> None:

@@ -180,6 +180,7 @@ class Reporting:
                 self._warnings.add(logging.WARNING, warning)
 
     def _open_job(self) -> "tuple[TrackerApi, TrackerJob]":
+        from trackerapi.cli.options import IS_STRICT
         from trackerapi.settings.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 
@@ -187,10 +188,10 @@ class Reporting:
         # a token in the environment.
         token = JobToken.parse(self._arguments.job or "")
         api_key = token.api_key if token else None
-        settings = Settings.resolve({"api_key": api_key, "strict": False})
+        settings = Settings.resolve({"api_key": api_key, "strict": IS_STRICT})
         self._delivery_seconds = settings.shutdown_timeout_seconds
         self._on_sigterm = settings.on_sigterm
-        tracker = TrackerApi(api_key, strict=False)
+        tracker = TrackerApi(api_key, strict=IS_STRICT)
         return tracker, tracker.attach(self._job_text)
 
     def _do(self, report: "Callable[[TrackerJob], object]", job: "TrackerJob") -> None:
