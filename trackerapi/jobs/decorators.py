@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from trackerapi.arguments import check_name
 from trackerapi.jobs.current import current_blocks, current_job, set_current_blocks
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from trackerapi.process.event_loops import AsyncBlock
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_DESCRIPTORS: Final = (
+    classmethod,
+    staticmethod,
+    property,
+    functools.cached_property,
+)
+"""Wrappers of methods: some are callable, but not as the method that they wrap."""
 
 OpenBlock = Callable[[tuple[Any, ...], dict[str, Any]], Block]
 """Function that returns the block for a call, from the arguments of the call."""
@@ -60,7 +68,12 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         self._entered: list[TrackerStep] = []
 
     def __call__(self, function: Function) -> Function:
-        """Return a function that runs each call of `function` as the step."""
+        """Return a function that runs each call of `function` as the step.
+
+        Raises:
+            TypeError: If `function` is a class, a `classmethod`, another descriptor, or
+                no function at all.
+        """
         return run_in_block(function, lambda _args, _given: step_block(self._handle()))
 
     def __enter__(self) -> TrackerStep:
@@ -121,7 +134,12 @@ def run_in_block(
         open_block: Function that returns the block for a call.
         is_slow: Whether `open_block` may wait for a network. In an event loop, a thread
             then calls `open_block`.
+
+    Raises:
+        TypeError: If `function` is a class, a `classmethod`, another descriptor, or no
+            function at all.
     """
+    _check_function(function)
     make: Callable[..., Any] = _call
     if inspect.isasyncgenfunction(function):
         make = _async_generator
@@ -131,6 +149,25 @@ def run_in_block(
         make = _generator
     wrapper = make(function, open_block, is_slow)
     return cast("Function", functools.wraps(function)(wrapper))
+
+
+def _check_function(function: object) -> None:
+    """Raise TypeError, which names the fix, for an object that is not a function."""
+    word = type(function).__name__
+    if isinstance(function, _DESCRIPTORS):
+        raise TypeError(
+            f"only a function can be decorated as a step or job, got a {word}; write "
+            f"@{word} in the line above this decorator"
+        )
+    if isinstance(function, type):
+        raise TypeError(
+            "only a function can be decorated as a step or job, got the class "
+            f"{function.__name__}; decorate its methods"
+        )
+    if not callable(function):
+        raise TypeError(
+            f"only a function can be decorated as a step or job, got {word}"
+        )
 
 
 def _call(function: Callable[..., Any], open_block: OpenBlock, _is_slow: bool) -> Any:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +356,70 @@ def test_block_that_threads_share_ends_the_step_of_each(
         ("first", "step"),
         ("second", "info"),
         ("second", "step"),
+    ]
+
+
+class _Study:
+    """Class that a script decorates by mistake."""
+
+
+NO_FUNCTIONS: dict[str, tuple[object, str]] = {
+    "classmethod": (classmethod(len), "write @classmethod in the line above"),
+    "staticmethod": (staticmethod(len), "write @staticmethod in the line above"),
+    "property": (property(len), "write @property in the line above"),
+    "cached_property": (cached_property(len), "write @cached_property in the line"),
+    "class": (_Study, "the class _Study; decorate its methods"),
+    "text": ("load", "got str"),
+    "nothing": (None, "got NoneType"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FUNCTIONS)
+@pytest.mark.parametrize("decorator", ["step", "as_job"])
+def test_decorated_object_must_be_a_function(
+    recorder: TrackerApi, config: JobConfig, decorator: str, name: str
+) -> None:
+    """A decorator raises TypeError for a class or a descriptor, and names the fix."""
+    decorated, fix = NO_FUNCTIONS[name]
+    decorate: Any = step("load")
+    if decorator == "as_job":
+        decorate = recorder.as_job(config.tag, provider_job_id="one", customer_id=142)
+
+    with pytest.raises(TypeError, match="only a function can be decorated") as caught:
+        decorate(decorated)
+
+    assert fix in str(caught.value)
+
+
+def test_decorator_below_that_of_a_method_reports_its_calls(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`@step` works below `@classmethod`, `@staticmethod` and `@property`."""
+
+    class Study:
+        @classmethod
+        @step("load")
+        def load(cls) -> str:
+            return cls.__name__
+
+        @staticmethod
+        @step("segment")
+        def segment(number: int) -> int:
+            return number
+
+        @property
+        @step("report")
+        def report(self) -> str:
+            return "written"
+
+    with run:
+        results = Study.load(), Study().segment(3), Study().report
+
+    assert results == ("Study", 3, "written")
+    assert kinds_and_steps(outbox)[1:7:2] == [
+        "start load",
+        "start segment",
+        "start report",
     ]
 
 
