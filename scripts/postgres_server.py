@@ -35,14 +35,9 @@ class PostgresServer:
             *("--locale", "C", "--no-sync"),
         )
 
-    def url(self, database: str = "postgres", *, driver: str = "") -> str:
-        """Return the address of a database.
-
-        Args:
-            database: Name of the database.
-            driver: Suffix of the scheme for SQLAlchemy, such as `+asyncpg`.
-        """
-        return f"postgresql{driver}://{_USER}@/{database}?host={self._folder}"
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database."""
+        return f"postgresql://{_USER}@/{database}?host={self._folder}"
 
     def start(self) -> None:
         """Start the server; return once it accepts connections."""

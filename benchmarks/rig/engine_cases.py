@@ -1,32 +1,24 @@
-"""Hard cases of the backend's engine: late events, busy providers, two processes.
+"""Cases of the backend's engine with one connection: overlap, late events, reads.
 
 Each case compares two sides, which take turns, and returns the values of each round.
 """
 
-import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from benchmarks.rig.load import Connection, JobEvents, Load, LoadProcess
-from benchmarks.rig.runs import note, ratio_of
-from benchmarks.rig.servers import Backend, Server, new_job
-from scripts.postgres_server import PostgresServer
+from benchmarks.rig.load import Connection, JobEvents
+from benchmarks.rig.runs import ratio_of
+from benchmarks.rig.servers import Server, new_job
 
-HEAVY_CONNECTIONS: Final = 64
 MAX_BATCH: Final = 1000
 WORKERS: Final = 4
 OVERLAP_BATCH: Final = 50
 LATE_KINDS: Final = ("start", "progress", "error")
 """Errors come last: after an error, each late event folds the statuses again."""
-TWO_PROCESSES_BATCH: Final = 50
-_PROBE_PAUSE_SECONDS: Final = 0.005
-CONNECTIONS: Final = 16
 SHORT_HISTORY: Final = 1_000
 SHORT_READ_HISTORY: Final = 100
 
@@ -45,6 +37,8 @@ class Amounts:
         reads: Number of reads of a job in a round.
         read_history: Maximum number of events of the long job that is read.
         fill_seconds: Time limit for the events of this job.
+        memory_seconds: Duration of each load while the memory is measured.
+        many_jobs: Number of jobs of the long list.
     """
 
     load_seconds: float = 1.5
@@ -56,6 +50,8 @@ class Amounts:
     reads: int = 400
     read_history: int = 1_000_000
     fill_seconds: float = 120.0
+    memory_seconds: float = 10.0
+    many_jobs: int = 1_000_000
 
 
 QUICK: Final = Amounts(
@@ -66,6 +62,8 @@ QUICK: Final = Amounts(
     long_history=20_000,
     reads=100,
     read_history=20_000,
+    memory_seconds=4.0,
+    many_jobs=20_000,
 )
 
 
@@ -85,19 +83,6 @@ class Pair:
     def ratio(self) -> float | None:
         """Median over the rounds of the ratio of ours to the other side."""
         return ratio_of(self.ours, self.beside)
-
-
-def new_load(
-    servers: Sequence[Server], connections: int, size: int, seconds: float
-) -> Load:
-    """Return a load with a new job for each connection."""
-    return Load(
-        urls=[server.url for server in servers],
-        key=servers[0].account.key,
-        jobs=servers[0].new_jobs(connections),
-        size=size,
-        seconds=seconds,
-    )
 
 
 def measure_overlap(server: Server, rounds: int, amounts: Amounts) -> Pair:
@@ -153,7 +138,7 @@ def measure_late_events(
                         at = history.count * (0.25 + sent % 97 / 200)
                         number = history.count + sent
                         body = history.events.event(number, at=at, kind=kind)
-                        taken.append(_seconds_of_post(connection, body))
+                        taken.append(seconds_of_post(connection, body))
                 cases[f"late {kind}"].add(*map(statistics.median, times))
     return cases
 
@@ -194,7 +179,8 @@ def _new_history(
     return _History(job_id, events, sent)
 
 
-def _seconds_of_post(connection: Connection, event: bytes) -> float:
+def seconds_of_post(connection: Connection, event: bytes) -> float:
+    """Report an event; return the time until the answer, in seconds."""
     began = time.perf_counter()
     status, answer = connection.post("/events", event)
     taken = time.perf_counter() - began
@@ -216,25 +202,26 @@ def measure_reads(server: Server, rounds: int, amounts: Amounts) -> tuple[Pair, 
         )
         short = _new_history(server, connection, SHORT_READ_HISTORY)
         for _ in range(rounds):
-            times = _alternate(
+            times = alternate(
                 amounts.reads,
-                lambda: _seconds_of_read(connection, long.id),
-                lambda: _seconds_of_read(connection, short.id),
+                lambda: seconds_of_get(connection, f"/jobs/{long.id}"),
+                lambda: seconds_of_get(connection, f"/jobs/{short.id}"),
             )
-            pair.add(*map(_p99, times))
+            pair.add(*map(p99, times))
     return pair, long.count
 
 
-def _seconds_of_read(connection: Connection, job_id: int) -> float:
+def seconds_of_get(connection: Connection, path: str) -> float:
+    """Request a path; return the time until the answer, in seconds."""
     began = time.perf_counter()
-    status, answer = connection.get(f"/jobs/{job_id}")
+    status, answer = connection.get(path)
     taken = time.perf_counter() - began
-    if status != 200 or json.loads(answer)["id"] != job_id:
-        raise RuntimeError(f"read: status {status}, {answer[:500]!r}")
+    if status != 200:
+        raise RuntimeError(f"GET {path}: status {status}, {answer[:500]!r}")
     return taken
 
 
-def _alternate(
+def alternate(
     count: int, first: Callable[[], float], second: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
     """Return the values of two functions that are called in turns."""
@@ -245,67 +232,6 @@ def _alternate(
     return values
 
 
-def _p99(values: Sequence[float]) -> float:
+def p99(values: Sequence[float]) -> float:
+    """Return the 99th percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[98]
-
-
-def measure_provider(busy: Server, idle: Server, rounds: int, amounts: Amounts) -> Pair:
-    """Return the p99 in seconds of single events while the first server is loaded.
-
-    The events are of another provider than the load. They go to the loaded server and
-    to an idle server in turns.
-    """
-    pair = Pair()
-    for _ in range(rounds):
-        load = new_load([busy], HEAVY_CONNECTIONS, MAX_BATCH, amounts.heavy_seconds)
-        with ExitStack() as stack:
-            probes = [
-                _probe(server, stack.enter_context(server.connect(server.other)))
-                for server in (busy, idle)
-            ]
-            process = LoadProcess(load)
-            time.sleep(1)  # until the load has filled the queues
-            until = time.monotonic() + amounts.heavy_seconds - 1
-            times: tuple[list[float], list[float]] = ([], [])
-            while time.monotonic() < until:
-                for probe, taken in zip(probes, times, strict=True):
-                    taken.append(probe())
-                time.sleep(_PROBE_PAUSE_SECONDS)
-            sent = process.result()
-        note(f"engine: load of {sent.events:,} events, {sent.refusals:,} refusals")
-        pair.add(*map(_p99, times))
-    return pair
-
-
-def _probe(server: Server, connection: Connection) -> Callable[[], float]:
-    """Return a function that reports an event of the other provider's new job."""
-    [job] = server.new_jobs(1, server.other)
-    events, number = JobEvents(job), 0
-
-    def probe() -> float:
-        nonlocal number
-        number += 1
-        return _seconds_of_post(connection, events.event(number))
-
-    return probe
-
-
-def measure_processes(
-    folder: Path, postgres: PostgresServer, rounds: int, amounts: Amounts
-) -> Pair:
-    """Return the events a second of two processes, and of one process."""
-    pair = Pair()
-    postgres.create_database("processes")
-    backend = Backend(folder, postgres.url("processes"))
-    with backend.serve() as first, backend.serve() as second:
-
-        def rate(servers: Sequence[Server], seconds: float) -> float:
-            load = new_load(servers, 2 * CONNECTIONS, TWO_PROCESSES_BATCH, seconds)
-            sent = LoadProcess(load).result()
-            return sent.events / sent.seconds
-
-        rate([first, second], amounts.warm_up_seconds)
-        for _ in range(rounds):
-            two = rate([first, second], 2 * amounts.load_seconds)
-            pair.add(two, rate([first], 2 * amounts.load_seconds))
-    return pair

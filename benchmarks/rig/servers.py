@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store import Store
+
 from benchmarks.rig.load import STEP, Connection
 from benchmarks.rig.places import PEERS_FOLDER, ROOT
 from benchmarks.rig.runs import environment, note
@@ -62,17 +66,13 @@ class Server:
         members = text.rpartition(")")[2].split()
         return (int(members[11]) + int(members[12])) / _TICKS
 
-    def memory_bytes(self, measure: str) -> int:
-        """Return the memory of the process, in bytes.
-
-        Args:
-            measure: `VmRSS` for the current memory, `VmHWM` for its maximum.
-        """
+    def max_memory_bytes(self) -> int:
+        """Return the maximum memory of the process since its start, in bytes."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name == measure:
+            if name == "VmHWM":
                 return int(value.split()[0]) * 1024
-        raise LookupError(measure)
+        raise LookupError("VmHWM")
 
     def connect(self, account: Account | None = None) -> Connection:
         """Return a new connection with the key of an account."""
@@ -126,6 +126,10 @@ class Backend:
         command = [*_BACKEND, "serve", "--port", "0"]
         with _running(command, self._folder, self._variables) as (url, pid):
             yield Server(url, pid, *self._accounts)
+
+    def open_store(self) -> Store:
+        """Open the database while no server runs on it."""
+        return open_store(storage_from({}, self._variables))
 
     def _new_account(self, provider: str) -> Account:
         of_provider = ("--provider", provider)

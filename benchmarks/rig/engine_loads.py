@@ -1,0 +1,141 @@
+"""Cases of the backend's engine with loads of many connections.
+
+The cases measure memory, another provider beside a load, and the rate of two processes.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from benchmarks.rig.engine_cases import (
+    MAX_BATCH,
+    Amounts,
+    Pair,
+    p99,
+    seconds_of_post,
+)
+from benchmarks.rig.load import Connection, JobEvents, Load, LoadProcess
+from benchmarks.rig.runs import note
+from benchmarks.rig.servers import Account, Backend, Server
+
+CONNECTIONS: Final = 16
+HEAVY_CONNECTIONS: Final = 64
+TWO_PROCESSES_BATCH: Final = 50
+MESSAGE_LENGTHS: Final = {"usual batches": 0, "batches near 1 MB": 550}
+_PROBE_PAUSE_SECONDS: Final = 0.005
+
+
+def new_load(
+    servers: Sequence[Server],
+    connections: int,
+    size: int,
+    seconds: float,
+    *,
+    account: Account | None = None,
+    message_length: int = 0,
+) -> Load:
+    """Return a load with a new job for each connection.
+
+    Args:
+        servers: Servers of one database.
+        connections: Number of connections.
+        size: Number of events in a batch.
+        seconds: Duration.
+        account: Provider that sends the load; None for the first one.
+        message_length: Length of the message of each event.
+    """
+    account = account or servers[0].account
+    return Load(
+        urls=[server.url for server in servers],
+        key=account.key,
+        jobs=servers[0].new_jobs(connections, account),
+        size=size,
+        seconds=seconds,
+        message_length=message_length,
+    )
+
+
+def measure_memory(folder: Path, amounts: Amounts) -> dict[str, float]:
+    """Return the maximum memory of a server in bytes, by the name of the load.
+
+    Half of the connections are of another provider: one provider fills only half of
+    the queues.
+    """
+    maxima: dict[str, float] = {}
+    for number, (name, length) in enumerate(MESSAGE_LENGTHS.items()):
+        with Backend(folder / f"memory-{number}").serve() as server:
+            loads = [
+                new_load(
+                    [server],
+                    HEAVY_CONNECTIONS // 2,
+                    MAX_BATCH,
+                    amounts.memory_seconds,
+                    account=account,
+                    message_length=length,
+                )
+                for account in (server.account, server.other)
+            ]
+            for process in [LoadProcess(load) for load in loads]:
+                process.result()
+            maxima[name] = server.max_memory_bytes()
+    return maxima
+
+
+def measure_provider(busy: Server, idle: Server, rounds: int, amounts: Amounts) -> Pair:
+    """Return the p99 in seconds of single events while the first server is loaded.
+
+    The events are of another provider than the load. They go to the loaded server and
+    to an idle server in turns.
+    """
+    pair = Pair()
+    for _ in range(rounds):
+        load = new_load([busy], HEAVY_CONNECTIONS, MAX_BATCH, amounts.heavy_seconds)
+        with ExitStack() as stack:
+            probes = [
+                _probe(server, stack.enter_context(server.connect(server.other)))
+                for server in (busy, idle)
+            ]
+            process = LoadProcess(load)
+            time.sleep(1)  # until the load has filled the queues
+            until = time.monotonic() + amounts.heavy_seconds - 1
+            times: tuple[list[float], list[float]] = ([], [])
+            while time.monotonic() < until:
+                for probe, taken in zip(probes, times, strict=True):
+                    taken.append(probe())
+                time.sleep(_PROBE_PAUSE_SECONDS)
+            sent = process.result()
+        note(f"engine: load of {sent.events:,} events, {sent.refusals:,} refusals")
+        pair.add(*map(p99, times))
+    return pair
+
+
+def _probe(server: Server, connection: Connection) -> Callable[[], float]:
+    """Return a function that reports an event of the other provider's new job."""
+    [job] = server.new_jobs(1, server.other)
+    events, number = JobEvents(job), 0
+
+    def probe() -> float:
+        nonlocal number
+        number += 1
+        return seconds_of_post(connection, events.event(number))
+
+    return probe
+
+
+def measure_processes(backend: Backend, rounds: int, amounts: Amounts) -> Pair:
+    """Return the events a second of two processes, and of one process."""
+    pair = Pair()
+    with backend.serve() as first, backend.serve() as second:
+
+        def rate(servers: Sequence[Server], seconds: float) -> float:
+            load = new_load(servers, 2 * CONNECTIONS, TWO_PROCESSES_BATCH, seconds)
+            sent = LoadProcess(load).result()
+            return sent.events / sent.seconds
+
+        rate([first, second], amounts.warm_up_seconds)
+        for _ in range(rounds):
+            two = rate([first, second], 2 * amounts.load_seconds)
+            pair.add(two, rate([first], 2 * amounts.load_seconds))
+    return pair

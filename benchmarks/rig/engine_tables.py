@@ -1,0 +1,205 @@
+"""Targets and tables of the engine's benchmark."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from benchmarks.rig.engine_cases import (
+    LATE_KINDS,
+    SHORT_HISTORY,
+    SHORT_READ_HISTORY,
+    Amounts,
+    Pair,
+)
+from benchmarks.rig.engine_lists import FEW_JOBS
+from benchmarks.rig.engine_loads import HEAVY_CONNECTIONS, MESSAGE_LENGTHS
+from benchmarks.rig.runs import median_of
+from benchmarks.rig.tables import Target, figure, print_table
+
+SQLITE: Final = "SQLite"
+POSTGRES: Final = "PostgreSQL"
+ENGINES: Final = (SQLITE, POSTGRES)
+BOUNDS: Final = {
+    (SQLITE, 1): 8.0,
+    (SQLITE, 50): 4.0,
+    (SQLITE, 1000): 2.0,
+    (POSTGRES, 1): 4.0,
+    (POSTGRES, 50): 4.0,
+    (POSTGRES, 1000): 3.0,
+}
+"""Minimum ratio to the plain route, by engine and size of the batches."""
+MAX_MEMORY_MB: Final = 150
+_MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Events of one load, with the CPU time of the server."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def cpu_each(self) -> float:
+        """Microseconds of the server's CPU for each event."""
+        return self.cpu_seconds / self.events * 1e6
+
+    @property
+    def rate(self) -> float:
+        """Events acknowledged a second."""
+        return self.events / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Measured values of one run.
+
+    Attributes:
+        costs: Costs of ours and of the plain route in each round, by engine and size
+            of the batches.
+        cases: Values of the two sides of each case, by the name of the case.
+        memory_bytes: Maximum memory of the server, by the name of the load.
+    """
+
+    costs: dict[tuple[str, int], list[tuple[Cost, Cost]]] = field(default_factory=dict)
+    cases: dict[str, Pair] = field(default_factory=dict)
+    memory_bytes: dict[str, float] = field(default_factory=dict)
+
+
+def targets_of(figures: Figures, amounts: Amounts) -> list[Target]:
+    """Return the targets with their measured values."""
+
+    def measured(case: str) -> float | None:
+        return figures.cases[case].ratio if case in figures.cases else None
+
+    return [
+        *(
+            Target(
+                what=f"events per CPU second beside the plain route, {engine}, batches"
+                f" of {size:,}",
+                bound=bound,
+                measured=_ratio(figures.costs.get((engine, size), [])),
+                is_minimum=True,
+            )
+            for (engine, size), bound in BOUNDS.items()
+        ),
+        Target(
+            what="CPU per event, four workers in the same seconds beside one worker",
+            bound=1.5,
+            measured=measured("overlap"),
+        ),
+        *(
+            Target(
+                what=f"time of a late {kind}, {amounts.long_history:,} events beside"
+                f" {SHORT_HISTORY:,}",
+                bound=1.5,
+                measured=measured(f"late {kind}"),
+            )
+            for kind in LATE_KINDS
+        ),
+        Target(
+            what=f"p99 of an event beside {HEAVY_CONNECTIONS} connections of another"
+            " provider, beside an idle server",
+            bound=3.0,
+            measured=measured("provider"),
+        ),
+        *(
+            Target(
+                what=f"memory beside {HEAVY_CONNECTIONS} connections of two providers,"
+                f" {load}",
+                bound=MAX_MEMORY_MB,
+                measured=figures.memory_bytes[load] / _MB,
+                unit="MB",
+            )
+            for load in MESSAGE_LENGTHS
+        ),
+        *(
+            Target(
+                what=f"p99 of a list of 50 jobs, {engine}, {amounts.many_jobs:,} jobs"
+                f" beside {FEW_JOBS:,}",
+                bound=2.0,
+                measured=measured(f"list, {engine}"),
+            )
+            for engine in ENGINES
+        ),
+        Target(
+            what=f"p99 of reading a job, {amounts.read_history:,} events beside"
+            f" {SHORT_READ_HISTORY:,}",
+            bound=1.5,
+            measured=measured("read"),
+        ),
+        Target(
+            what="events a second, two processes on PostgreSQL beside one",
+            bound=1.4,
+            measured=measured("processes"),
+            is_minimum=True,
+        ),
+    ]
+
+
+def _ratio(pairs: Sequence[tuple[Cost, Cost]]) -> float | None:
+    """Return the median ratio of events per CPU second, ours to the plain route."""
+    return median_of(_ratios(pairs))
+
+
+def _ratios(pairs: Sequence[tuple[Cost, Cost]]) -> list[float]:
+    return [plain.cpu_each / ours.cpu_each for ours, plain in pairs]
+
+
+def _with_range(ratio: float | None, ratios: Sequence[float]) -> str:
+    return f"{figure(ratio, 'x')} ({figure(min(ratios))} to {figure(max(ratios))})"
+
+
+def print_costs(figures: Figures) -> None:
+    """Print the costs beside the plain route."""
+
+    def row(engine: str, size: int, pairs: list[tuple[Cost, Cost]]) -> list[str]:
+        ours, plain = zip(*pairs, strict=True)
+        return [
+            f"{engine}, {size:,}",
+            figure(median_of([each.cpu_each for each in ours])),
+            figure(median_of([each.cpu_each for each in plain])),
+            _with_range(_ratio(pairs), _ratios(pairs)),
+            f"{median_of([each.rate for each in ours]):,.0f}",
+            f"{median_of([each.rate for each in plain]):,.0f}",
+        ]
+
+    head = (
+        *("events a batch", "CPU µs/event", "plain route", "ratio (range)"),
+        *("events/s", "plain route"),
+    )
+    print_table(head, [row(*key, pairs) for key, pairs in figures.costs.items()])
+
+
+def print_cases(figures: Figures, amounts: Amounts) -> None:
+    """Print both sides of each case."""
+    units: dict[str, tuple[str, float, str]] = {
+        "overlap": ("CPU per event: four workers / one", 1, "µs"),
+        "provider": ("p99 of an event: loaded server / idle server", 1e3, "ms"),
+        "read": (
+            f"p99 of a read: {amounts.read_history:,} events / {SHORT_READ_HISTORY:,}",
+            1e3,
+            "ms",
+        ),
+        "processes": ("events a second: two processes / one", 1, ""),
+    }
+    for kind in LATE_KINDS:
+        histories = f"{amounts.long_history:,} events / {SHORT_HISTORY:,}"
+        units[f"late {kind}"] = (f"late {kind}: {histories}", 1e3, "ms")
+
+    for engine in ENGINES:
+        lists = f"{amounts.many_jobs:,} jobs / {FEW_JOBS:,}"
+        units[f"list, {engine}"] = (f"p99 of a list, {engine}: {lists}", 1e3, "ms")
+
+    def row(name: str, pair: Pair) -> list[str]:
+        title, factor, unit = units[name]
+        sides = [
+            figure((median_of(values) or 0.0) * factor, unit)
+            for values in (pair.ours, pair.beside)
+        ]
+        ratios = [a / b for a, b in zip(pair.ours, pair.beside, strict=True)]
+        return [title, *sides, _with_range(pair.ratio, ratios)]
+
+    head = ("case: first / second", "first", "second", "ratio (range)")
+    print_table(head, [row(name, pair) for name, pair in figures.cases.items()])
