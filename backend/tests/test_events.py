@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import format_instant
 
-from backend.tests.support.service import send_lines
+from backend.tests.support.service import all_items, send_lines
 
 if TYPE_CHECKING:
     import httpx
@@ -197,14 +197,8 @@ def test_events_are_listed_in_order_of_arrival(
 ) -> None:
     """All pages together have each event once, in the order of its sequence number."""
     send_lines(api, [event_of(job, message=f"m{n}") for n in range(5)])
-    path, query = f"/jobs/{job['id']}/events", {"limit": "2"}
-    seen: list[tuple[int, str]] = []
-    while True:
-        page = api.get(path, params=query).json()
-        seen += [(item["sequence"], item["message"]) for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        query["cursor"] = page["next_cursor"]
+    listed = all_items(api, f"/jobs/{job['id']}/events", limit=2)
+    seen = [(item["sequence"], item["message"]) for item in listed]
     assert seen == [(n + 1, f"m{n}") for n in range(5)]
 
 

@@ -180,7 +180,7 @@ def test_schema_of_a_newer_release_is_rejected(
     files = contents(tmp_path)
     assert main([*arguments]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"has schema {NEWER}: it was made by a newer release" in line
+    assert f"has schema {NEWER}, made by a newer release" in line
     assert "install that release" in line
     assert contents(tmp_path) == files
     if database_url is not None:

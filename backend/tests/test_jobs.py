@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import format_instant
 
-from backend.tests.support.service import report
+from backend.tests.support.service import pages_of, report
 
 if TYPE_CHECKING:
     import httpx
@@ -153,14 +153,9 @@ def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
     tag = f"walk-{uuid4()}"
     ids = [api.post("/jobs", json=job_body(tag=tag)).json()["id"] for _ in range(5)]
     seen: list[int] = []
-    query: dict[str, Any] = {"tag": tag, "limit": 2}
-    while True:
-        page = api.get("/jobs", params=query).json()
-        seen += [item["id"] for item in page["items"]]
+    for answer in pages_of(api, "/jobs", tag=tag, limit=2):
+        seen += [item["id"] for item in answer.json()["items"]]
         api.post("/jobs", json=job_body(tag=tag))
-        if page["next_cursor"] is None:
-            break
-        query["cursor"] = page["next_cursor"]
     assert seen == sorted(ids, reverse=True)
 
 

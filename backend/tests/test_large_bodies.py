@@ -24,6 +24,7 @@ from trackerapi_backend.routes.events import MAX_LINES
 
 from backend.tests.support.service import (
     Service,
+    all_items,
     new_job,
     new_name,
     problem_name,
@@ -334,15 +335,9 @@ def test_large_configurations_cost_little(
 
 def listed(caller: httpx.Client, path: str, tag: str) -> int:
     """Return the number of different items on all pages of a list."""
-    query: dict[str, Any] = {"tag": tag, "limit": 200}
-    ids: list[int] = []
-    while True:
-        page = caller.get(path, params=query).json()
-        ids += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            assert len(set(ids)) == len(ids)
-            return len(ids)
-        query["cursor"] = page["next_cursor"]
+    ids = [item["id"] for item in all_items(caller, path, tag=tag)]
+    assert len(set(ids)) == len(ids)
+    return len(ids)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

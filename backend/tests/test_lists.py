@@ -20,7 +20,13 @@ from trackerapi_backend.store.paging import MAX_WEIGHT, Span
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.support.service import new_job, new_name, report, send_lines
+from backend.tests.support.service import (
+    new_job,
+    new_name,
+    pages_of,
+    report,
+    send_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -169,14 +175,9 @@ def test_several_statuses_are_listed_as_one_list(api: httpx.Client) -> None:
         report(api, job, kind="start")
     report(api, made[3], kind="cancel")
     query: dict[str, Any] = {"tag": tag, "status": ["running", "pending"], "limit": 2}
-    seen: list[int] = []
-    while True:
-        page = api.get("/jobs", params=query).json()
-        assert len(page["items"]) <= query["limit"]
-        seen += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        query["cursor"] = page["next_cursor"]
+    pages = [answer.json()["items"] for answer in pages_of(api, "/jobs", **query)]
+    assert max(map(len, pages)) <= query["limit"]
+    seen = [item["id"] for page in pages for item in page]
     expected = [job["id"] for job in reversed(made) if job is not made[3]]
     assert seen == expected
 
@@ -200,19 +201,11 @@ def test_page_of_long_events_is_bounded_in_bytes(api: httpx.Client) -> None:
     long = [{**line, **texts, "event_metadata": {"k": "z" * 8_000}}] * 25
     for _ in range(16):
         assert send_lines(api, long).json()["accepted"] == len(long)
-    path, query = f"/jobs/{job['id']}/events", {"limit": "200"}
-    lengths, sizes = [], []
-    while True:
-        answer = api.get(path, params=query)
-        page = answer.json()
-        lengths.append(len(page["items"]))
-        sizes.append(len(answer.content))
-        if page["next_cursor"] is None:
-            break
-        query["cursor"] = page["next_cursor"]
+    pages = list(pages_of(api, f"/jobs/{job['id']}/events", limit=200))
+    lengths = [len(answer.json()["items"]) for answer in pages]
     assert sum(lengths) == 400
     assert len(lengths) > 2
-    assert max(sizes) < 2 * MAX_WEIGHT
+    assert max(len(answer.content) for answer in pages) < 2 * MAX_WEIGHT
 
 
 def test_page_of_jobs_with_many_steps_is_bounded_in_bytes(api: httpx.Client) -> None:
@@ -222,14 +215,8 @@ def test_page_of_jobs_with_many_steps_is_bounded_in_bytes(api: httpx.Client) -> 
     document = {"tag": tag, "name": "Import", "step_configurations": steps}
     for _ in range(40):
         new_job(api, tag=tag, configuration=document)
-    query: dict[str, Any] = {"tag": tag, "limit": 200}
-    lengths = []
-    while True:
-        answer = api.get("/jobs", params=query)
-        assert len(answer.content) < 2 * MAX_WEIGHT
-        lengths.append(len(answer.json()["items"]))
-        if answer.json()["next_cursor"] is None:
-            break
-        query["cursor"] = answer.json()["next_cursor"]
+    pages = list(pages_of(api, "/jobs", tag=tag, limit=200))
+    assert max(len(answer.content) for answer in pages) < 2 * MAX_WEIGHT
+    lengths = [len(answer.json()["items"]) for answer in pages]
     assert sum(lengths) == 40
     assert len(lengths) > 1

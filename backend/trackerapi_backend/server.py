@@ -1,4 +1,4 @@
-"""Server process: opens pepper, listener and writer, serves, closes them in reverse."""
+"""Server process: opens listener and writer, serves, closes them in reverse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import uvicorn
 from trackerapi_backend.app import create_app
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
-from trackerapi_backend.settings import SettingsError, read_pepper
+from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.writer import Writer
 
@@ -40,17 +40,22 @@ _REASONS = {
 
 
 def serve_store(
-    settings: Settings, store: Store, *, announce: Callable[[str], None]
+    settings: Settings,
+    store: Store,
+    pepper: bytes,
+    *,
+    announce: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. An ignored SIGHUP stays ignored.
 
     Args:
         settings: Settings of the server.
         store: Open store; the caller closes it.
+        pepper: Secret of this installation.
         announce: Function called with the address once connections are accepted.
 
     Raises:
-        SettingsError: If the server cannot listen on the address or cannot use a file.
+        SettingsError: If the server cannot listen on the address.
     """
     _allow_many_connections()
     # uvicorn raises the signal again after its own shutdown. The default handler of
@@ -61,9 +66,6 @@ def serve_store(
         # Raise SIGTERM instead of calling its handler: uvicorn replaces the handler
         # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    # Servers of one PostgreSQL database share one secret. A second secret would make
-    # all keys invalid on this server.
-    pepper = read_pepper(settings.pepper_file, create=settings.database_url is None)
     with open_listener(settings.host, settings.port) as listener:
         address = _address(listener)
         writer = Writer(store)

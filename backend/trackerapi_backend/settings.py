@@ -6,11 +6,9 @@ absolute when it is read. The command line rejects blank arguments.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import platformdirs
+
+from trackerapi_backend.files import open_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,10 @@ DEFAULT_PORT = 8000
 MAX_PORT = 65535
 
 _MIN_PEPPER_BYTES = 32
+LOST_PEPPER = (
+    "if the pepper is lost, `trackerapi-backend migrate --accept-pepper` makes all keys"
+    " invalid and the database usable"
+)
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
@@ -256,7 +260,8 @@ def read_pepper(path: Path, *, create: bool = True) -> bytes:
             if not create:
                 raise SettingsError(
                     f"the pepper file {path} is missing: copy it from the host that"
-                    " made the first key of this database"
+                    f" made the first key of this database, or from a backup;"
+                    f" {LOST_PEPPER}"
                 )
             write_secret(path, secrets.token_hex(_MIN_PEPPER_BYTES))
         pepper = read_secret(path).strip()
@@ -268,7 +273,7 @@ def read_pepper(path: Path, *, create: bool = True) -> bytes:
     if len(pepper) < _MIN_PEPPER_BYTES:
         raise SettingsError(
             f"the pepper file {path} has less than {_MIN_PEPPER_BYTES} bytes:"
-            " restore its backup, or delete it, which makes all keys invalid"
+            f" delete it and restore its backup; {LOST_PEPPER}"
         )
     return pepper
 
@@ -279,17 +284,8 @@ def read_secret(path: Path) -> bytes:
     Raises:
         OSError: If the file cannot be read or is not a regular file.
     """
-    # Without O_NONBLOCK, opening a pipe would wait for a writer, possibly for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-            raise OSError(number, "not a regular file", str(path))
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+    with open_regular_file(path) as file:
+        return file.read()
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import httpx
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     Service,
+    all_items,
     new_job,
     send_lines,
     serve_existing,
@@ -85,14 +86,7 @@ def report_from_threads(service: Service) -> Iterator[list[ReportingThread]]:
 
 def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
     """Return the ids of all events of a job."""
-    stored: list[str] = []
-    query: dict[str, Any] = {"limit": 200}
-    while True:
-        page = api.get(f"/jobs/{job['id']}/events", params=query).json()
-        stored += [item["event_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            return stored
-        query["cursor"] = page["next_cursor"]
+    return [item["event_id"] for item in all_items(api, f"/jobs/{job['id']}/events")]
 
 
 def assert_all_stored(service: Service, threads: list[ReportingThread]) -> None:

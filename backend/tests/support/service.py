@@ -7,7 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
-from trackerapi_backend.settings import read_pepper, storage_from
+from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import providers as stored_providers
 
 if TYPE_CHECKING:
@@ -176,12 +176,11 @@ def prepare(folder: Path, url: str | None = None) -> dict[str, str]:
         url: Address of an empty PostgreSQL database; None for SQLite.
     """
     storage = storage_from({}, variables_of(folder, url))
-    pepper = read_pepper(storage.pepper_file)
     past = utc_now() - timedelta(seconds=1)
-    with (
-        closing(open_store(storage, migrate=True)) as store,
-        store.transaction() as db,
-    ):
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(open_store(storage, migrate=True)))
+        pepper = open_pepper(store, storage, create=True)
+        db = stack.enter_context(store.transaction())
         one = stored_providers.create_provider(db, "One", now=utc_now())
         two = stored_providers.create_provider(db, "Two", now=utc_now())
         create_customer(db, one, CUSTOMER)
@@ -272,6 +271,32 @@ def send_lines(
         content=body,
         headers={"Content-Type": "application/x-ndjson", **headers},
     )
+
+
+def pages_of(api: httpx.Client, path: str, **query: Any) -> Iterator[httpx.Response]:
+    """Yield the response of each page of a list.
+
+    Args:
+        api: Client with a key.
+        path: Path of the list.
+        query: Filters of the list, and `limit`.
+    """
+    cursor: dict[str, str] = {}
+    while True:
+        answer = api.get(path, params=query | cursor)
+        assert answer.status_code == 200, answer.text
+        yield answer
+        following = answer.json()["next_cursor"]
+        if following is None:
+            return
+        cursor = {"cursor": following}
+
+
+def all_items(api: httpx.Client, path: str, **query: Any) -> list[Any]:
+    """Return the items of all pages of a list; arguments as for `pages_of()`."""
+    query = {"limit": 200} | query
+    pages = pages_of(api, path, **query)
+    return [item for answer in pages for item in answer.json()["items"]]
 
 
 def problem_name(answer: httpx.Response) -> str:

@@ -65,6 +65,19 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def file_name(text: str) -> str:
+    """Return a text that names a file, which has to be seekable.
+
+    Raises:
+        ArgumentTypeError: If the text stands for standard input or output.
+    """
+    if text == "-":
+        raise argparse.ArgumentTypeError(
+            "standard input and output are not supported: name a file"
+        )
+    return _not_blank(text)
+
+
 def port_number(text: str) -> int:
     """Return the port number in a text, at most `MAX_PORT`; 0 means any free port."""
     return whole_number(text, 0, MAX_PORT)

@@ -12,8 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.jobs.providers import find_or_create_provider
-from trackerapi_backend.settings import SettingsError, read_pepper, storage_from
+from trackerapi_backend.requests.credentials import pepper_fingerprint
+from trackerapi_backend.settings import (
+    LOST_PEPPER,
+    PREFIX,
+    SettingsError,
+    read_pepper,
+    storage_from,
+)
 from trackerapi_backend.store.api_keys import has_keys
+from trackerapi_backend.store.peppers import find_pepper, record_pepper
 from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -44,16 +52,11 @@ class ProviderAccess:
     storage: Storage
 
     def read_pepper(self) -> bytes:
-        """Return the secret of this installation.
+        """Return the secret of this installation; see `open_pepper()`.
 
-        A missing file is created, but for PostgreSQL only before the first key: another
-        host may have the secret of the existing keys.
-
-        Raises:
-            SettingsError: If the file is missing, cannot be used or is too short.
+        A missing file is created before the first key.
         """
-        create = self.storage.database_url is None or not has_keys(self.db)
-        return read_pepper(self.storage.pepper_file, create=create)
+        return _use_pepper(self.db, self.storage, create=True)
 
 
 def open_store(storage: Storage, *, migrate: bool = False) -> Store:
@@ -72,6 +75,59 @@ def open_store(storage: Storage, *, migrate: bool = False) -> Store:
     if storage.database is None:
         raise SettingsError("no database")
     return SqliteStore(storage.database, migrate=migrate)
+
+
+def name_of(storage: Storage) -> str:
+    """Return the name of a database for messages; an address may have a password."""
+    return f"{storage.database or 'the PostgreSQL database'}"
+
+
+def open_pepper(
+    store: Store, storage: Storage, *, create: bool = False, accept: bool = False
+) -> bytes:
+    """Return the secret of this installation, which all keys of the database need.
+
+    The first call for a database records a fingerprint of the secret there. Later calls
+    reject the file of another installation.
+
+    Args:
+        store: Open database.
+        storage: Settings of the database and of the file.
+        create: Whether to create a missing file for a database without keys.
+        accept: Whether to create a missing file, and to record its secret in place of
+            another one: existing keys become invalid.
+
+    Raises:
+        SettingsError: If the file is missing, cannot be used, is too short, or is not
+            the file of this database.
+        StoreError: If the database cannot be used.
+    """
+
+    def use(db: Connection) -> bytes:
+        return _use_pepper(db, storage, create=create, accept=accept)
+
+    # A read-only server of PostgreSQL is enough for `export`.
+    if not accept and store.read(find_pepper) is not None:
+        return store.read(use)
+    with store.transaction() as db:
+        return use(db)
+
+
+def _use_pepper(
+    db: Connection, storage: Storage, *, create: bool, accept: bool = False
+) -> bytes:
+    recorded = find_pepper(db)
+    is_first = recorded is None and not has_keys(db)
+    pepper = read_pepper(storage.pepper_file, create=accept or (create and is_first))
+    fingerprint = pepper_fingerprint(pepper)
+    if accept or recorded is None:
+        record_pepper(db, fingerprint)
+    elif recorded != fingerprint:
+        raise SettingsError(
+            f"{storage.pepper_file} is not the pepper of {name_of(storage)}: name the"
+            f" right file with --pepper-file or {PREFIX}PEPPER_FILE; {LOST_PEPPER}"
+        )
+    return pepper
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import port_number
+from trackerapi_backend.cli.database import open_pepper
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import (
     create_api_key,
@@ -31,7 +32,6 @@ from trackerapi_backend.settings import (
     Settings,
     SettingsError,
     absolute_path,
-    read_pepper,
     read_secret,
     user_data_dir,
     write_secret,
@@ -167,19 +167,20 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         # A killed server leaves its `dev.json` behind. Another program may now use
         # the address in this file.
         folder.description.unlink(missing_ok=True)
-        _prepare(store, folder)
-        serve_store(settings, store, announce=partial(_announce, folder, print_line))
+        pepper = open_pepper(store, settings, create=True)
+        _prepare(store, pepper, folder)
+        announce = partial(_announce, folder, print_line)
+        serve_store(settings, store, pepper, announce=announce)
     finally:
         folder.description.unlink(missing_ok=True)
         store.close()
 
 
-def _prepare(store: SqliteStore, folder: _DevFolder) -> None:
+def _prepare(store: SqliteStore, pepper: bytes, folder: _DevFolder) -> None:
     """Create the provider, the customers and the key that the database lacks.
 
     The key file is replaced if its key has expired or is not in the database.
     """
-    pepper = read_pepper(folder.pepper_file)
     with store.transaction() as db:
         provider_id = find_or_create_provider(db, PROVIDER_NAME)
         for customer_id in (CUSTOMER_ID, *OTHER_CUSTOMERS):

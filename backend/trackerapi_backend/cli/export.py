@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli.arguments import add_database_options
-from trackerapi_backend.cli.database import open_store
-from trackerapi_backend.requests.credentials import pepper_fingerprint
-from trackerapi_backend.settings import absolute_path, read_pepper, storage_from
+from trackerapi_backend.cli.arguments import add_database_options, file_name
+from trackerapi_backend.cli.database import open_pepper, open_store
+from trackerapi_backend.settings import absolute_path, storage_from
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.api_keys import has_keys
 from trackerapi_backend.store.transfer_file import write_export
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_parser(commands: Commands) -> None:
         " pepper. Print the number of rows of each table.",
     )
     add_database_options(parser)
-    parser.add_argument("file", metavar="FILE", help="new file")
+    parser.add_argument("file", type=file_name, metavar="FILE", help="new file")
     parser.set_defaults(run=run)
 
 
@@ -38,9 +38,10 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     file = absolute_path(options.file, "FILE")
     try:
         with closing(open_store(storage)) as store:
-            # A new pepper would not match the keys of the database.
-            pepper = read_pepper(storage.pepper_file, create=False)
-            counts = write_export(file, store, pepper_fingerprint(pepper))
+            # A database without keys may have no pepper yet.
+            if store.read(has_keys):
+                open_pepper(store, storage)
+            counts = write_export(file, store)
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {file} was not written") from None
     for name, count in counts.items():

@@ -6,8 +6,8 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli.arguments import add_database_options
-from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.cli.arguments import add_database_options, file_name
+from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.requests.credentials import pepper_fingerprint
 from trackerapi_backend.settings import (
     SettingsError,
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.settings import Storage
+    from trackerapi_backend.store import Store
+    from trackerapi_backend.store.transfer_file import ExportFile
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,7 +38,9 @@ def add_parser(commands: Commands) -> None:
         " continues an interrupted import. Print the number of rows of each table.",
     )
     add_database_options(parser)
-    parser.add_argument("file", metavar="FILE", help="file that `export` has written")
+    parser.add_argument(
+        "file", type=file_name, metavar="FILE", help="file that `export` has written"
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,18 +52,25 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
     try:
-        with closing(open_store(storage)) as store:
-            pepper = read_pepper(storage.pepper_file, create=False)
-            with open_export(file) as export:
-                if export.pepper_fingerprint != pepper_fingerprint(pepper):
-                    raise SettingsError(
-                        f"{storage.pepper_file} is not the pepper of the exported"
-                        " database: copy the pepper file of that database, or no key"
-                        " works"
-                    )
-                import_batches(store, export.batches())
-                finish_import(store, export.counts)
+        with closing(open_store(storage)) as store, open_export(file) as export:
+            _check_pepper(store, storage, export)
+            import_batches(store, export.batches())
+            finish_import(store, export.counts)
     except KeyboardInterrupt:
         raise StoreError("interrupted: run the same import again to continue") from None
     for name, count in export.counts.items():
         print_line(f"{name}\t{count}")
+
+
+def _check_pepper(store: Store, storage: Storage, export: ExportFile) -> None:
+    """Check that the pepper file belongs to the exported and to this database."""
+    # A database that had no keys may have had no pepper.
+    if export.pepper_fingerprint is None:
+        return
+    pepper = read_pepper(storage.pepper_file, create=False)
+    if export.pepper_fingerprint != pepper_fingerprint(pepper):
+        raise SettingsError(
+            f"{storage.pepper_file} is not the pepper of the database in {export.name}:"
+            " copy the pepper file of that database, or no key works"
+        )
+    open_pepper(store, storage)

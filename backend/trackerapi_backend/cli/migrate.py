@@ -6,8 +6,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options
-from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.cli.database import name_of, open_pepper, open_store
 from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store.api_keys import has_keys
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,12 +25,20 @@ def add_parser(commands: Commands) -> None:
         " tables. An existing SQLite file is first copied into the same folder.",
     )
     add_database_options(parser)
+    parser.add_argument(
+        "--accept-pepper",
+        action="store_true",
+        help="use the pepper file even if the keys of the database have another pepper,"
+        " and create a missing file: keys of the other pepper become invalid",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Upgrade the schema of a database; create the database if it does not exist."""
     storage = storage_from(vars(options))
-    with closing(open_store(storage, migrate=True)):
-        name = storage.database or "the PostgreSQL database"
-        print_line(f"The schema of {name} is up to date.")
+    with closing(open_store(storage, migrate=True)) as store:
+        # The keys of an older release have no recorded pepper yet.
+        if options.accept_pepper or store.read(has_keys):
+            open_pepper(store, storage, accept=options.accept_pepper)
+        print_line(f"The schema of {name_of(storage)} is up to date.")

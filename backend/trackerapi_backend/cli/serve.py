@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, port_number
-from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.logs import log_to_stderr
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, settings_from
@@ -41,7 +41,13 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     settings = settings_from(vars(options))
     log_to_stderr(logging.INFO)
     with closing(open_store(settings)) as store:
+        # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
+        # makes none.
+        pepper = open_pepper(store, settings, create=settings.database is not None)
         serve_store(
-            settings, store, announce=lambda url: print_line(f"Serving at {url}")
+            settings,
+            store,
+            pepper,
+            announce=lambda url: print_line(f"Serving at {url}"),
         )
     exit_despite_busy_threads(0)

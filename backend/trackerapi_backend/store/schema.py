@@ -158,6 +158,13 @@ api_keys = Table(
     Index(None, "provider_id", "id"),
 )
 
+# Fingerprint of the pepper of all keys: at most one row.
+peppers = Table(
+    "peppers",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+)
+
 job_configurations = Table(
     "job_configurations",
     metadata,

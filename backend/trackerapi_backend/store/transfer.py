@@ -1,9 +1,8 @@
 """Transfer of all rows between databases, of the same engine or of another engine.
 
-A row is a list of JSON values in the order of the columns. Values are copied as stored:
-instants stay microseconds, JSON stays text, and binary values become hexadecimal text.
-Tables come in the order of their foreign keys, and rows in the order of their keys,
-which is the same on every engine.
+A row is a list of values in the order of the columns. Values are copied as stored:
+instants stay microseconds, and JSON stays text. Tables come in the order of their
+foreign keys, and rows in the order of their keys, which is the same on every engine.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.types import String
 
 from trackerapi_backend.store import StoreError
-from trackerapi_backend.store.schema import metadata
+from trackerapi_backend.store.schema import metadata, peppers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 Values = list[Any]
-"""Row as JSON values, in the order of the columns."""
+"""Row as stored values, in the order of the columns."""
 
 MAX_ROWS = 1000
 """Maximum number of rows of a batch, which one transaction imports."""
@@ -63,14 +62,14 @@ class TransferTable:
         name: Name of the table.
         columns: Names of all columns.
         key: Names of the columns of the primary key.
+        binary: Positions of the columns with binary values.
     """
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
+    binary: tuple[int, ...]
     _stored: TableClause
-    _binary: tuple[int, ...]
-    """Positions of the columns with binary values."""
 
     @classmethod
     def of(cls, schema: Table) -> TransferTable:
@@ -80,12 +79,12 @@ class TransferTable:
             schema.name,
             tuple(each.name for each in schema.c),
             tuple(each.name for each in schema.primary_key),
-            table(schema.name, *columns),
             tuple(
                 index
                 for index, each in enumerate(columns)
                 if isinstance(each.type, LargeBinary)
             ),
+            table(schema.name, *columns),
         )
 
     def count(self, db: Connection) -> int:
@@ -119,9 +118,7 @@ class TransferTable:
 
     def insert(self, db: Connection, rows: Sequence[Values]) -> None:
         """Store rows."""
-        values = [
-            dict(zip(self.columns, self._from_json(row), strict=True)) for row in rows
-        ]
+        values = [dict(zip(self.columns, row, strict=True)) for row in rows]
         db.execute(insert(self._stored), values)
 
     def continue_sequence(self, db: Connection) -> None:
@@ -135,22 +132,12 @@ class TransferTable:
 
     def name_row(self, row: Values) -> str:
         """Return table and key of a row for a message."""
-        values = dict(zip(self.columns, row, strict=True))
-        key = ", ".join(f"{name} {values[name]}" for name in self.key)
+        values = (
+            value.hex() if isinstance(value, bytes) else value
+            for value in self._key_values(row)
+        )
+        key = ", ".join(map("{} {}".format, self.key, values))
         return f"{self.name} ({key})"
-
-    def check_row(self, row: object) -> Values:
-        """Return a row that comes from outside.
-
-        Raises:
-            ValueError: If the row has other columns, or a binary value is not valid.
-        """
-        if not isinstance(row, list) or len(row) != len(self.columns):
-            raise ValueError("a row does not have the columns of its table")
-        if not all(isinstance(row[index], str | None) for index in self._binary):
-            raise ValueError("a binary value is not text")
-        self._from_json(row)
-        return row
 
     def _in_order(self, db: Connection) -> Select[Any]:
         return select(self._stored).order_by(*self._ordered_key(db))
@@ -174,22 +161,11 @@ class TransferTable:
         )
 
     def _key_values(self, row: Values) -> tuple[Any, ...]:
-        values = dict(zip(self.columns, self._from_json(row), strict=True))
+        values = dict(zip(self.columns, row, strict=True))
         return tuple(values[name] for name in self.key)
 
     def _fetch(self, db: Connection, query: Select[Any]) -> list[Values]:
-        return [
-            [each.hex() if isinstance(each, bytes) else each for each in row]
-            for row in db.execute(query)
-        ]
-
-    def _from_json(self, row: Values) -> Values:
-        """Return a row with bytes in place of hexadecimal text."""
-        values = list(row)
-        for index in self._binary:
-            if values[index] is not None:
-                values[index] = bytes.fromhex(values[index])
-        return values
+        return [list(row) for row in db.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +183,13 @@ def _engine_type(of_schema: TypeEngine[Any]) -> TypeEngine[Any]:
     return of_schema
 
 
-TABLES = tuple(TransferTable.of(each) for each in metadata.sorted_tables)
-"""All tables; a foreign key names only earlier tables."""
+TABLES = tuple(
+    TransferTable.of(each) for each in metadata.sorted_tables if each is not peppers
+)
+"""All tables with data; a foreign key names only earlier tables.
+
+Each database records its pepper itself, and the header of an export has it too.
+"""
 
 
 def count_rows(db: Connection) -> dict[str, int]:

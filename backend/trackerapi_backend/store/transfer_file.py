@@ -1,29 +1,30 @@
 """Files of `export`: all rows of a database as gzip-compressed JSON Lines.
 
 The first line is a header. Each table has a line with its name and columns, then one
-line for each row. The last line has the number of rows of each table, so a file without
-this line is incomplete.
+line for each row: a list of its values, with binary values as hexadecimal text. The
+last line has the number of rows of each table: a file without this line is incomplete.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
-import stat
-import tempfile
 import zlib
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from trackerapi_backend.files import open_regular_file
 from trackerapi_backend.store import StoreError, transfer
-from trackerapi_backend.store.migrations import HEAD
+from trackerapi_backend.store.migrations import HEAD, is_newer, newer_release_error
+from trackerapi_backend.store.peppers import find_pepper
 from trackerapi_backend.store.schema import compact_json
 from trackerapi_backend.store.transfer import TABLES, Batch, TransferTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -37,29 +38,23 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 _COMPRESSION = 6
 
 
-def write_export(path: Path, store: Store, pepper_fingerprint: str) -> dict[str, int]:
+def write_export(path: Path, store: Store) -> dict[str, int]:
     """Write all rows of a store to a new file; return the number of rows by table.
 
     The file gets its name when it is complete and on the disk. Only its owner may read
-    the file.
+    the file. A killed process leaves a file with the suffix `.new`, which the next
+    export to the same name replaces.
 
     Args:
         path: New file.
         store: Store to read from, on one snapshot.
-        pepper_fingerprint: Text that identifies the pepper of the API keys.
 
     Raises:
         StoreError: If the file exists or cannot be written, or the engine fails.
     """
-    header = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "schema": HEAD,
-        "pepper": pepper_fingerprint,
-    }
     try:
         with _new_file(path) as file:
-            return store.read(lambda db: _write(db, file, header))
+            return store.read(lambda db: _write(db, file))
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written ({error.strerror or error}): name another file"
@@ -70,21 +65,22 @@ def write_export(path: Path, store: Store, pepper_fingerprint: str) -> dict[str,
 def _new_file(path: Path) -> Iterator[IO[bytes]]:
     """Create a file under a temporary name; name it `path` at the end of the block."""
     _require_missing(path)
-    descriptor, name = tempfile.mkstemp(
-        prefix=f"{path.name[:100]}.", suffix=".new", dir=path.parent
-    )
-    fresh = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    fresh = path.with_name(f"{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(fresh, flags, 0o600), "wb") as file:
+        if not _lock(file, fresh):
+            raise StoreError(f"another export writes {fresh}: name another file")
+        # The file of a killed process may have other permissions.
+        os.fchmod(file.fileno(), 0o600)
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # Another process may have created the file during the export.
-        _require_missing(path)
-        fresh.rename(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+            _require_missing(path)
+            fresh.rename(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
     # Without a sync of the folder, a crash of the machine could lose the new name.
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -93,26 +89,54 @@ def _new_file(path: Path) -> Iterator[IO[bytes]]:
         os.close(folder)
 
 
+def _lock(file: IO[bytes], path: Path) -> bool:
+    """Lock a file; return whether it is the file at `path` and no process had it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The process that had the lock may have renamed or deleted the file.
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
 def _require_missing(path: Path) -> None:
     if os.path.lexists(path):
         raise StoreError(f"{path} exists: name a new file")
 
 
-def _write(db: Connection, file: IO[bytes], header: dict[str, Any]) -> dict[str, int]:
+def _write(db: Connection, file: IO[bytes]) -> dict[str, int]:
     # The store repeats a read after a transient failure: then the file begins anew.
     file.seek(0)
     file.truncate()
+    header = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "schema": HEAD,
+        "pepper": find_pepper(db),
+    }
     counts: dict[str, int] = {}
     with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as lines:
         lines.write(_line(header))
         for table in TABLES:
             counts[table.name] = 0
-            lines.write(_line({"table": table.name, "columns": table.columns}))
+            lines.write(_line(_table_header(table)))
             for page in table.read_pages(db):
-                lines.write(b"".join(map(_line, page)))
+                lines.write(b"".join(_row_line(table, row) for row in page))
                 counts[table.name] += len(page)
         lines.write(_line({"counts": counts}))
     return counts
+
+
+def _table_header(table: TransferTable) -> dict[str, Any]:
+    return {"table": table.name, "columns": list(table.columns)}
+
+
+def _row_line(table: TransferTable, row: transfer.Values) -> bytes:
+    values = list(row)
+    for index in table.binary:
+        if values[index] is not None:
+            values[index] = values[index].hex()
+    return _line(values)
 
 
 def _line(value: object) -> bytes:
@@ -127,27 +151,28 @@ class ExportFile:
         name: Name of the file for messages.
 
     Attributes:
-        pepper_fingerprint: Text that identifies the pepper of the API keys.
+        name: Name of the file for messages.
+        pepper_fingerprint: Text that identifies the pepper of the API keys; None if the
+            exported database had no pepper yet.
         counts: Number of rows of each table.
 
     Raises:
-        StoreError: If the file is damaged, incomplete, not an export or from another
-            release.
+        StoreError: If the file is damaged, incomplete, longer than one export, not an
+            export or from another release.
     """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
-        self._file, self._name = file, name
-        first = last = b""
-        # Read the whole file: gzip detects damage only at the end, and no damaged row
-        # may be stored.
-        for line in self._lines():
-            first, last = first or line, line
-        header = self._parse(first)
+        self._file, self.name = file, name
+        header = self._parse(next(self._lines(), b""))
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise self._damage()
         self._check_release(header)
-        self.pepper_fingerprint = str(header.get("pepper"))
-        self.counts = self._counts_of(self._parse(last))
+        self.pepper_fingerprint: str | None = header.get("pepper")
+        self.counts = {table.name: 0 for table in TABLES}
+        # Read the whole file before the first row is stored: gzip detects damage only
+        # at the end, and only the last line shows that no row is missing.
+        for batch in self.batches():
+            self.counts[batch.table.name] += len(batch.rows)
 
     def batches(self) -> Iterator[Batch]:
         """Yield all rows in batches of at most `MAX_ROWS`.
@@ -155,21 +180,39 @@ class ExportFile:
         Raises:
             StoreError: If the file is damaged.
         """
-        table: TransferTable | None = None
+        lines = self._lines()
+        next(lines, None)  # the header
+        counts: dict[str, int] = {}
+        following = self._parse(next(lines, b""))
+        for table in TABLES:
+            if following != _table_header(table):
+                raise self._damage()
+            counts[table.name] = 0
+            following = yield from self._batches_of(table, lines, counts)
+        if following != {"counts": counts} or next(lines, None) is not None:
+            raise self._damage()
+
+    def _batches_of(
+        self, table: TransferTable, lines: Iterator[bytes], counts: dict[str, int]
+    ) -> Generator[Batch, None, Any]:
+        """Yield the rows of a table; count them; return the line after the last row."""
+        following: Any = None
         rows: list[transfer.Values] = []
         size_bytes = 0
-        following = iter(TABLES)
-        for line in self._lines():
-            value = self._parse(line)
-            if isinstance(value, list):
-                rows.append(self._check_row(table, value))
-                size_bytes += len(line)
-            is_full = len(rows) >= transfer.MAX_ROWS or size_bytes >= MAX_BATCH_BYTES
-            if table is not None and rows and (is_full or isinstance(value, dict)):
+        for line in lines:
+            following = self._parse(line)
+            if not isinstance(following, list):
+                break
+            rows.append(self._stored_row(table, following))
+            size_bytes += len(line)
+            if len(rows) >= transfer.MAX_ROWS or size_bytes >= MAX_BATCH_BYTES:
+                counts[table.name] += len(rows)
                 yield Batch(table, rows)
                 rows, size_bytes = [], 0
-            if isinstance(value, dict) and "table" in value:
-                table = self._next_table(following, value)
+        if rows:
+            counts[table.name] += len(rows)
+            yield Batch(table, rows)
+        return following
 
     def _lines(self) -> Iterator[bytes]:
         """Yield all lines from the beginning of the file."""
@@ -181,7 +224,7 @@ class ExportFile:
             raise self._damage() from None
         except OSError as error:
             raise StoreError(
-                f"{self._name} cannot be read ({error.strerror or error})"
+                f"{self.name} cannot be read ({error.strerror or error})"
             ) from None
 
     def _parse(self, line: bytes) -> Any:
@@ -191,49 +234,33 @@ class ExportFile:
             raise self._damage() from None
 
     def _check_release(self, header: dict[str, Any]) -> None:
-        version, schema = header.get("version"), header.get("schema")
+        version, schema = header.get("version"), f"{header.get('schema')}"
         if version != FORMAT_VERSION:
-            raise StoreError(
-                f"{self._name} has format {version}, this release reads"
-                f" {FORMAT_VERSION}: import it with the release that made it"
-            )
+            raise newer_release_error(self.name, f"format {version}")
+        if is_newer(schema):
+            raise newer_release_error(self.name, f"schema {schema}")
         if schema != HEAD:
             raise StoreError(
-                f"{self._name} has schema {schema}, this release needs {HEAD}: run"
+                f"{self.name} has schema {schema}, this release needs {HEAD}: run"
                 " `trackerapi-backend migrate` on the exported database with this"
                 " release, then export again"
             )
 
-    def _counts_of(self, last: Any) -> dict[str, int]:
-        counts = last.get("counts") if isinstance(last, dict) else None
-        if not isinstance(counts, dict) or set(counts) != {t.name for t in TABLES}:
-            raise self._damage()
-        return counts
-
-    def _next_table(
-        self, following: Iterator[TransferTable], value: dict[str, Any]
-    ) -> TransferTable:
-        table = next(following, None)
-        if table is None or value != {
-            "table": table.name,
-            "columns": list(table.columns),
-        }:
-            raise self._damage()
-        return table
-
-    def _check_row(
-        self, table: TransferTable | None, row: list[Any]
-    ) -> transfer.Values:
-        if table is None:
+    def _stored_row(self, table: TransferTable, values: list[Any]) -> transfer.Values:
+        """Return a row of the file with bytes in place of hexadecimal text."""
+        if len(values) != len(table.columns):
             raise self._damage()
         try:
-            return table.check_row(row)
-        except ValueError:
+            for index in table.binary:
+                if values[index] is not None:
+                    values[index] = bytes.fromhex(values[index])
+        except (TypeError, ValueError):
             raise self._damage() from None
+        return values
 
     def _damage(self) -> StoreError:
         return StoreError(
-            f"{self._name} is damaged, incomplete or not an export: copy it again, or"
+            f"{self.name} is damaged, incomplete or not an export: copy it again, or"
             " export again"
         )
 
@@ -246,17 +273,11 @@ def open_export(path: Path) -> Iterator[ExportFile]:
         StoreError: If the file cannot be read, or see `ExportFile`.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_regular_file(path)
     except OSError as error:
         raise StoreError(
             f"{path} cannot be read ({error.strerror or error}): name a file that"
             " `trackerapi-backend export` has written"
         ) from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StoreError(f"{path} is not a regular file: name another file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            yield ExportFile(file, str(path))
-    finally:
-        os.close(descriptor)
+    with file:
+        yield ExportFile(file, f"{path}")

@@ -12,12 +12,8 @@ from trackerapi_backend.store import StoreError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0005"
+HEAD = "0006"
 """Revision of this release. Revisions are numbered without gaps, from 0001."""
-NEWER_RELEASE = (
-    f"it was made by a newer release, since this release knows schemas up to {HEAD}:"
-    " install that release"
-)
 
 
 def current_revision(db: Connection) -> str | None:
@@ -42,7 +38,7 @@ def needs_upgrade(revision: str | None, database: str, *, may_upgrade: bool) -> 
     if revision == HEAD:
         return False
     if revision is not None and is_newer(revision):
-        raise StoreError(f"{database} has schema {revision}: {NEWER_RELEASE}")
+        raise newer_release_error(database, f"schema {revision}")
     if not may_upgrade:
         raise StoreError(
             f"{database} has schema {revision or 'none'}, this release needs {HEAD}:"
@@ -54,6 +50,18 @@ def needs_upgrade(revision: str | None, database: str, *, may_upgrade: bool) -> 
 def is_newer(revision: str) -> bool:
     """Return whether this release does not know a revision."""
     return revision not in {f"{number:04}" for number in range(1, int(HEAD) + 1)}
+
+
+def newer_release_error(name: str, found: str) -> StoreError:
+    """Return the error for a database or file that this release cannot read.
+
+    Args:
+        name: Name of the database or file.
+        found: Schema or format with its number.
+    """
+    return StoreError(
+        f"{name} has {found}, made by a newer release: install that release"
+    )
 
 
 def upgrade_to_head(db: Connection) -> None:

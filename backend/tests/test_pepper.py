@@ -1,0 +1,160 @@
+"""Pepper of an installation: the database recognizes a foreign or missing file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from trackerapi_backend.cli import dev, serve
+from trackerapi_backend.cli.main import main
+
+from backend.tests.support.revisions import downgrade
+from backend.tests.support.service import prepare, serve_existing, variables_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEEDS_PEPPER = [
+    ("serve", "--port", "0"),
+    ("migrate",),
+    ("key", "create", "--label", "new"),
+    ("export", "NEW"),
+    ("import", "OLD"),
+]
+FOREIGN = "f" * 64
+ACCEPT = "trackerapi-backend migrate --accept-pepper"
+
+
+@pytest.fixture(autouse=True)
+def _no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a command in this process from changing the configuration of logging."""
+    for module in (dev, serve):
+        monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
+
+
+class Installation:
+    """Database with keys and its pepper file, with commands in this process."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str | None,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.folder, self.url, self._capsys = folder, url, capsys
+        self.keys = prepare(folder, url)
+        self.pepper = folder / "pepper"
+        for name, value in variables_of(folder, url).items():
+            monkeypatch.setenv(name, value)
+        self.run("export", str(folder / "OLD"))
+
+    def run(self, *arguments: str) -> str:
+        """Run a command; return its output."""
+        assert main(arguments) == 0, self._capsys.readouterr().err
+        return self._capsys.readouterr().out
+
+    def fail(self, *arguments: str) -> str:
+        """Run a command in which the database rejects the pepper; return the error."""
+        paths = {name: str(self.folder / name) for name in ("OLD", "NEW")}
+        assert main([paths.get(each, each) for each in arguments]) == 1
+        assert not (self.folder / "NEW").exists()
+        [line] = self._capsys.readouterr().err.splitlines()
+        assert FOREIGN not in line
+        assert str(self.pepper) in line
+        return line
+
+    def status(self, key: str) -> int:
+        """Return the status of a request with a key to a new server."""
+        running = serve_existing(self.folder, {"key": key}, self.url)
+        with running as (_process, service), service.client("key") as api:
+            return api.get("/jobs").status_code
+
+
+@pytest.fixture
+def installation(
+    tmp_path: Path,
+    database_url: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Installation:
+    """An installation with keys, on each engine."""
+    return Installation(tmp_path, database_url, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("arguments", NEEDS_PEPPER, ids=" ".join)
+def test_foreign_pepper_is_rejected(
+    installation: Installation, arguments: tuple[str, ...]
+) -> None:
+    """Every command that uses the pepper names a foreign file and the database."""
+    own = installation.pepper.read_text()
+    installation.pepper.write_text(FOREIGN)
+    line = installation.fail(*arguments)
+    assert "is not the pepper of" in line
+    if arguments[0] != "import":
+        name = installation.url and "the PostgreSQL database"
+        assert (name or f"{installation.folder / 'backend.db'}") in line
+        assert ACCEPT in line
+    # The rejected file has not replaced the recorded pepper.
+    installation.pepper.write_text(own)
+    installation.run("key", "create", "--label", "new")
+
+
+@pytest.mark.parametrize("arguments", NEEDS_PEPPER, ids=" ".join)
+def test_missing_pepper_of_keys_is_not_made_again(
+    installation: Installation, arguments: tuple[str, ...]
+) -> None:
+    """No command creates a new pepper beside keys: all keys would become invalid."""
+    installation.pepper.unlink()
+    line = installation.fail(*arguments)
+    assert "is missing: copy it" in line
+    assert ACCEPT in line
+    assert not installation.pepper.exists()
+
+
+@pytest.mark.parametrize("content", [None, FOREIGN], ids=["missing", "foreign"])
+def test_dev_rejects_the_pepper(tmp_path: Path, content: str | None) -> None:
+    """`dev` rejects a missing or foreign pepper and keeps its key file."""
+    prepare(tmp_path)
+    (tmp_path / "pepper").unlink()
+    if content is not None:
+        (tmp_path / "pepper").write_text(content)
+    assert main(["dev", "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    assert not (tmp_path / "api_key").exists()
+
+
+def test_import_rejects_a_database_with_another_pepper(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import fails if the target already has keys of another pepper."""
+    other = tmp_path / "other"
+    other.mkdir()
+    prepare(other)
+    monkeypatch.delenv("TRACKERAPI_BACKEND_DATABASE_URL", raising=False)
+    line = installation.fail("import", "OLD", "--database", str(other / "backend.db"))
+    assert f"is not the pepper of {other / 'backend.db'}" in line
+
+
+@pytest.mark.parametrize("arguments", NEEDS_PEPPER[:4], ids=" ".join)
+def test_migrated_keys_get_the_pepper_of_migrate(
+    installation: Installation, arguments: tuple[str, ...]
+) -> None:
+    """`migrate` records the pepper for the keys of a release that recorded none."""
+    downgrade(installation.folder, "0005", installation.url)
+    installation.run("migrate")
+    installation.pepper.write_text(FOREIGN)
+    assert "is not the pepper of" in installation.fail(*arguments)
+
+
+@pytest.mark.parametrize("content", [None, FOREIGN], ids=["lost", "replaced"])
+def test_accepted_pepper_makes_old_keys_invalid(
+    installation: Installation, content: str | None
+) -> None:
+    """`migrate --accept-pepper` makes a database usable whose pepper is lost."""
+    installation.pepper.unlink()
+    if content is not None:
+        installation.pepper.write_text(content)
+    installation.run("migrate", "--accept-pepper")
+    key = installation.run("key", "create", "--label", "new").strip()
+    assert installation.status(key) == 200
+    assert installation.status(installation.keys["all"]) == 401
