@@ -14,7 +14,7 @@ import pytest
 import trackerapi_backend.store.migrations
 from alembic import command
 from alembic.config import Config
-from trackerapi_backend.instants import utc_now
+from trackerapi_backend.instants import to_micros, utc_now
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.recording import Report, record_reports
@@ -106,7 +106,7 @@ def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
         drafts: list[Any] = [
             {**event, "provider_job_id": sent["provider_job_id"]} for event in batch
         ]
-        new = [read_event(draft, now=utc_now()) for draft in drafts]
+        new = [read_event(draft, now=to_micros(utc_now())) for draft in drafts]
         record_reports(db, [Report(1, new)])
     job_id: int = job.id
     return job_id

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 from trackerapi_backend.cli.database import open_store
-from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.instants import format_instant, to_micros, utc_now
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.providers import create_customer
@@ -55,7 +55,7 @@ def new_job(store: Store, name: str, *, has_configuration: bool = True) -> None:
 def record(store: Store, name: str, documents: Sequence[dict[str, Any]]) -> None:
     """Record events of a job in one transaction."""
     events = [
-        read_event({"provider_job_id": name, **document}, now=utc_now())  # type: ignore[typeddict-item]
+        read_event({"provider_job_id": name, **document}, now=to_micros(utc_now()))  # type: ignore[typeddict-item]
         for document in documents
     ]
     with store.transaction() as db:

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from trackerapi_backend.instants import utc_now
+from trackerapi_backend.instants import to_micros, utc_now
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.routes.serialization import serialize_job
@@ -159,7 +159,7 @@ def test_state_of_an_older_release_is_folded_again(
             "part": "x",
             "completed": 20,
         },
-        now=utc_now(),
+        now=to_micros(utc_now()),
     )
     with closing(SqliteStore(old_database, migrate=True)) as store:
         with store.transaction() as db:

@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.instants import to_micros
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.requests.times import read_micros_or_now
 from trackerapi_backend.store.events import StoredEvent
@@ -14,7 +13,6 @@ from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from trackerapi_backend.generated import models
 
@@ -66,14 +64,12 @@ class NewEvent:
         )
 
 
-def read_event(
-    document: models.EventInput, *, now: datetime, line: int = 0
-) -> NewEvent:
+def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEvent:
     """Return the event of a document that is valid by its schema.
 
     Args:
         document: Body or line of a body.
-        now: Time of the request.
+        now: Time of the request, in microseconds since 1970.
         line: Number of events before this event in its body. An event without
             `occurred_at` gets this number of microseconds after `now`, so that lines
             keep their order.
@@ -84,19 +80,17 @@ def read_event(
     tag, name = document.get("tag"), document.get("name")
     if tag is not None and name is not None and tag != name:
         raise invalid("/name", "and /tag name different steps: send one of them")
-    received_at, event_id = to_micros(now), document.get("event_id")
+    event_id = document.get("event_id")
     metadata = document.get("event_metadata")
     return NewEvent(
         document["provider_job_id"],
         # The schema allows the form with hyphens alone.
-        bytes.fromhex(event_id.replace("-", ""))
-        if event_id
-        else _new_event_id(received_at),
+        bytes.fromhex(event_id.replace("-", "")) if event_id else _new_event_id(now),
         document["kind"],
         name if tag is None else tag,
         metadata_text(metadata, "/event_metadata") if metadata else NO_METADATA,
-        read_micros_or_now(document, "occurred_at", now=received_at + line),
-        received_at,
+        read_micros_or_now(document, "occurred_at", now=now + line),
+        now,
         _number(document.get("completed")),
         _number(document.get("total")),
         _number(document.get("fraction")),

@@ -24,6 +24,7 @@ from trackerapi_backend.projection.snapshot import (
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.documents import compute_once
+from trackerapi_backend.store.driver_sql import savepoint
 from trackerapi_backend.store.events import StoredEvent
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def record_reports(db: Connection, reports: Sequence[Report]) -> list[list[Recor
     """
     try:
         # Most events are new. So all events count as new until the engine refuses one.
-        with db.begin_nested():
+        with savepoint(db, "reports"):
             return _record(db, reports, may_be_stored=False)
     except IntegrityError:
         return _record(db, reports, may_be_stored=True)

@@ -105,6 +105,12 @@ class JobState:
     last_key: Key | None = None
     changed_key: Key | None = None
 
+    def step(self, tag: str) -> StepState:
+        """Return the state of a step, a new one for its first event."""
+        if tag not in self.steps:
+            self.steps[tag] = StepState()
+        return self.steps[tag]
+
     def forget_statuses(self) -> None:
         """Reset everything but the counts to the state before the first event."""
         self.status, self.has_succeeded = JobStatus.PENDING, False
@@ -176,15 +182,15 @@ def advance(
         if not _affects_state(plan, fact, kind):
             continue
         is_late = state.last_key is not None and key < state.last_key
-        if is_refold_needed or is_late:
-            _count_late(plan, state, fact, kind, key)
-            is_refold_needed = is_refold_needed or not _changes_no_status(
-                plan, state, fact, kind, key
-            )
-            if not is_late:
-                state.last_key = key
+        if not is_refold_needed and _changes_no_status(plan, state, fact, kind, key):
+            _count(plan, state, fact, kind, key)
+        elif is_late or is_refold_needed:
+            _count(plan, state, fact, kind, key)
+            is_refold_needed = True
         else:
             _apply(plan, state, fact, kind, key)
+        if not is_late:
+            state.last_key = key
     return _refold(plan, state, history) if is_refold_needed else state
 
 
@@ -340,7 +346,7 @@ def _affects_state(plan: Plan, fact: Fact, kind: EventKind) -> bool:
 def _changes_no_status(
     plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key
 ) -> bool:
-    """Return whether a late event leaves all statuses and attempts unchanged.
+    """Return whether an event leaves all statuses and attempts unchanged.
 
     True for a `progress` or `start` within an open attempt, if the job has been in its
     status since before the event, and no report of work changes this status.
@@ -359,16 +365,14 @@ def _changes_no_status(
     return is_job_settled and opened is not None and opened < key
 
 
-def _count_late(
-    plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key
-) -> None:
-    """Add the counts of an event whose status the caller folds later."""
+def _count(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -> None:
+    """Add the counts of an event, which do not depend on the order of events."""
     if plan.points is None or fact.tag is None:
         return
     if kind is PROGRESS:
-        state.steps.setdefault(fact.tag, StepState()).count(fact, key)
+        state.step(fact.tag).count(fact, key)
     elif kind.step_status in SETTLED:
-        state.steps.setdefault(fact.tag, StepState()).settle(key)
+        state.step(fact.tag).settle(key)
 
 
 def _count_event(state: JobState, fact: Fact) -> None:
@@ -384,7 +388,7 @@ def _apply(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -
     """Fold an event that affects the state and is later than all folded events."""
     state.last_key = key
     if fact.tag is not None and plan.points is not None:
-        state.steps.setdefault(fact.tag, StepState()).apply(fact, kind, key)
+        state.step(fact.tag).apply(fact, kind, key)
     if kind is COMPLETE or (
         kind.step_status in SETTLED and _are_all_settled(plan, state, fact)
     ):

@@ -7,6 +7,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from trackerapi_backend.instants import to_micros
 from trackerapi_backend.jobs.new_event import NewEvent, read_event
 from trackerapi_backend.jobs.recording import (
     MAX_PARTS,
@@ -27,7 +28,6 @@ from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection, Row
     from starlette.responses import Response
@@ -46,7 +46,7 @@ MAX_EVENT_ID_LENGTH = 36
 
 async def create_event(call: Call) -> Response:
     """Record one event; return the event as it is stored."""
-    event = read_event(call.body, now=call.now)
+    event = read_event(call.body, now=to_micros(call.now))
     report = Report(call.provider_id, [event], call.caller.job_id)
     [outcome] = await call.write_together(record_reports, report)
     if outcome is Refusal.DUPLICATE:
@@ -78,7 +78,7 @@ def _problem(refusal: Refusal, event: NewEvent) -> Problem:
 async def import_events(call: Call) -> Response:
     """Record a batch of events, one JSON object per line; return a report."""
     body = await read_body(call.request, "application/x-ndjson", call.provider_id)
-    read = partial(_read_lines, now=call.now, request_id=call.request_id)
+    read = partial(_read_lines, now=to_micros(call.now), request_id=call.request_id)
     batch = await examine_body(body, read, call.provider_id)
     size_bytes = len(body)
     # The body is parsed: its memory is not kept while the batch waits for the writer.
@@ -127,7 +127,7 @@ class _Batch:
         self.rejected.append({"line": line, "event_id": event_id, "problem": document})
 
 
-def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
+def _read_lines(body: bytes, *, now: int, request_id: str) -> _Batch:
     """Return the lines of a body; blank lines are ignored."""
     batch, schema, count = _Batch(request_id), named_schema("EventInput"), 0
     for number, ended in enumerate(BytesIO(body), start=1):

@@ -7,10 +7,13 @@ the translation of errors.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import IntegrityError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -32,6 +35,20 @@ def execute_many(
     """
     if rows:
         db.exec_driver_sql(_marked(db, statement), list(rows))
+
+
+@contextmanager
+def savepoint(db: Connection, name: str) -> Iterator[None]:
+    """Roll back the changes of the block if a row violates a constraint.
+
+    After any other error the transaction must not commit.
+    """
+    db.exec_driver_sql(f"SAVEPOINT {name}")
+    try:
+        yield
+    except IntegrityError:
+        db.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+        raise
 
 
 def _marked(db: Connection, statement: str) -> str:

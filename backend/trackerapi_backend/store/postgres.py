@@ -53,10 +53,12 @@ RETRY_PAUSE_SECONDS = 0.25
 # The keys are "tracker1" and "tracker2" in ASCII.
 _WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
 _LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA})"
-_LOCK = f"{_LOCK_SHARED}, pg_advisory_xact_lock({_WRITERS})"
-_LOCK_ALONE = (
-    f"SELECT pg_advisory_xact_lock({_SCHEMA}), pg_advisory_xact_lock({_WRITERS})"
+# The lock of the writers comes first: a second migration waits for it and does not hold
+# the lock of the schema, which the first migration needs alone.
+_LOCK = (
+    f"SELECT pg_advisory_xact_lock({_WRITERS}), pg_advisory_xact_lock_shared({_SCHEMA})"
 )
+_LOCK_SCHEMA = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
 
 LOCK_SECONDS = 20
 """Time limit for the wait for a lock, in seconds."""
@@ -146,7 +148,7 @@ class PostgresStore:
         with self.transaction() as db:
             # Building an index of a large table takes longer than any other statement.
             db.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            db.exec_driver_sql(_LOCK_ALONE)
+            db.exec_driver_sql(_LOCK_SCHEMA)
             upgrade_to_head(db)
 
     def read(self, query: Callable[[Connection], T]) -> T:

@@ -11,6 +11,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -94,12 +95,10 @@ def parse_document(text: str | None) -> Document | None:
 
 def compact_json(value: object) -> str:
     """Return a value as JSON without optional spaces."""
-    return _encoder.encode(value)
+    return _encoder.encode(value).decode()
 
 
-# All values share one encoder: creating an encoder is as slow as encoding a small
-# value.
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_encoder = msgspec.json.Encoder()
 
 
 MAX_ID = 2**53 - 1
