@@ -66,6 +66,17 @@ def in_threads(*calls: Any) -> None:
         raise errors[0]
 
 
+def test_transactions_see_what_they_have_waited_for(url: str) -> None:
+    """Another default isolation of the database does not count for transactions."""
+    with psycopg.connect(url, autocommit=True) as db:
+        level = "default_transaction_isolation = 'serializable'"
+        _set_default(db, f"ALTER DATABASE {db.info.dbname} SET {level}")
+    PostgresStore(url, migrate=True).close()
+    with closing(PostgresStore(url)) as store, store.transaction(shared=True) as db:
+        level = db.exec_driver_sql("SHOW transaction_isolation").scalar_one()
+    assert level == "read committed"
+
+
 def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> None:
     """A new customer gets an id after 142, which the command line has given."""
     keys = prepare(tmp_path, url)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import writer as writer_module
 from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -46,7 +47,7 @@ def store(tmp_path: Path, keys: dict[str, str]) -> Iterator[SqliteStore]:
 
 
 def write_in_one_group(
-    store: SqliteStore, *commands: Callable[[Connection], object]
+    store: SqliteStore | FailingStore, *commands: Callable[[Connection], object]
 ) -> list[object]:
     """Return the outcomes of commands in one group: results or exceptions."""
 
@@ -131,6 +132,53 @@ def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
         False,
         True,
     ]
+
+
+class FailingStore:
+    """Store whose transactions fail at their end, except the first transaction.
+
+    Args:
+        store: Store with the transactions.
+        error: Failure.
+    """
+
+    def __init__(self, store: SqliteStore, error: StoreError) -> None:
+        self._store, self._error, self.count = store, error, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @contextmanager
+    def transaction(self, *, shared: bool = False) -> Iterator[Connection]:
+        """Begin a transaction that fails at the end of the block."""
+        with self._store.transaction(shared=shared) as db:
+            yield db
+            self.count += 1
+            if self.count > 1:
+                raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("the answer to COMMIT is lost", may_be_stored=True),
+        StoreError("the database restarts", is_transient=True),
+    ],
+    ids=str,
+)
+def test_failure_of_the_whole_store_rejects_the_whole_group(
+    store: SqliteStore, error: StoreError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No command of a group runs alone after a failure that concerns all commands.
+
+    A command that may be stored could otherwise make a second customer.
+    """
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0)
+    failing = FailingStore(store, error)
+    outcomes = write_in_one_group(failing, *map(new_customer, (1001, 1002, 1003)))
+    for outcome in outcomes:
+        assert_unavailable(outcome)
+    assert failing.count == 2  # one before the group, one for the whole group
 
 
 @pytest.mark.parametrize("mebibytes", [1, 8])
