@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from benchmarks.rig.places import ROOT
-from benchmarks.rig.runs import note
+from benchmarks.rig.runs import end_on_sigterm, note
 
 README: Final = ROOT / "benchmarks/README.md"
 BENCHMARKS: Final = (
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("benchmarks", nargs="*", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="few events, one round")
     options, more = parser.parse_known_args(argv)
+    end_on_sigterm()
     if unknown := [name for name in options.benchmarks if name not in BENCHMARKS]:
         parser.error(f"no such benchmark: {', '.join(unknown)}")
     if options.quick:
@@ -70,14 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_benchmark(benchmark: str, arguments: Sequence[str]) -> tuple[int, str]:
     """Run one benchmark; return its exit status and its tables."""
-    answer = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{benchmark}", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    return answer.returncode, answer.stdout
+    ) as process:
+        try:
+            tables, _ = process.communicate()
+        except BaseException:
+            process.terminate()  # The benchmark ends its own child processes.
+            raise
+    return process.returncode, tables
 
 
 def write_tables(benchmark: str, tables: str) -> None:

@@ -29,6 +29,7 @@ from benchmarks.rig import job
 from benchmarks.rig.adapters import ADAPTERS, OURS, PEERS, UNINSTRUMENTED
 from benchmarks.rig.places import interpreter
 from benchmarks.rig.runs import (
+    ended_at_exit,
     ends_within,
     environment,
     new_pool,
@@ -172,9 +173,10 @@ def run_job(library: str, fault: Fault) -> Ending:
                 env=environment(folder, {**variables, **fault.variables}),
                 start_new_session=True,
             )
-            disturbed_at = _disturb(fault, sink, process, printed.fileno())
-            in_time = ends_within(process, LIMIT_SECONDS)
-            ended_at = time.monotonic()
+            with ended_at_exit(process):
+                disturbed_at = _disturb(fault, sink, process, printed.fileno())
+                in_time = ends_within(process, LIMIT_SECONDS)
+                ended_at = time.monotonic()
             printed.seek(0)
             output = printed.read()
         last_line_at = _last_line_at(folder)

@@ -171,7 +171,8 @@ class Run:
 def _cost(server: Server, size: int, seconds: float) -> Cost:
     load = new_load([server], CONNECTIONS, size, seconds)
     before = server.cpu_seconds()
-    sent = LoadProcess(load).result()
+    with LoadProcess(load) as process:
+        sent = process.result()
     return Cost(sent.events, sent.seconds, server.cpu_seconds() - before)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -44,26 +44,6 @@ def url(postgres: str) -> Iterator[str]:
     """Address of a new database."""
     with new_database(postgres) as url:
         yield url
-
-
-def in_threads(*calls: Any) -> None:
-    """Run functions in threads of their own; wait for all, raise the first error."""
-    errors: list[BaseException] = []
-
-    def run(call: Any) -> None:
-        try:
-            call()
-        except BaseException as error:  # noqa: BLE001 -- raised in the test's thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=[call]) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(MAX_WAIT_SECONDS)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
 
 
 def test_transactions_see_what_they_have_waited_for(url: str) -> None:
@@ -119,13 +99,13 @@ def test_other_schema_is_refused(tmp_path: Path, url: str) -> None:
 def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
     """Two `migrate` commands on one empty database both succeed."""
     variables = variables_of(tmp_path, url)
-    results: list[int] = []
 
-    def migrate() -> None:
-        results.append(command("migrate", environment=variables).returncode)
+    def migrate() -> int:
+        return command("migrate", environment=variables).returncode
 
-    in_threads(migrate, migrate)
-    assert results == [0, 0]
+    with ThreadPoolExecutor(2) as threads:
+        both = [threads.submit(migrate) for _ in range(2)]
+    assert [migration.result() for migration in both] == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests import bodies
 from trackerapi_backend.requests.bodies import (
     MAX_ALL_LARGE_BODIES,
     MAX_BODY_BYTES,
@@ -22,6 +23,7 @@ from trackerapi_backend.requests.bodies import (
     MAX_LARGE_BYTES,
     MAX_READ_BYTES,
     examine_body,
+    examined_body,
 )
 from trackerapi_backend.requests.contract import operations
 
@@ -136,6 +138,22 @@ def test_large_bodies_of_providers_take_turns() -> None:
     order = asyncio.run(scenario())
     assert order.index(2) <= 1
     assert len(order) == MAX_LARGE_BODIES + 1
+
+
+def test_large_bodies_wait_until_results_are_used() -> None:
+    """No further body is examined until a request has used the result of the largest."""
+
+    async def scenario() -> list[int]:
+        async with examined_body(bytes(MAX_BODY_BYTES), len, 1) as size:
+            assert size == MAX_BODY_BYTES
+            waiting = [*await queue_bodies(2, 1), *await queue_bodies(2, 2)]
+            # The thread has looked at the queue for each of them.
+            await asyncio.wrap_future(bodies._large_bodies._thread.submit(int))
+            await asyncio.sleep(0)
+            assert not any(task.done() for task in waiting)
+        return await asyncio.gather(*waiting)
+
+    assert asyncio.run(scenario()) == [len(SMALL)] * 4
 
 
 def test_cancelled_requests_free_their_places() -> None:

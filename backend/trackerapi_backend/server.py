@@ -32,6 +32,10 @@ SHUTDOWN_SECONDS = 1
 """Time limit for running requests after SIGTERM, in seconds."""
 WRITER_CLOSE_SECONDS = 0.5
 """Time limit for queued commands of the writer after the last request, in seconds."""
+SWITCH_SECONDS = 0.0005
+"""Time after which a thread that computes lets other threads run, in seconds.
+
+After each statement, the writer waits this long for a thread that examines a body."""
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -58,6 +62,7 @@ def serve_store(
         SettingsError: If the server cannot listen on the address.
     """
     _allow_many_connections()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # uvicorn raises the signal again after its own shutdown. The default handler of
     # SIGTERM would end the process there, before the writer is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

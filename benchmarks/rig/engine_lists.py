@@ -11,6 +11,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    text,
     true,
 )
 from trackerapi_backend.store.schema import jobs
@@ -53,6 +54,9 @@ def _fill(backend: Backend, count: int) -> None:
             last = min(first + _ROWS_PER_COMMIT, count) - 1
             with store.transaction() as db:
                 db.execute(_copy_job(job_id, first, last))
+        with store.transaction() as db:
+            if db.dialect.name == "postgresql":
+                db.execute(text("ANALYZE"))  # as autovacuum does within a minute
 
 
 def _copy_job(job_id: int, first: int, last: int) -> Insert:

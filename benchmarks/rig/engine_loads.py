@@ -77,8 +77,9 @@ def measure_memory(folder: Path, amounts: Amounts) -> dict[str, float]:
                 )
                 for account in (server.account, server.other)
             ]
-            for process in [LoadProcess(load) for load in loads]:
-                process.result()
+            with ExitStack() as stack:
+                for process in [stack.enter_context(LoadProcess(x)) for x in loads]:
+                    process.result()
             maxima[name] = server.max_memory_bytes()
     return maxima
 
@@ -97,7 +98,7 @@ def measure_provider(busy: Server, idle: Server, rounds: int, amounts: Amounts) 
                 _probe(server, stack.enter_context(server.connect(server.other)))
                 for server in (busy, idle)
             ]
-            process = LoadProcess(load)
+            process = stack.enter_context(LoadProcess(load))
             time.sleep(1)  # until the load has filled the queues
             until = time.monotonic() + amounts.heavy_seconds - 1
             times: tuple[list[float], list[float]] = ([], [])
@@ -131,7 +132,8 @@ def measure_processes(backend: Backend, rounds: int, amounts: Amounts) -> Pair:
 
         def rate(servers: Sequence[Server], seconds: float) -> float:
             load = new_load(servers, 2 * CONNECTIONS, TWO_PROCESSES_BATCH, seconds)
-            sent = LoadProcess(load).result()
+            with LoadProcess(load) as process:
+                sent = process.result()
             return sent.events / sent.seconds
 
         rate([first, second], amounts.warm_up_seconds)

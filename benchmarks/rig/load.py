@@ -195,7 +195,7 @@ class Sent:
 
 
 class LoadProcess:
-    """Process that sends a load; ends by itself.
+    """Process that sends a load; the end of the block kills it if it still runs.
 
     Args:
         load: Load to send.
@@ -211,14 +211,17 @@ class LoadProcess:
             text=True,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
     def result(self) -> Sent:
         """Wait for the end of the process; return the acknowledged events."""
-        try:
-            printed, _ = self._process.communicate(timeout=self._limit)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
+        printed, _ = self._process.communicate(timeout=self._limit)
         if self._process.returncode:
             raise RuntimeError("the load process failed")
         members: Mapping[str, Any] = json.loads(printed)

@@ -70,7 +70,11 @@ def read_options(
     peers: Sequence[type[Adapter]] = PEERS,
     argv: Sequence[str] | None = None,
 ) -> Options:
-    """Read the command line; leave out libraries that are not installed."""
+    """Read the command line; leave out libraries that are not installed.
+
+    From then on SIGTERM ends the benchmark in order, see `end_on_sigterm()`.
+    """
+    end_on_sigterm()
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -150,7 +154,8 @@ def run(task: Task) -> Outcome:
             env=environment(task.folder, task.environment),
             start_new_session=True,
         )
-        is_timed_out = not ends_within(process, task.limit)
+        with ended_at_exit(process):
+            is_timed_out = not ends_within(process, task.limit)
         ended_at = time.monotonic()
         printed.seek(0)
         lines = [line for line in printed if line.startswith("{")]
@@ -162,11 +167,36 @@ def ends_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _kill_group(process)
         return False
     return True
+
+
+@contextmanager
+def ended_at_exit(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """Kill the process group of a process at the end of the block if it still runs."""
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            _kill_group(process)
+
+
+def _kill_group(process: "subprocess.Popen[Any]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM raise SystemExit, so that the blocks end their child processes."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, _frame: object) -> None:
+    # A second signal must not interrupt the blocks while they end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
@@ -189,9 +219,18 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def new_pool(workers: int) -> ThreadPoolExecutor:
-    """Return a thread pool for parallel measurements, which mostly wait."""
-    return ThreadPoolExecutor(workers)
+@contextmanager
+def new_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a thread pool for parallel measurements, which mostly wait.
+
+    An exception in the block cancels the measurements that have not begun.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def median_of(values: "Sequence[float | None]") -> float | None:

@@ -13,7 +13,7 @@ import json
 import threading
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -24,7 +24,8 @@ from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.store.fair_queue import FairQueue, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.requests import Request
 
@@ -53,6 +54,9 @@ The thread finishes this number within seconds, before the last client times out
 MAX_LARGE_BYTES = 8 * MAX_BODY_BYTES
 """Maximum size of all large bodies that wait, in bytes; half for a provider."""
 
+MAX_BYTES_IN_PLAY = MAX_BODY_BYTES
+"""Size of the large bodies in play, in bytes, at which no further one is examined."""
+
 MAX_READ_BYTES = 12 * MAX_BODY_BYTES
 """Maximum size of all large bodies that are read, in bytes; half for a provider."""
 READ_SECONDS = 60.0
@@ -61,21 +65,29 @@ READ_SECONDS = 60.0
 _GZIP_WINDOW_BITS = 31
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _WaitingBody:
-    """Large body that waits for the thread.
+@dataclass(slots=True, eq=False)
+class _LargeBody:
+    """Large body that waits for the thread, or is in play.
 
     Attributes:
-        examine: Function that examines the body.
+        examine: Function that examines the body; None once it runs, so that the body
+            is not kept.
         future: Future of the result.
+        is_in_play: Whether the thread has taken the body.
     """
 
-    examine: Callable[[], Any]
+    examine: Callable[[], Any] | None
+    load: Load
     future: Future[Any] = field(default_factory=Future)
+    is_in_play: bool = False
 
 
 class LargeBodies:
-    """Large bodies that are read, and that wait for one thread; providers take turns.
+    """Large bodies that are read, wait for one thread, or are in play.
+
+    A body is in play from the begin of its examination until its request has used the
+    result. The thread waits while too many bodies are in play: it would only examine
+    bodies for which the writer has no time, and delay the writer. Providers take turns.
 
     Safe to share between event loops.
     """
@@ -84,10 +96,11 @@ class LargeBodies:
         # The places of bodies that are read. Nothing takes turns here: the requests
         # remove their places.
         self._read: FairQueue[object] = FairQueue(MAX_ALL_LARGE_BODIES, MAX_READ_BYTES)
-        self._waiting: FairQueue[_WaitingBody] = FairQueue(
+        self._waiting: FairQueue[_LargeBody] = FairQueue(
             MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
         )
-        # Protects the queues: event loops and the thread use them.
+        self._bytes_in_play = 0
+        # Protects all of these: event loops and the thread use them.
         self._lock = threading.Lock()
         # A single thread: threads share the interpreter lock. A second thread would
         # not examine more bodies per second, but would delay the event loop further.
@@ -105,47 +118,59 @@ class LargeBodies:
             with self._lock:
                 self._read.remove(place, load)
 
-    async def examine(
-        self, body: bytes, examine: Callable[[bytes], T], provider_id: int
-    ) -> T:
-        """Return `examine(body)`, which runs in the thread.
+    @asynccontextmanager
+    async def examined(
+        self, examine: Callable[[], T], provider_id: int, size_bytes: int
+    ) -> AsyncIterator[T]:
+        """Yield the result of `examine()`, which runs in the thread.
 
         Raises:
             Problem: If too many other large bodies wait.
             Exception: Any exception of `examine`.
         """
-        waiting = _WaitingBody(partial(examine, body))
-        load = Load(provider_id, events=0, size_bytes=len(body))
+        load = Load(provider_id, events=0, size_bytes=size_bytes)
+        body = _LargeBody(examine, load)
+        del examine
         with self._lock:
-            if not self._waiting.add(waiting, load):
+            if not self._waiting.add(body, load):
                 raise unavailable("Too many large requests wait to be examined.")
-        # The thread runs once for each body, and each time takes the next body in turn.
         self._thread.submit(self._examine_next)
         try:
-            return await asyncio.wrap_future(waiting.future)
-        except asyncio.CancelledError:
+            yield await asyncio.wrap_future(body.future)
+        finally:
             with self._lock:
-                self._waiting.remove(waiting, load)
-            raise
+                self._waiting.remove(body, load)
+                if body.is_in_play:
+                    self._bytes_in_play -= size_bytes
+            self._thread.submit(self._examine_next)
 
     def _examine_next(self) -> None:
+        """Examine the body that has the next turn, then the others."""
         with self._lock:
+            if self._bytes_in_play >= MAX_BYTES_IN_PLAY:
+                return  # The thread goes on when a request has used its result.
             group = self._waiting.next_group()
-        for waiting in group:  # At most one; none after a request was cancelled.
-            if waiting.future.set_running_or_notify_cancel():
-                _run(waiting.examine, waiting.future)
+            for body in group:  # At most one.
+                body.is_in_play = True
+                self._bytes_in_play += body.load.size_bytes
+        for body in group:
+            _examine(body)
+            self._thread.submit(self._examine_next)
 
 
-def _run(function: Callable[[], Any], future: Future[Any]) -> None:
-    """Set the result of a future, or its exception."""
+def _examine(body: _LargeBody) -> None:
+    """Examine a body, unless its request was cancelled; set the result."""
+    examine, body.examine, future = body.examine, None, body.future
+    if examine is None or not future.set_running_or_notify_cancel():
+        return
     try:
-        future.set_result(function())
+        future.set_result(examine())
     except Exception as error:  # noqa: BLE001 -- the request gets it
         future.set_exception(error)
     finally:
         # The traceback of the exception refers to this frame. Without these references
         # it would keep the body until the next garbage collection.
-        del function, future
+        del examine, future, body
 
 
 _large_bodies = LargeBodies()
@@ -212,10 +237,13 @@ async def _join_chunks(request: Request, *, is_kept: bool = True) -> bytes:
     return bytes(body)
 
 
-async def examine_body(
+def examined_body(
     body: bytes, examine: Callable[[bytes], T], provider_id: int = 0
-) -> T:
-    """Return `examine(body)`; call it in a thread if the body is large.
+) -> AbstractAsyncContextManager[T]:
+    """Yield `examine(body)` to a block; call it in a thread if the body is large.
+
+    The block uses the result: until its end, a large body delays the examination of
+    others.
 
     Args:
         body: Decompressed body.
@@ -227,8 +255,16 @@ async def examine_body(
         Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
-        return examine(body)
-    return await _large_bodies.examine(body, examine, provider_id)
+        return nullcontext(examine(body))
+    return _large_bodies.examined(partial(examine, body), provider_id, len(body))
+
+
+async def examine_body(
+    body: bytes, examine: Callable[[bytes], T], provider_id: int = 0
+) -> T:
+    """Return `examine(body)`; arguments and exceptions as for `examined_body()`."""
+    async with examined_body(body, examine, provider_id) as result:
+        return result
 
 
 def _decompress(compressed: bytes) -> bytes:

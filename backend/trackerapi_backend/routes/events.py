@@ -17,7 +17,7 @@ from trackerapi_backend.jobs.recording import (
     record_reports,
 )
 from trackerapi_backend.problems import Problem, invalid
-from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
+from trackerapi_backend.requests.bodies import examined_body, parse_json, read_body
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.contract import check, named_schema
 from trackerapi_backend.routes.serialization import serialize_event
@@ -79,16 +79,16 @@ async def import_events(call: Call) -> Response:
     """Record a batch of events, one JSON object per line; return a report."""
     body = await read_body(call.request, "application/x-ndjson", call.provider_id)
     read = partial(_read_lines, now=to_micros(call.now), request_id=call.request_id)
-    batch = await examine_body(body, read, call.provider_id)
     size_bytes = len(body)
-    # The body is parsed: its memory is not kept while the batch waits for the writer.
-    del body
-    outcomes = await call.write_together(
-        record_reports,
-        Report(call.provider_id, batch.events, call.caller.job_id),
-        events=len(batch.events),
-        size_bytes=size_bytes,
-    )
+    async with examined_body(body, read, call.provider_id) as batch:
+        # The body is parsed: it is not kept while the batch waits for the writer.
+        del body
+        outcomes = await call.write_together(
+            record_reports,
+            Report(call.provider_id, batch.events, call.caller.job_id),
+            events=len(batch.events),
+            size_bytes=size_bytes,
+        )
     return json_response(_answer(batch, outcomes))
 
 

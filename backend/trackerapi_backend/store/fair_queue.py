@@ -16,7 +16,7 @@ T = TypeVar("T")
 MAX_ITEMS = 1000
 MAX_BYTES = 16 * 1024 * 1024
 """Maximum memory of all queued items, in bytes; see `Load.memory_bytes`."""
-EVENT_BYTES = 800
+EVENT_BYTES = 500
 """Memory of a parsed event beside its texts, in bytes."""
 MAX_GROUP_ITEMS = 64
 MAX_GROUP_EVENTS = 1000
