@@ -141,7 +141,7 @@ def test_large_bodies_of_providers_take_turns() -> None:
 
 
 def test_large_bodies_wait_until_results_are_used() -> None:
-    """No further body is examined until a request has used the result of the largest."""
+    """No other body is examined until a request has used the result of the largest."""
 
     async def scenario() -> list[int]:
         async with examined_body(bytes(MAX_BODY_BYTES), len, 1) as size:

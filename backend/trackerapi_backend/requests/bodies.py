@@ -51,7 +51,7 @@ MAX_LARGE_BODIES = MAX_ALL_LARGE_BODIES // 2
 
 The thread finishes this number within seconds, before the last client times out."""
 
-MAX_LARGE_BYTES = 8 * MAX_BODY_BYTES
+MAX_LARGE_BYTES = 20 * MAX_BODY_BYTES
 """Maximum size of all large bodies that wait, in bytes; half for a provider."""
 
 MAX_BYTES_IN_PLAY = MAX_BODY_BYTES
