@@ -8,9 +8,28 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store.migrations import HEAD
+
+from backend.tests.support.fault_preludes import (
+    CLOCK,
+    FAULTY_DRIVER,
+    SLOW_COMMITS,
+    Number,
+)
+from backend.tests.support.histories import KINDS
 from backend.tests.support.hot_jobs import HotJobs
 from backend.tests.support.postgres import new_database
-from backend.tests.support.servers import Servers
+from backend.tests.support.revisions import downgrade
+from backend.tests.support.servers import (
+    Servers,
+    assert_unavailable,
+    ingest,
+    wait_for_readiness,
+    wait_until,
+)
+from backend.tests.support.service import new_job, report, variables_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,18 +37,10 @@ if TYPE_CHECKING:
 KILL_ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
 """Number of kills in each test; `scripts/prove.sh` sets a larger number."""
 
+EARLIER_REVISIONS = [f"{number:04}" for number in range(1, int(HEAD))]
+
 ROUND_SECONDS = 1.5
 """Latest moment of a kill, in seconds after the first event."""
-
-SLOW_COMMITS = """
-import time
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
-event.listen(Engine, "commit", lambda _db: time.sleep(0.02))
-"""
-"""Makes most kills hit a transaction before its COMMIT: an event that the server has
-acknowledged too early is lost then."""
 
 
 def kill_during_ingest(folder: Path, url: str | None, *, processes: int) -> None:
@@ -64,3 +75,71 @@ def test_killed_server_beside_another_keeps_acknowledged_events(
     """After each `kill -9` of one of two processes, the other acknowledges reports."""
     with new_database(postgres) as url:
         kill_during_ingest(tmp_path, url, processes=2)
+
+
+def test_wrong_clock_of_the_server_loses_no_event(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """Reports are stored while the clock is a year ahead, and a day back after that."""
+    days = Number(tmp_path / "days")
+    prelude = CLOCK.format(path=str(days.path))
+    with ingest(tmp_path, database_url, prelude=prelude) as (service, jobs):
+        for shift in (365, -1):
+            days.set(shift)
+            jobs.wait_for_events(30)
+            with service.client() as api:
+                # The clock is the server's alone: the key, the job and `/readyz` work.
+                report(api, new_job(api), kind="start")
+                assert api.get("/readyz").status_code == 200
+
+
+def test_failing_driver_gets_503_and_loses_no_event(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """I/O errors of statements and commits get 503; `/readyz` too while all fail."""
+    chance = Number(tmp_path / "chance")
+    prelude = FAULTY_DRIVER.format(path=str(chance.path))
+    with ingest(tmp_path, database_url, prelude=prelude) as (service, jobs):
+        chance.set(0.03)
+        wait_until(lambda: len(jobs.rejections) > 10)
+        jobs.wait_for_events(30)
+        chance.set(1)
+        wait_for_readiness(service, 503)
+        with service.client() as api:
+            assert_unavailable(api.get("/jobs"))
+        chance.set(0)
+        wait_for_readiness(service, 200)
+
+
+def test_replaced_file_gets_503_until_it_is_back(tmp_path: Path) -> None:
+    """Reports get 503 while the file is replaced; it has all acknowledged events."""
+    file, aside = tmp_path / "backend.db", tmp_path / "aside"
+    with ingest(tmp_path, None) as (service, jobs):
+        file.rename(aside)
+        file.write_bytes(aside.read_bytes())
+        wait_until(lambda: len(jobs.rejections) > 10)
+        wait_for_readiness(service, 503)
+        aside.replace(file)
+        wait_for_readiness(service, 200)
+
+
+def test_upgrade_keeps_acknowledged_events(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """Clients report through an upgrade from each earlier schema without a loss."""
+    storage = storage_from({}, variables_of(tmp_path, database_url))
+    with closing(Servers(tmp_path, database_url)) as servers:
+        # An earlier schema has no parts.
+        jobs = HotJobs(servers.services, [e for e in KINDS if "part" not in e])
+        with jobs.reporters():
+            for revision in EARLIER_REVISIONS:
+                jobs.wait_for_events(10)
+                servers.kill(0)
+                downgrade(tmp_path, revision, database_url)
+                open_store(storage, migrate=True).close()
+                servers.restart(0)
+                for copy in tmp_path.glob("*.before-*"):
+                    copy.unlink()
+            jobs.wait_for_events(10)
+        servers.close()
+        jobs.assert_stored(tmp_path, database_url, ended=True)

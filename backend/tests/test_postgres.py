@@ -13,8 +13,8 @@ from sqlalchemy.exc import ProgrammingError
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.postgres import PostgresStore
 
+from backend.tests.support.fault_preludes import SHORT_RETRIES
 from backend.tests.support.postgres import new_database
-from backend.tests.support.servers import SHORT_RETRIES
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,

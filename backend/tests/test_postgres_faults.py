@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from backend.tests.support.database_proxy import Fault, database_proxy
-from backend.tests.support.hot_jobs import HotJobs
+from backend.tests.support.fault_preludes import SHORT_RETRIES
 from backend.tests.support.postgres import changed_url, new_database, postgres_server
-from backend.tests.support.servers import SHORT_RETRIES, Servers
+from backend.tests.support.servers import (
+    Servers,
+    assert_unavailable,
+    ingest,
+    wait_for_readiness,
+    wait_until,
+)
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     new_job,
-    problem_name,
     report,
     send_lines,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
 
-    from backend.tests.support.service import Service
     from scripts.postgres_server import PostgresServer
 
 SHORT_LIMITS = "-c statement_timeout=2s -c lock_timeout=1s"
@@ -46,40 +49,6 @@ def url(postgres: str) -> Iterator[str]:
     """Address of a new database."""
     with new_database(postgres) as url:
         yield url
-
-
-@contextmanager
-def hot_jobs(
-    folder: Path, url: str, *, prelude: str | None = None
-) -> Iterator[tuple[Service, HotJobs]]:
-    """Report on jobs of one server during the block; check the store at its end."""
-    with closing(Servers(folder, url, prelude=prelude)) as servers:
-        jobs = HotJobs(servers.services)
-        with jobs.reporters():
-            jobs.wait_for_events(1)
-            yield servers.services[0], jobs
-            jobs.wait_for_events(1)
-        jobs.assert_stored(folder, url, ended=True)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition is true."""
-    until = time.monotonic() + MAX_WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def wait_for_readiness(service: Service, status: int) -> None:
-    """Wait until `/readyz` answers with a status."""
-    with service.client(None) as client:
-        wait_until(lambda: client.get("/readyz").status_code == status)
-
-
-def assert_unavailable(answer: httpx.Response) -> None:
-    """Check that an answer is status 503 with Retry-After."""
-    assert (answer.status_code, problem_name(answer)) == (503, "unavailable")
-    assert int(answer.headers["Retry-After"]) >= 1
 
 
 def is_waiting(db: psycopg.Connection[tuple[object, ...]]) -> bool:
@@ -105,7 +74,7 @@ def test_restarted_database_keeps_acknowledged_events(
 ) -> None:
     """Reports wait during a restart; only reports in COMMIT may get 503."""
     with new_database(own_server.url()) as url:
-        with hot_jobs(tmp_path, url) as (_service, jobs):
+        with ingest(tmp_path, url) as (_service, jobs):
             own_server.stop(mode)
             own_server.start()
             jobs.wait_for_events(1)
@@ -116,7 +85,7 @@ def test_stopped_database_gets_503(tmp_path: Path, own_server: PostgresServer) -
     """While PostgreSQL is stopped, reads, reports and `/readyz` get 503."""
     with (
         new_database(own_server.url()) as url,
-        hot_jobs(tmp_path, url, prelude=SHORT_RETRIES) as (service, jobs),
+        ingest(tmp_path, url, prelude=SHORT_RETRIES) as (service, jobs),
         service.client() as api,
     ):
         own_server.stop("immediate")
@@ -136,7 +105,7 @@ def test_cut_connection_loses_and_doubles_no_event(
     tmp_path: Path, url: str, fault: Fault
 ) -> None:
     """A report whose connection is cut is repeated, and counts once."""
-    with database_proxy(url) as proxy, hot_jobs(tmp_path, proxy.url):
+    with database_proxy(url) as proxy, ingest(tmp_path, proxy.url):
         proxy.fault = fault
         wait_until(lambda: proxy.cuts >= 5)
         proxy.fault = Fault.NONE
@@ -148,7 +117,7 @@ def test_silent_database_gets_503(tmp_path: Path, url: str) -> None:
         database_proxy(
             changed_url(url, options=SHORT_LIMITS, connect_timeout=2)
         ) as proxy,
-        hot_jobs(tmp_path, proxy.url, prelude=SHORT_RETRIES) as (service, jobs),
+        ingest(tmp_path, proxy.url, prelude=SHORT_RETRIES) as (service, jobs),
         service.client() as api,
     ):
         proxy.fault = Fault.SILENCE

@@ -39,11 +39,11 @@ CHECK_EVERY_SECONDS = 0.05
 
 @asynccontextmanager
 async def serve_in_process(
-    folder: Path,
+    folder: Path, open_store: Callable[[Path], SqliteStore] = SqliteStore
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
     """Serve a database in this process and check the database often."""
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(closing(SqliteStore(folder / "backend.db")))
+        store = stack.enter_context(closing(open_store(folder / "backend.db")))
         writer = stack.enter_context(closing(Writer(store, capacity=2)))
         pepper = read_pepper(folder / "pepper")
         app = create_app(
@@ -106,6 +106,36 @@ def test_file_that_is_gone_makes_the_server_unready(
             with pytest.raises(Exception, match="unavailable"):
                 await writer.write(lambda _db: None)
             aside.replace(file)
+            await wait_for_status(client, 200)
+
+    asyncio.run(scenario())
+
+
+class UnforeseenStore(SqliteStore):
+    """Store whose checks can fail with an error that nobody expects."""
+
+    is_failing = False
+
+    def touch(self, db: Connection) -> None:
+        """Write like `SqliteStore`, or fail."""
+        if self.is_failing:
+            raise LookupError("unforeseen")
+        super().touch(db)
+
+
+def test_unforeseen_error_makes_the_server_unready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that fails with any error gets 503; later checks get 200 again."""
+    prepare(tmp_path)
+
+    async def scenario() -> None:
+        async with serve_in_process(tmp_path, UnforeseenStore) as (client, _writer):
+            await wait_for_status(client, 200)
+            monkeypatch.setattr(UnforeseenStore, "is_failing", True)
+            answer = await wait_for_status(client, 503)
+            assert "LookupError" in answer.json()["detail"]
+            monkeypatch.setattr(UnforeseenStore, "is_failing", False)
             await wait_for_status(client, 200)
 
     asyncio.run(scenario())

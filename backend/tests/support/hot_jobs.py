@@ -57,10 +57,11 @@ class HotJobs:
     Args:
         services: Servers of one database. A test may replace an item by the server
             that takes its place. Reporters try the next server after a failure.
+        kinds: Members of the events to choose from.
     """
 
-    def __init__(self, services: list[Service]) -> None:
-        self.services = services
+    def __init__(self, services: list[Service], kinds: Sequence[Event] = KINDS) -> None:
+        self.services, self.kinds = services, kinds
         with services[0].client() as api:
             self.names = [_new_job(api) for _ in range(JOBS)]
         self.rejections: list[httpx.Response] = []
@@ -184,7 +185,7 @@ class _Reporter(threading.Thread):
     def _new_event(self) -> Event:
         at = utc_now() - timedelta(seconds=self._random.choice(_LATE_SECONDS))
         event = {
-            **self._random.choice(KINDS),
+            **self._random.choice(self._jobs.kinds),
             "provider_job_id": self._random.choice(self._jobs.names),
             "event_id": str(uuid4()),
             "occurred_at": format_instant(at),

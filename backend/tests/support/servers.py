@@ -1,23 +1,26 @@
-"""Server processes on one database, which a test may kill and restart."""
+"""Server processes on one database, and reports to them while a test makes faults."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from backend.tests.support.service import Service, prepare, serve_existing
+from backend.tests.support.hot_jobs import HotJobs
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    Service,
+    prepare,
+    problem_name,
+    serve_existing,
+)
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-
-SHORT_RETRIES = """
-from trackerapi_backend.store import postgres, writer
-
-postgres.RETRY_SECONDS = writer.RETRY_SECONDS = 1.0
-"""
-"""Makes requests fail soon while PostgreSQL does not work."""
+    import httpx
 
 
 class Servers:
@@ -68,3 +71,38 @@ class Servers:
     def close(self) -> None:
         """Kill all processes."""
         self._stack.close()
+
+
+@contextmanager
+def ingest(
+    folder: Path, url: str | None, *, prelude: str | None = None
+) -> Iterator[tuple[Service, HotJobs]]:
+    """Report on jobs of one server during the block; check the store at its end."""
+    with closing(Servers(folder, url, prelude=prelude)) as servers:
+        jobs = HotJobs(servers.services)
+        with jobs.reporters():
+            jobs.wait_for_events(1)
+            yield servers.services[0], jobs
+            jobs.wait_for_events(1)
+        servers.close()
+        jobs.assert_stored(folder, url, ended=True)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true."""
+    until = time.monotonic() + MAX_WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def wait_for_readiness(service: Service, status: int) -> None:
+    """Wait until `/readyz` answers with a status."""
+    with service.client(None) as client:
+        wait_until(lambda: client.get("/readyz").status_code == status)
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    """Check that an answer is status 503 with Retry-After."""
+    assert (answer.status_code, problem_name(answer)) == (503, "unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from trackerapi_backend.store import StoreError
@@ -89,6 +89,10 @@ _NO_DRIVER = (
     "the driver of PostgreSQL is missing: install it with"
     " `pip install 'trackerapi-backend[postgres]'`"
 )
+
+# Errors of the server, not of a statement: PostgreSQL reports a damaged page or index
+# as an internal error.
+_SERVER_ERRORS = (OperationalError, InternalError)
 
 # SQLSTATEs after which the same transaction may succeed: serialization failure,
 # deadlock, lock or statement timeout, idle transaction, too many connections.
@@ -296,7 +300,7 @@ def _engine_errors() -> Iterator[None]:
             is_transient=True,
         ) from error
     except DBAPIError as error:
-        is_failure = isinstance(error, OperationalError) or _state(error) in (
+        is_failure = isinstance(error, _SERVER_ERRORS) or _state(error) in (
             _READ_ONLY,
             _NO_RIGHT,
         )
@@ -311,7 +315,7 @@ def _commit_errors() -> Iterator[None]:
     """Raise StoreError for a failure of COMMIT: transient only if nothing is stored."""
     try:
         yield
-    except OperationalError as error:
+    except _SERVER_ERRORS as error:
         # A connection that breaks during COMMIT leaves open whether the server has
         # committed. A repeated command could then make a second customer or key.
         is_transient = _state(error) in _TRANSIENT_STATES
@@ -355,6 +359,8 @@ def _advice(state: str) -> str:
         return "give the server more disk, memory or connections"
     if state in {"55P03", "57014", "25P03"}:
         return "another session holds a lock, or a statement took too long"
+    if state.startswith("XX"):
+        return "see the log of the server; restore a backup if its data is damaged"
     if state == _NO_RIGHT:
         return "give the role of the address all rights on the database"
     if state == _READ_ONLY:

@@ -92,6 +92,11 @@ class Readiness:
         # The process cannot open a file or start a thread.
         except (OSError, RuntimeError) as error:
             return f"The check could not be made ({error})."
+        # Without this, an unforeseen error would end the checks, and the latest result
+        # would stay for ever.
+        except Exception as error:  # noqa: BLE001 -- `/readyz` shows it
+            _log.exception("the check of the store failed")
+            return f"The check failed ({type(error).__name__})."
 
     def _read_and_measure(self) -> str | None:
         self._store.read(lambda db: find_provider(db, None))
