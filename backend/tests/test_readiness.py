@@ -46,16 +46,17 @@ async def serve_in_process(
         store = stack.enter_context(closing(open_store(folder / "backend.db")))
         writer = stack.enter_context(closing(Writer(store, capacity=2)))
         pepper = read_pepper(folder / "pepper")
+        readiness = Readiness(store, writer, every_seconds=CHECK_EVERY_SECONDS)
         app = create_app(
             Services(
                 store=store,
                 writer=writer,
                 authenticator=Authenticator(store, writer, pepper),
-                readiness=Readiness(store, writer, every_seconds=CHECK_EVERY_SECONDS),
+                readiness=readiness,
                 pepper=pepper,
             )
         )
-        await stack.enter_async_context(app.router.lifespan_context(app))
+        await stack.enter_async_context(readiness.run_checks(app))
         transport = httpx.ASGITransport(app)
         client = httpx.AsyncClient(transport=transport, base_url="http://backend")
         yield await stack.enter_async_context(client), writer
