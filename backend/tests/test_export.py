@@ -641,7 +641,9 @@ def test_export_replaces_the_file_of_a_killed_export(
         "export", str(file), environment=variables, prelude=KILL_AT_SHARE_LINKS
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert leftover.stat().st_size
+    assert list(tmp_path.iterdir()) == [leftover]
+    # A larger export would have left more bytes than the next one writes.
+    leftover.write_bytes(b"x" * 1_000_000)
     leftover.chmod(0o644)
     run_export(exported.folder, exported.url, file)
     assert list(tmp_path.iterdir()) == [file]

@@ -75,10 +75,11 @@ class TransferTable:
     def of(cls, schema: Table) -> TransferTable:
         """Return the transfer table of a table of the schema."""
         columns = [column(each.name, _engine_type(each.type)) for each in schema.c]
+        # The names of SQLAlchemy are of a subclass, which JSON encoders may reject.
         return cls(
-            schema.name,
-            tuple(each.name for each in schema.c),
-            tuple(each.name for each in schema.primary_key),
+            str(schema.name),
+            tuple(str(each.name) for each in schema.c),
+            tuple(str(each.name) for each in schema.primary_key),
             tuple(
                 index
                 for index, each in enumerate(columns)
