@@ -19,6 +19,7 @@ from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import writer as writer_module
 from trackerapi_backend.store.customers import customer_exists
+from trackerapi_backend.store.fair_queue import MAX_GROUP_ITEMS
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
@@ -46,10 +47,10 @@ def store(tmp_path: Path, keys: dict[str, str]) -> Iterator[SqliteStore]:
         yield store
 
 
-def write_in_one_group(
+def write_in_one_go(
     store: SqliteStore | FailingStore, *commands: Callable[[Connection], object]
 ) -> list[object]:
-    """Return the outcomes of commands in one group: results or exceptions."""
+    """Return the outcomes of commands that are queued together: results or errors."""
 
     async def scenario() -> list[object]:
         with closing(Writer(store)) as writer:
@@ -87,7 +88,7 @@ def test_failing_command_is_rolled_back_alone(store: SqliteStore) -> None:
         db.exec_driver_sql("DELETE FROM customers")
         raise LookupError("poison")
 
-    first, refused, second = write_in_one_group(
+    first, refused, second = write_in_one_go(
         store, new_customer(1001), fail, new_customer(1002)
     )
     assert (first, second) == (1001, 1002)
@@ -106,7 +107,7 @@ def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) 
         if not swallowed:
             db.exec_driver_sql("SELECT no_such_function()")
 
-    first, refused, second = write_in_one_group(
+    first, refused, second = write_in_one_go(
         store, new_customer(1001), lose_it, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
@@ -122,7 +123,7 @@ def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         create_customer(db, 999, 1002)
 
-    first, refused, second = write_in_one_group(
+    first, refused, second = write_in_one_go(
         store, new_customer(1001), break_a_rule_of_the_commit, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
@@ -159,26 +160,31 @@ class FailingStore:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "transactions"),
     [
-        StoreError("the answer to COMMIT is lost", may_be_stored=True),
-        StoreError("the database restarts", is_transient=True),
+        (StoreError("the answer to COMMIT is lost", may_be_stored=True), 2),
+        (StoreError("the database restarts", is_transient=True), 1),
     ],
     ids=str,
 )
-def test_failure_of_the_whole_store_rejects_the_whole_group(
-    store: SqliteStore, error: StoreError, monkeypatch: pytest.MonkeyPatch
+def test_failure_of_the_whole_store_rejects_whole_groups(
+    store: SqliteStore,
+    error: StoreError,
+    transactions: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No command of a group runs alone after a failure that concerns all commands.
 
-    A command that may be stored could otherwise make a second customer.
+    A command that may be stored could otherwise make a second customer. If the store
+    still fails after all retries, the commands behind the group are rejected too.
     """
     monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0)
     failing = FailingStore(store, error)
-    outcomes = write_in_one_group(failing, *map(new_customer, (1001, 1002, 1003)))
+    in_two_groups = range(1001, 1001 + MAX_GROUP_ITEMS + 10)
+    outcomes = write_in_one_go(failing, *map(new_customer, in_two_groups))
     for outcome in outcomes:
         assert_unavailable(outcome)
-    assert failing.count == 2  # one before the group, one for the whole group
+    assert failing.count == 1 + transactions  # one keeps the writer busy before
 
 
 @pytest.mark.parametrize("mebibytes", [1, 8])
@@ -200,7 +206,7 @@ def test_command_beside_a_too_large_one_is_stored(
         limit = log.stat().st_size + 512 * 1024
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
         try:
-            first, refused, second = write_in_one_group(
+            first, refused, second = write_in_one_go(
                 store, new_customer(1001), too_large, new_customer(1003)
             )
         finally:

@@ -175,7 +175,16 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
-            _deliver(group, self._run_group(group))
+            try:
+                outcomes = self._run_with_retries(group)
+            except Exception as error:  # noqa: BLE001 -- every caller gets it
+                if isinstance(error, StoreError) and error.is_transient:
+                    # The queued commands have waited too. They would wait in vain for
+                    # the same time, one group after another.
+                    with self._changed:
+                        group += self._queue.clear()
+                outcomes = self._run_after_failure(group, error)
+            _deliver(group, outcomes)
 
     def _next_group(self) -> list[_QueuedCommand]:
         """Wait for commands; return an empty group once the writer is closed."""
@@ -183,13 +192,13 @@ class Writer:
             self._changed.wait_for(lambda: self._queue or self._is_closing)
             return self._queue.next_group()
 
-    def _run_group(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
-        try:
-            return self._run_with_retries(group)
-        except Exception as error:  # noqa: BLE001 -- every caller gets it
-            if len(group) == 1 or _concerns_all(error):
-                return [(None, self._error_for_caller(error)) for _ in group]
-            return self._run_one_by_one(group, error)
+    def _run_after_failure(
+        self, group: Sequence[_QueuedCommand], error: Exception
+    ) -> list[Outcome]:
+        """Return the outcomes of commands whose common transaction has failed."""
+        if len(group) == 1 or _concerns_all(error):
+            return [(None, self._error_for_caller(error)) for _ in group]
+        return self._run_one_by_one(group, error)
 
     def _run_one_by_one(
         self, group: Sequence[_QueuedCommand], error: Exception
