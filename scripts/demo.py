@@ -6,6 +6,7 @@ pressed; otherwise, the backend ends with the job.
 Exit status: that of the job script; 1 if no backend could be started.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -21,7 +22,14 @@ from trackerapi.settings.route import BASE_URL
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit status of the job."""
-    arguments = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo.sh",
+        description=__doc__,
+        epilog="Options of the job script: .venv/bin/python -m demo.mockscript --help",
+        usage="%(prog)s [options of the job script]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _, arguments = parser.parse_known_args(argv)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,

@@ -1,6 +1,7 @@
 """Runs of worker processes, and the command line of the benchmarks."""
 
 import argparse
+import atexit
 import json
 import os
 import signal
@@ -191,12 +192,22 @@ def _kill_group(process: "subprocess.Popen[Any]") -> None:
 def end_on_sigterm() -> None:
     """Let SIGTERM raise SystemExit, so that the blocks end their child processes."""
     signal.signal(signal.SIGTERM, _exit)
+    atexit.register(_kill_children)
 
 
 def _exit(number: int, _frame: object) -> None:
     # A second signal must not interrupt the blocks while they end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + number)
+
+
+def _kill_children() -> None:
+    """Kill the child processes that no block ends: SIGTERM may come at their start."""
+    for children in Path("/proc/self/task").glob("*/children"):
+        for number in children.read_text().split():
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(int(number), signal.SIGKILL)
+                os.waitpid(int(number), 0)
 
 
 def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:

@@ -95,6 +95,29 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
     assert all(f"{tree}" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["scripts/demo.sh", "scripts/test.sh", "scripts/prove.sh", "benchmarks/run.sh"],
+)
+def test_help_needs_no_environment(script: str, tmp_path: Path) -> None:
+    """Each script answers --help in a tree without `.venv`, and makes none."""
+    for name in ("scripts", "benchmarks", "demo", "trackerapi"):
+        ignored = shutil.ignore_patterns(".*")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    done = subprocess.run(
+        ["bash", script, "--help"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHON": sys._base_executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_pip_uses_only_the_package_sources_of_the_caller(tmp_path: Path) -> None:
     """Index and network settings of the caller are kept; other settings are dropped."""
     config = tmp_path / "pip.conf"
