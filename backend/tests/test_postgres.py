@@ -115,9 +115,9 @@ def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
         ({URL: "postgresql://h/b"}, [PEPPER]),
         ({URL: "mysql://h/b", PEPPER: "p"}, [URL, "postgresql://"]),
         ({FILE: "postgresql://h/b", PEPPER: "p"}, [FILE, URL]),
-        ({URL: "postgresql://u:hid den@[h/b", PEPPER: "p"}, ["postgresql://user"]),
-        ({URL: "postgresql://u:x@hidden@h/b", PEPPER: "p"}, ["postgresql://user"]),
-        ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, ["refused"]),
+        ({URL: "postgresql://u:hid den@[h/b", PEPPER: "p"}, [URL, "postgresql://user"]),
+        ({URL: "postgresql://u:x@hidden@h/b", PEPPER: "p"}, [URL, "postgresql://user"]),
+        ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, [URL, "refused"]),
     ],
     ids=["two", "pepper", "engine", "file", "address", "at", "refused"],
 )
@@ -134,16 +134,50 @@ def test_wrong_setting_is_one_error(
     assert "hid den" not in line
 
 
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [("dbname", "no_such", "does not exist"), ("user", "no_such", "does not exist")],
+)
+def test_rejected_connection_names_the_parts_to_check(
+    tmp_path: Path, url: str, part: str, value: str, reason: str
+) -> None:
+    """If PostgreSQL rejects the connection, the error lists the parts to check."""
+    variables = variables_of(
+        tmp_path, f"{url}{'&' if '?' in url else '?'}{part}={value}"
+    )
+    line = error_line(command("migrate", environment=variables))
+    assert reason in line
+    assert f"database, user and password in {URL}" in line
+
+
+@pytest.mark.parametrize("name", ["none/pepper", "file/pepper", "folder"])
+def test_unusable_pepper_file_is_one_error(tmp_path: Path, url: str, name: str) -> None:
+    """`key create` names the file, the reason and the fixes; no key is created."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    variables = {**variables_of(tmp_path, url), PEPPER: str(tmp_path / name)}
+    assert command("migrate", environment=variables).returncode == 0
+    create = command(
+        "key", "create", "--provider", "One", "--label", "a", environment=variables
+    )
+    line = error_line(create)
+    assert str(tmp_path / name) in line
+    assert "make its folder" in line
+    assert PEPPER in line
+    with psycopg.connect(url) as db:
+        assert db.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
+
+
 def test_second_host_needs_the_pepper_of_the_first(tmp_path: Path, url: str) -> None:
-    """Without the pepper file, neither `serve` nor `key create` makes another one."""
+    """`serve` makes no pepper; `key create` makes only the pepper of the first key."""
     variables = variables_of(tmp_path, url)
     assert command("migrate", environment=variables).returncode == 0
     create = ("key", "create", "--provider", "One", "--label", "nightly")
     before = command("serve", "--port", "0", environment=variables)
     assert command(*create, environment=variables).returncode == 0
     other = {**variables, PEPPER: str(tmp_path / "other")}
+    assert "`trackerapi-backend key create` makes both" in error_line(before)
     results = [
-        before,
         command(*create, environment=other),
         command("serve", "--port", "0", environment=other),
     ]

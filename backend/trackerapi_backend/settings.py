@@ -32,6 +32,14 @@ LOST_PEPPER = (
     "if the pepper is lost, `trackerapi-backend migrate --accept-pepper` makes all keys"
     " invalid and the database usable"
 )
+_MISSING_PEPPER = (
+    ": copy it from the host that made the first key of this database, or from a"
+    f" backup; {LOST_PEPPER}"
+)
+_NO_PEPPER_YET = (
+    ", and the database has no key: `trackerapi-backend key create` makes both; copy"
+    " the file to the other hosts"
+)
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
@@ -245,12 +253,14 @@ def _port(text: str | None, setting: str) -> int:
     return int(text)
 
 
-def read_pepper(path: Path, *, create: bool = True) -> bytes:
+def read_pepper(path: Path, *, create: bool = True, has_keys: bool = True) -> bytes:
     """Return the secret of this installation.
 
     Args:
         path: File of the secret.
         create: Whether to create a missing file, with a new secret.
+        has_keys: Whether keys need the secret of a missing file; chooses the advice of
+            the error.
 
     Raises:
         SettingsError: If the file is missing, cannot be used or is too short.
@@ -258,17 +268,15 @@ def read_pepper(path: Path, *, create: bool = True) -> bytes:
     try:
         if not path.exists():
             if not create:
-                raise SettingsError(
-                    f"the pepper file {path} is missing: copy it from the host that"
-                    f" made the first key of this database, or from a backup;"
-                    f" {LOST_PEPPER}"
-                )
+                advice = _MISSING_PEPPER if has_keys else _NO_PEPPER_YET
+                raise SettingsError(f"the pepper file {path} is missing{advice}")
             write_secret(path, secrets.token_hex(_MIN_PEPPER_BYTES))
         pepper = read_secret(path).strip()
     except OSError as error:
         raise SettingsError(
-            f"the pepper file {path} cannot be used ({error.strerror}): name another"
-            f" file with {PREFIX}PEPPER_FILE"
+            f"the pepper file {path} cannot be used ({error.strerror}): make its"
+            f" folder, let this user read it, or name another file with"
+            f" {PREFIX}PEPPER_FILE"
         ) from None
     if len(pepper) < _MIN_PEPPER_BYTES:
         raise SettingsError(

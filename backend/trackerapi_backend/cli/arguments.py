@@ -45,11 +45,17 @@ def add_group(parser: argparse.ArgumentParser, metavar: str) -> Commands:
 
 def add_database_options(parser: argparse.ArgumentParser) -> None:
     """Add `--database` and `--pepper-file`."""
-    parser.add_argument("--database", metavar="FILE", help="the SQLite file")
+    parser.add_argument(
+        "--database",
+        metavar="FILE",
+        help="the SQLite file; only the variable TRACKERAPI_BACKEND_DATABASE_URL names"
+        " a PostgreSQL database",
+    )
     parser.add_argument(
         "--pepper-file",
         metavar="FILE",
-        help="secret of this installation; default: `pepper` beside the database",
+        help="secret of this installation; default with SQLite: `pepper` beside the"
+        " database",
     )
 
 

@@ -118,7 +118,11 @@ def _use_pepper(
 ) -> bytes:
     recorded = find_pepper(db)
     is_first = recorded is None and not has_keys(db)
-    pepper = read_pepper(storage.pepper_file, create=accept or (create and is_first))
+    pepper = read_pepper(
+        storage.pepper_file,
+        create=accept or (create and is_first),
+        has_keys=not is_first,
+    )
     fingerprint = pepper_fingerprint(pepper)
     if accept or recorded is None:
         record_pepper(db, fingerprint)

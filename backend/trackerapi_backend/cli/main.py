@@ -64,8 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
         epilog="Instead of a missing option, all commands except `dev` read the"
-        " variables TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT and"
-        " _PUBLIC_BASE_URL.",
+        " variables TRACKERAPI_BACKEND_DATABASE, _DATABASE_URL, _PEPPER_FILE, _HOST,"
+        " _PORT and _PUBLIC_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")

@@ -80,7 +80,7 @@ _DEFAULTS = {
 }
 
 _UNREADABLE = (
-    "the address of PostgreSQL cannot be read: write it as in"
+    "TRACKERAPI_BACKEND_DATABASE_URL cannot be read: write it as in"
     " postgresql://user:password@host:5432/name, with special characters as %XX"
 )
 
@@ -365,4 +365,8 @@ def _advice(state: str) -> str:
         return "give the role of the address all rights on the database"
     if state == _READ_ONLY:
         return "the server is read-only: name the primary server in the address"
-    return "check that the server runs and that the address names it and its database"
+    # libpq reports no SQLSTATE for a failed connection, so the advice names all parts.
+    return (
+        "check that the server runs, and check host, port, database, user and password"
+        " in TRACKERAPI_BACKEND_DATABASE_URL"
+    )
