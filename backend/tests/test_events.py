@@ -294,3 +294,49 @@ def test_step_has_at_most_1000_parts(api: httpx.Client, job: dict[str, Any]) -> 
     assert alone.status_code == 422
     [step, *_] = api.get(f"/jobs/{job['id']}").json()["steps"]
     assert step["completed"] == 1001
+
+
+def test_repeated_part_without_a_count_is_a_duplicate_in_a_full_step(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Progress after the end of a step is a duplicate when it is repeated.
+
+    Its part is no part of the step, so the limit of parts does not apply.
+    """
+    counted = {"kind": "progress", "tag": "say_hello", "completed": 1, "total": 5000}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    early, end, late = (
+        {"occurred_at": format_instant(start + timedelta(seconds=seconds))}
+        for seconds in range(3)
+    )
+    after_end = event_of(job, **counted, **late, part="late", event_id=str(uuid4()))
+    sent = [
+        [after_end, event_of(job, kind="step", tag="say_hello", **end)],
+        [event_of(job, **counted, **early, part=f"host-{n}") for n in range(1000)],
+    ]
+    for lines in sent:
+        assert send_lines(api, lines).json()["accepted"] == len(lines)
+    one_more = event_of(job, **counted, **early, part="one-more", event_id=str(uuid4()))
+    report = send_lines(api, [after_end, one_more]).json()
+    assert report["duplicates"] == 1
+    assert [line["event_id"] for line in report["rejected"]] == [one_more["event_id"]]
+    repeated = api.post("/events", json=after_end)
+    assert (repeated.status_code, repeated.json()["part"]) == (201, "late")
+    new = event_of(job, **counted, **late, part="later")
+    assert api.post("/events", json=new).status_code == 201
+    [step, *_] = api.get(f"/jobs/{job['id']}").json()["steps"]
+    assert step["completed"] == 1000
+
+
+def test_negative_zero_is_stored_as_zero(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A count of -0.0 is 0.0 in the response, in the list and in the step."""
+    zero = {"completed": -0.0, "total": -0.0, "fraction": -0.0}
+    sent = event_of(job, kind="progress", tag="say_hello", **zero)
+    stored = api.post("/events", json=sent).json()
+    [listed] = api.get(f"/jobs/{job['id']}/events").json()["items"]
+    [step, *_] = api.get(f"/jobs/{job['id']}").json()["steps"]
+    for shown in (stored, listed, step):
+        # Compare the texts, since 0.0 == -0.0.
+        assert [repr(shown[name]) for name in zero] == ["0.0", "0.0", "0.0"]

@@ -104,7 +104,8 @@ def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEv
 def _number(sent: float | None) -> float | None:
     # The columns store floats, so the state of a job needs floats too. An int would be
     # shown as 12, and as 12.0 after the state is folded again from the stored events.
-    return None if sent is None else float(sent)
+    # `abs` turns -0.0 into 0.0, as SQLite does: no valid number is below 0.
+    return None if sent is None else abs(float(sent))
 
 
 def metadata_text(metadata: Mapping[str, Any], pointer: str) -> str:

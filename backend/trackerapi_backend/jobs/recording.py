@@ -21,6 +21,7 @@ from trackerapi_backend.projection.snapshot import (
     is_current,
     to_document,
 )
+from trackerapi_backend.projection.step import StepState, key_of
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.documents import compute_once
@@ -123,24 +124,25 @@ class _Job:
         row: Job as it is stored.
 
     Attributes:
+        plan: Plan of the job.
         known: Ids of the events that are stored or in `fresh`.
         fresh: New events, in order of arrival.
     """
 
     def __init__(self, row: ReportedJob) -> None:
-        self.row = row
+        self.row, self.plan = row, plan_of(row)
         self.state = from_document(row.state)
         self.known: set[bytes] = set()
         self.fresh: list[StoredEvent] = []
         self._names = compute_once(row.document, StepNames)
-        self._new_parts: dict[str | None, set[str]] = {}
+        self._new_parts: dict[str, set[str]] = {}
 
     def add(self, event: NewEvent) -> Recorded:
         """Add an event to `fresh` if it is new; return its outcome."""
         if event.event_id in self.known:
             return Refusal.DUPLICATE
         tag = self._names.find_tag(event.tag)
-        if event.part is not None and not self._has_room_for(event.part, tag, event):
+        if not self._has_room_for(event, tag):
             return Refusal.TOO_MANY_PARTS
         self.known.add(event.event_id)
         # The sequence number is unique: the transaction that has read the state is the
@@ -150,15 +152,22 @@ class _Job:
         self.fresh.append(stored)
         return stored
 
-    def _has_room_for(self, part: str, tag: str | None, event: NewEvent) -> bool:
-        """Return whether the step has less than `MAX_PARTS` parts besides this one."""
-        if event.kind != PROGRESS.name or event.completed is None or tag is None:
+    def _has_room_for(self, event: NewEvent, tag: str | None) -> bool:
+        """Return whether the step has less than `MAX_PARTS` parts besides the event's.
+
+        Return True for an event that adds no count: its part needs no room, and a
+        stored event of this sort has to be found as a duplicate.
+        """
+        part = event.part
+        if event.kind != PROGRESS.name or event.completed is None or part is None:
             return True
-        step = self.state.steps.get(tag)
+        if tag is None or tag not in (self.plan.points or ()):
+            return True
+        step = self.state.steps.get(tag, StepState())
         new = self._new_parts.setdefault(tag, set())
-        if part in new or (step is not None and part in step.counts):
+        if part in step.counts or part in new or step.has_ended_before(key_of(event)):
             return True
-        if len(new) + (step.part_count if step else 0) >= MAX_PARTS:
+        if len(new) + step.part_count >= MAX_PARTS:
             return False
         new.add(part)
         return True
@@ -199,10 +208,10 @@ def _add(jobs: _Jobs, report: Report, event: NewEvent) -> Recorded:
 
 def _advance_state(db: Connection, job: _Job) -> JobState:
     """Return the state of a job after its new events, which are stored already."""
-    history, plan = _StoredHistory(db, job.row.id), plan_of(job.row)
+    history = _StoredHistory(db, job.row.id)
     if not is_current(job.row.state):
-        return project(plan, history.all_facts())
-    return advance(plan, job.state, job.fresh, history)
+        return project(job.plan, history.all_facts())
+    return advance(job.plan, job.state, job.fresh, history)
 
 
 class _StoredHistory:

@@ -177,7 +177,7 @@ class StepState:
             fact: Progress of this step.
             key: Its key.
         """
-        if self.settled_key is not None and key > self.settled_key:
+        if self.has_ended_before(key):
             return
         completed, total = fact.completed, fact.total
         if self.newest_key is None or key > self.newest_key:
@@ -202,11 +202,11 @@ class StepState:
     @property
     def counts_too_much(self) -> bool:
         """Whether progress is counted that is later than the end of the step."""
-        return (
-            self.settled_key is not None
-            and self.newest_key is not None
-            and self.newest_key > self.settled_key
-        )
+        return self.newest_key is not None and self.has_ended_before(self.newest_key)
+
+    def has_ended_before(self, key: Key) -> bool:
+        """Return whether the first `step` or `skip` is earlier than an event."""
+        return self.settled_key is not None and self.settled_key < key
 
     def _sum_of_parts(self) -> float:
         # `fsum` is exact: the sum does not depend on the order of the parts.
