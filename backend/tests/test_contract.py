@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+from trackerapi_backend.app import create_app
+from trackerapi_backend.requests.auth import Authenticator
+from trackerapi_backend.requests.call import Services
 from trackerapi_backend.requests.contract import contract_bytes, operations
 from trackerapi_backend.routes import HANDLERS
+from trackerapi_backend.store.readiness import Readiness
+from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
-from backend.tests.support.service import serve_new
+from backend.tests.support.service import prepare, serve_new
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from backend.tests.support.service import Service
 
 HOOKS = Path(__file__).with_name("support") / "schemathesis_hooks.py"
@@ -37,6 +48,36 @@ def test_health_needs_no_key(service: Service) -> None:
     with service.client(None) as anyone:
         answers = [anyone.get(path) for path in ("/livez", "/readyz")]
     assert [answer.json()["status"] for answer in answers] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("path", ["/events", "/jobs/1", "/nothing"])
+def test_websocket_is_closed(tmp_path: Path, path: str) -> None:
+    """A WebSocket is closed on any path; the server accepts it with some extras."""
+    prepare(tmp_path)
+    sent: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+
+    async def connect() -> None:
+        with closing(SqliteStore(tmp_path / "backend.db")) as store:
+            writer = Writer(store)
+            services = Services(
+                store=store,
+                writer=writer,
+                authenticator=Authenticator(store, writer, b""),
+                readiness=Readiness(store, writer),
+                pepper=b"",
+            )
+            scope = {"type": "websocket", "path": path, "headers": []}
+            await create_app(services)(scope, receive, send)
+            writer.close()
+
+    asyncio.run(connect())
+    assert sent == ["websocket.close"]
 
 
 def test_backend_keeps_the_contract_for_generated_requests(tmp_path: Path) -> None:

@@ -112,8 +112,9 @@ class _Shortcut:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._direct.get(scope.get("path", ""), self._whole)
-        await app(scope, receive, send)
+        # FastAPI handles the lifespan, which has no path, and closes WebSockets.
+        direct = self._direct.get(scope["path"]) if scope["type"] == "http" else None
+        await (direct or self._whole)(scope, receive, send)
 
 
 class _RequestMiddleware:

@@ -40,8 +40,8 @@ _is_same_value = and_(
     _values.name == _new["name"],
 )
 # Events may arrive in any order: the conditions keep an older event from replacing the
-# value of a later event. Update, then insert, without a race: the writer runs one
-# transaction at a time.
+# value of a later event. No race between update and insert: `find_reported_jobs()` has
+# locked the job.
 _replace_older = (
     update(customer_values)
     .where(

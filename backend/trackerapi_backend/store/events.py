@@ -58,8 +58,8 @@ def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
     """Return the ids that belong to stored events of the job."""
-    # No other command stores the same event between this query and the insert: the
-    # writer runs one transaction at a time.
+    # No other transaction stores the same event between this query and the insert:
+    # `find_reported_jobs()` has locked the job.
     known: set[bytes] = set()
     for first in range(0, len(event_ids), _IDS_PER_QUERY):
         some = event_ids[first : first + _IDS_PER_QUERY]
