@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -225,4 +226,6 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
 
     assert "All is loaded." in pages[0]
     assert "canary" not in pages[0]
-    assert pages[1] == pages[0]
+    # The age of the newest report changes from request to request.
+    ages = re.compile("<time.*?</time>")
+    assert ages.sub("", pages[1]) == ages.sub("", pages[0])

@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from backend.tests.support.pages import page_text
 from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, new_name, report
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def test_page_shows_percent_steps_and_messages(
     report(api, job, kind="step", tag="say_hello", message="We said hello.")
     report(api, job, kind="progress", tag="say_bye", completed=1, total=4)
     page = reader.get(link["url"]).text
-    assert "35.71 %" in page
-    assert "Done" in page
-    assert "In progress: 1 of 4" in page
-    assert "We said hello." in page
+    assert "<title>35 % · My Job</title>" in page
+    assert _step_words(page) == ["done", "to do", "since"]
+    assert "Step 3 of 3 · 1 of 4" in page_text(page)
+    assert "“We said hello.”" in page_text(page)
     assert 'http-equiv="refresh"' in page
 
 
@@ -58,7 +59,6 @@ def test_page_shows_percent_steps_and_messages(
         ({"completed": 0.25, "total": 1500000.5}, "0.25 of 1,500,000.5"),
         ({"completed": 250340}, "250,340 so far"),
         ({"total": 2000000}, "0 of 2,000,000"),
-        ({"fraction": 0.5}, "In progress"),
     ],
 )
 def test_page_writes_counts_in_digits(
@@ -71,8 +71,9 @@ def test_page_writes_counts_in_digits(
 ) -> None:
     """The page writes counts of any size in digits, with and without a total."""
     report(api, job, kind="progress", tag="say_bye", **units)
-    shown = re.findall(r'class="words">([^<]+)<', reader.get(link["url"]).text)
-    assert shown[2].removeprefix("In progress: ") == words
+    page = reader.get(link["url"]).text
+    assert re.findall(r'class="count">([^<]+)<', page) == [words]
+    assert f"Step 3 of 3 · {words}" in page_text(page)
 
 
 def test_page_shows_nothing_of_the_provider(
@@ -149,9 +150,9 @@ def test_page_escapes_messages(
 @pytest.mark.parametrize(
     ("kind", "words", "refreshes"),
     [
-        ("complete", "Finished", False),
+        ("complete", "Ready", False),
         ("cancel", "Cancelled", False),
-        ("error", "Stopped by a problem", True),
+        ("error", "This could not be finished", True),
         ("interrupt", "Paused", True),
     ],
 )
@@ -174,10 +175,10 @@ def test_page_shows_the_end_of_the_job(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("cancel", ["Cancelled", "Not reached", "Not reached"]),
-        ("error", ["Not finished", "Not reached", "Not reached"]),
-        ("complete", ["Not finished", "Left out", "Left out"]),
-        ("interrupt", ["Paused", "To do", "To do"]),
+        ("cancel", ["cancelled", "not reached", "not reached"]),
+        ("error", ["not finished", "not reached", "not reached"]),
+        ("complete", ["not finished", "left out", "left out"]),
+        ("interrupt", ["paused", "to do", "to do"]),
     ],
 )
 def test_page_shows_the_steps_of_an_ended_job(
@@ -188,10 +189,10 @@ def test_page_shows_the_steps_of_an_ended_job(
     kind: str,
     words: list[str],
 ) -> None:
-    """After the end of a job, no step is shown as "In progress" or "To do"."""
+    """After the end of a job, no step is shown as under way or "to do"."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind=kind)
-    assert _step_words(reader, link) == words
+    assert _step_words(reader.get(link["url"]).text) == words
 
 
 def test_page_calls_only_a_skipped_step_not_needed(
@@ -200,11 +201,15 @@ def test_page_calls_only_a_skipped_step_not_needed(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """A skipped step is "Not needed", and a step without events is "Left out"."""
+    """A skipped step is "not needed", and a step without events is "left out"."""
     report(api, job, kind="step", tag="say_hello")
     report(api, job, kind="skip", tag="random_number")
     report(api, job, kind="complete")
-    assert _step_words(reader, link) == ["Done", "Not needed", "Left out"]
+    assert _step_words(reader.get(link["url"]).text) == [
+        "done",
+        "not needed",
+        "left out",
+    ]
 
 
 def test_page_shows_a_rerun_at_once(
@@ -213,15 +218,15 @@ def test_page_shows_a_rerun_at_once(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """After a `start` of an interrupted job, its page shows the steps as "To do"."""
+    """After a `start` of an interrupted job, its page shows the steps as "to do"."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind="interrupt")
     assert "It is expected to go on" in reader.get(link["url"]).text
     report(api, job, kind="start")
     page = reader.get(link["url"]).text
-    assert "In progress" in page
+    assert "Next: Say Hello" in page_text(page)
     assert "Paused" not in page
-    assert _step_words(reader, link) == ["To do", "To do", "To do"]
+    assert _step_words(page) == ["to do", "to do", "to do"]
 
 
 @pytest.mark.parametrize("kind", ["cancel", "error", "complete"])
@@ -232,16 +237,16 @@ def test_page_shows_an_interrupted_step_as_not_finished(
     link: dict[str, Any],
     kind: str,
 ) -> None:
-    """An interrupted step is "Not finished" after any end of the job."""
+    """An interrupted step is "not finished" after any end of the job."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind="interrupt")
     report(api, job, kind=kind)
-    assert _step_words(reader, link)[0] == "Not finished"
+    assert _step_words(reader.get(link["url"]).text)[0] == "not finished"
 
 
-def _step_words(reader: httpx.Client, link: dict[str, Any]) -> list[str]:
-    steps = reader.get(link["url"]).text.partition("<h2>Steps</h2>")[2]
-    return re.findall(r'class="words">([^<]+)<', steps)
+def _step_words(page: str) -> list[str]:
+    """Return the word of each step, without the time after it."""
+    return re.findall(r'<p class="at">([^<]+?) ?<', page)
 
 
 def test_page_of_a_job_without_configuration_shows_counts(
@@ -250,7 +255,7 @@ def test_page_of_a_job_without_configuration_shows_counts(
     """Without a configuration the page shows counts and no percentage."""
     body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
     job = api.post("/jobs", json=body).json()
-    report(api, job, kind="info")
+    report(api, job, kind="start")
     link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
     page = reader.get(link["url"]).text
     assert "1 update so far" in page
@@ -331,6 +336,7 @@ def test_page_does_not_refresh_on_request(
     address = reader.get(link["url"]).url
     page = reader.get(address, params={"refresh": "off"}).text
     assert 'http-equiv="refresh"' not in page
+    assert 'href="?lang=de&amp;refresh=off"' in page
 
 
 def test_cookie_opens_no_other_job(api: httpx.Client, link: dict[str, Any]) -> None:
@@ -390,7 +396,7 @@ def test_invalid_address_shows_a_page(service: Service, path: str) -> None:
     answer = httpx.get(service.base_url + path, timeout=60)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
-    assert "Nothing to see under this link" in answer.text
+    assert "This link shows nothing any more" in answer.text
 
 
 def test_links_are_listed_without_their_addresses(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
-from trackerapi_backend.pages import customer, front, reference
+from trackerapi_backend.pages import customer, front, reference, stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +30,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
         _route("/app/jobs/{job_id}", "customer_page", partial(customer.show, services)),
         _route("/docs", "reference_page", reference.show),
         _route("/openapi.json", "contract", reference.contract),
-        Mount("/app/static", StaticFiles(packages=[(__name__, "static")])),
+        _route(stylesheet.ROUTE, "stylesheet", stylesheet.show),
         _route("/app", "front_page", front.show),
         _route("/app/", "front_page", front.show),
         _route("/app/{rest:path}", "no_page", front.show_invalid_link),

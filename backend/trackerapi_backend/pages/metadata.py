@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from trackerapi_backend.pages.numbers import number_text
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from trackerapi_backend.pages.formats import Formats
 
 MAX_TEXT_LENGTH = 200
 
@@ -21,7 +21,7 @@ class MetadataValue:
 
     Attributes:
         name: Metadata key.
-        text: Text of the value, with units.
+        text: Text of the value, with units; name of the host for a link.
         link: Web address to open; None for a value without a link.
     """
 
@@ -31,34 +31,37 @@ class MetadataValue:
 
 
 def shown_metadata(
-    keys: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]
+    keys: Sequence[Mapping[str, Any]], latest: Mapping[str, Any], formats: Formats
 ) -> Sequence[MetadataValue]:
     """Return the latest metadata values of a step for the page.
 
     Args:
         keys: Configurations of the metadata keys for the customer.
         latest: Latest value by key. A key that is missing or null is not shown.
+        formats: Language of the reader.
     """
     return [
-        _shown_value(key, latest[key["name"]])
+        _shown_value(key, latest[key["name"]], formats)
         for key in keys
         if latest.get(key["name"]) is not None
     ]
 
 
-def _shown_value(key: Mapping[str, Any], value: Any) -> MetadataValue:
-    text = _text(value)
+def _shown_value(key: Mapping[str, Any], value: Any, formats: Formats) -> MetadataValue:
+    if key["kind"] == "link" and _is_web_address(value):
+        # The name of the host alone: readers cannot judge a long address.
+        return MetadataValue(key["name"], urlsplit(value).hostname or "", value)
+    text = _text(value, formats)
     if key["units"]:
         text = f"{text} {key['units']}"
-    is_link = key["kind"] == "link" and _is_web_address(value)
-    return MetadataValue(key["name"], text, value if is_link else None)
+    return MetadataValue(key["name"], text)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, formats: Formats) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return formats.word("yes" if value else "no")
     if isinstance(value, int | float):
-        return number_text(value)
+        return formats.number(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_TEXT_LENGTH else text[: MAX_TEXT_LENGTH - 1] + "…"
 

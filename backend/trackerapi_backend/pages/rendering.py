@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from trackerapi_backend.pages.numbers import number_text
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from trackerapi_backend.pages.stylesheet import stylesheet_address
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -39,11 +36,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["moment"] = _moment
-    environment.filters["number"] = number_text
+    environment.globals.update(stylesheet=stylesheet_address(), language="en")
     return environment
-
-
-def _moment(instant: datetime) -> str:
-    """Return a text such as `2 Jan 2030, 14:05 UTC`."""
-    return f"{instant.day} {instant:%b %Y, %H:%M} UTC"

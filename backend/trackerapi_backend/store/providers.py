@@ -34,3 +34,9 @@ def find_provider(db: Connection, name: str | None) -> int | None:
     if name is not None:
         query = query.where(providers.c.name == name)
     return db.execute(query).scalar()
+
+
+def find_provider_name(db: Connection, provider_id: int) -> str:
+    """Return the name of an existing provider."""
+    query = select(providers.c.name).where(providers.c.id == provider_id)
+    return str(db.execute(query).scalar_one())

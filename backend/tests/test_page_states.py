@@ -1,0 +1,459 @@
+"""Head of the customer's page: exact texts of each state in each language."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from backend.tests.support.pages import page_text
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    new_job,
+    new_name,
+    report,
+)
+
+if TYPE_CHECKING:
+    from backend.tests.support.service import Service
+
+NOON = "2026-01-05T12:00:00Z"
+OLD = {"en": "12:00 UTC on 5 January", "de": "12:00 UTC am 5. Januar"}
+Lines = list[dict[str, Any]]
+
+
+def event(kind: str, tag: str | None = None, **members: Any) -> dict[str, Any]:
+    """Return an event that happens at the time of its report."""
+    return {"kind": kind, "tag": tag, **members}
+
+
+def send(api: httpx.Client, job: dict[str, Any], lines: Lines) -> None:
+    """Report events; an event with `age_seconds` happened that long ago."""
+    for line in lines:
+        members = {name: value for name, value in line.items() if value is not None}
+        age = members.pop("age_seconds", None)
+        if age is not None:
+            at = datetime.now(UTC) - timedelta(seconds=age)
+            members["occurred_at"] = at.isoformat()
+        report(api, job, **members)
+
+
+def open_page(api: httpx.Client, job: dict[str, Any], language: str = "") -> str:
+    """Return the page of a new share link for a browser with an `Accept-Language`."""
+    url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+    headers = {"Accept-Language": language}
+    return httpx.get(url, headers=headers, timeout=MAX_WAIT_SECONDS).text
+
+
+def head_text(page: str) -> str:
+    """Return the text of the head; times of today are `T`, ages are `A`."""
+    text = page_text(page.partition("<main>")[2].partition("</section>")[0])
+    text = re.sub(r"\(\d\d:\d\d UTC[^)]*\)", "(T)", text)
+    text = re.sub(r"\d\d:\d\d UTC(?! on| am)", "T", text)
+    ages = "just now|gerade eben|(vor )?\\d+ (seconds? ago|minutes? ago|Sekunden?)"
+    return re.sub(f"({ages}|vor \\d+ Minuten?) \\(T\\)", "A (T)", text)
+
+
+EARLY = {"en": "Too early to say how long", "de": "Noch nicht abzusehen, wie lange"}
+LIVE = {
+    "en": f"{EARLY['en']} Live Reported A (T)",
+    "de": f"{EARLY['de']} Live Gemeldet A (T)",
+}
+LOADING = [event("progress", "load", completed=412, total=1840)]
+STATES: list[tuple[str, Lines, dict[str, str]]] = [
+    (
+        "pending",
+        [],
+        {
+            "en": f"Not started yet 0 % It starts by itself. {EARLY['en']}"
+            " Waiting for news",
+            "de": f"Noch nicht begonnen 0 % Es beginnt von selbst. {EARLY['de']}"
+            " Warten auf Nachricht",
+        },
+    ),
+    (
+        "running",
+        LOADING,
+        {
+            "en": f"Load 5 % Step 1 of 2 · 412 of 1,840 {LIVE['en']}",
+            "de": f"Load 5 % Schritt 1 von 2 · 412 von 1.840 {LIVE['de']}",
+        },
+    ),
+    (
+        "two steps running",
+        [*LOADING, event("start", "store")],
+        {
+            "en": f"Load and 1 more 5 % Step 1 of 2 · 412 of 1,840 {LIVE['en']}",
+            "de": f"Load und 1 weitere 5 % Schritt 1 von 2 · 412 von 1.840"
+            f" {LIVE['de']}",
+        },
+    ),
+    (
+        "total unknown",
+        [event("progress", "load", completed=250340)],
+        {
+            "en": f"Load 0 % Step 1 of 2 · 250,340 so far {LIVE['en']}",
+            "de": f"Load 0 % Schritt 1 von 2 · bisher 250.340 {LIVE['de']}",
+        },
+    ),
+    (
+        "fraction",
+        [event("progress", "load", fraction=0.5)],
+        {
+            "en": f"Load 12 % Step 1 of 2 {LIVE['en']}",
+            "de": f"Load 12 % Schritt 1 von 2 {LIVE['de']}",
+        },
+    ),
+    (
+        "between steps",
+        [event("step", "load")],
+        {
+            "en": f"Next: Store 25 % 1 of 2 steps done {LIVE['en']}",
+            "de": f"Als Nächstes: Store 25 % 1 von 2 Schritten getan {LIVE['de']}",
+        },
+    ),
+    (
+        "retrying",
+        [event("error", "load", retrying=True, message="No answer.")],
+        {
+            "en": "Trying again: Load 0 % One try did not work. What was done before is"
+            f" kept. {LIVE['en']}",
+            "de": "Neuer Versuch: Load 0 % Ein Versuch ist nicht gelungen. Das bisher"
+            f" Getane bleibt. {LIVE['de']}",
+        },
+    ),
+    (
+        "quiet",
+        [event("start", "load", age_seconds=510)],
+        {
+            "en": f"Load 0 % Step 1 of 2 {EARLY['en']} Quiet No news for 8 minutes."
+            " That alone is no bad sign. Reported A (T)",
+            "de": f"Load 0 % Schritt 1 von 2 {EARLY['de']} Ruhig Seit 8 Minuten nichts"
+            " Neues. Das allein ist kein schlechtes Zeichen. Gemeldet A (T)",
+        },
+    ),
+    (
+        "silent",
+        [event("start", "load", occurred_at=NOON)],
+        {
+            "en": "Load, as far as we know 0 % Step 1 of 2"
+            f" No news since {OLD['en']}. The work may well go on: we just cannot"
+            " see it. How long it takes cannot be told until there is news."
+            f" Waiting for news Reported at {OLD['en']}",
+            "de": "Load, soweit wir wissen 0 % Schritt 1 von 2"
+            f" Nichts Neues seit {OLD['de']}. Die Arbeit kann gut weitergehen, wir"
+            " sehen sie nur nicht. Wie lange es dauert, lässt sich erst mit neuer"
+            f" Nachricht sagen. Warten auf Nachricht Gemeldet um {OLD['de']}",
+        },
+    ),
+    (
+        "reopened",
+        [
+            event("start", "load", occurred_at=NOON),
+            event("interrupt", occurred_at=NOON),
+            event("start", "load"),
+        ],
+        {
+            "en": f"Load 0 % Step 1 of 2 Going on again since T. {LIVE['en']}",
+            "de": f"Load 0 % Schritt 1 von 2 Geht seit T weiter. {LIVE['de']}",
+        },
+    ),
+    (
+        "interrupted",
+        [event("start", "load"), event("interrupt")],
+        {
+            "en": "Paused 0 % Paused at T in Load. It is expected to go on; what was"
+            " done is kept. Waiting for news Reported A (T)",
+            "de": "Unterbrochen 0 % Unterbrochen um T in Load. Es geht voraussichtlich"
+            " weiter; das bisher Getane bleibt. Warten auf Nachricht Gemeldet A (T)",
+        },
+    ),
+    (
+        "failed",
+        [event("error", "load", message="It cannot be read.")],
+        {
+            "en": "This could not be finished 0 % Stopped at T in Load. “It cannot be"
+            " read.” You need not do anything. One sees this too; please call if"
+            " you need it today.",
+            "de": "Das ließ sich nicht fertigstellen 0 % Angehalten um T in Load. „It"
+            " cannot be read.“ Sie müssen nichts tun. One sieht das auch; rufen Sie"
+            " bitte an, wenn Sie es heute brauchen.",
+        },
+    ),
+    (
+        "failed, no message",
+        [event("info", message="All is well."), event("error", detail="canary")],
+        {
+            "en": "This could not be finished 0 % Stopped at T. The reason is with One."
+            " If it goes on, this page shows it.",
+            "de": "Das ließ sich nicht fertigstellen 0 % Angehalten um T. Den Grund"
+            " kennt One. Geht es weiter, zeigt es diese Seite.",
+        },
+    ),
+    (
+        "cancelled",
+        [event("cancel", message="Withdrawn.", occurred_at=NOON)],
+        {
+            "en": f"Cancelled 0 % Cancelled at {OLD['en']}. “Withdrawn.” Nothing more"
+            " will happen here.",
+            "de": f"Abgebrochen 0 % Abgebrochen um {OLD['de']}. „Withdrawn.“ Hier"
+            " geschieht nichts mehr.",
+        },
+    ),
+    (
+        "succeeded",
+        [
+            event("step", "load", occurred_at=NOON),
+            event("step", "store", occurred_at="2026-01-05T12:40:00Z"),
+        ],
+        {
+            "en": "Ready 100 % Finished at 12:40 UTC on 5 January after 40 min.",
+            "de": "Fertig 100 % Fertig um 12:40 UTC am 5. Januar nach 40 min.",
+        },
+    ),
+    (
+        "with remarks",
+        [
+            event("step", "load", occurred_at=NOON),
+            event("skip", "store", occurred_at="2026-01-05T14:05:00Z"),
+        ],
+        {
+            "en": "Ready, with 1 remark 100 % 1 of 2 steps done, 1 not needed."
+            " Finished at 14:05 UTC on 5 January after 2 h 5 min.",
+            "de": "Fertig, mit 1 Anmerkung 100 % 1 von 2 Schritten getan, 1 nicht"
+            " nötig. Fertig um 14:05 UTC am 5. Januar nach 2 h 5 min.",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize(
+    ("lines", "texts"),
+    [(lines, texts) for _, lines, texts in STATES],
+    ids=[name for name, _, _ in STATES],
+)
+def test_head_has_exactly_the_texts_of_the_state(
+    api: httpx.Client, lines: Lines, texts: dict[str, str], language: str
+) -> None:
+    """The head shows the texts of a state in the language of the browser, no others."""
+    job = new_job(api)
+    send(api, job, lines)
+
+    page = open_page(api, job, language)
+
+    assert f'<html lang="{language}">' in page
+    assert head_text(page) == f"Import {texts[language]}"
+    assert "canary" not in page
+
+
+@pytest.mark.parametrize(
+    ("language", "headline", "line"),
+    [
+        ("en", "Finishing", "All 2 steps are done."),
+        ("de", "Gleich fertig", "Alle 2 Schritte sind getan."),
+    ],
+)
+def test_settled_steps_alone_are_not_ready(
+    api: httpx.Client, language: str, headline: str, line: str
+) -> None:
+    """A job with an explicit finish and settled steps shows 99 %, rounded down."""
+    job = new_job(api, finish="explicit")
+    send(api, job, [event("step", "load"), event("step", "store")])
+
+    text = head_text(open_page(api, job, language))
+
+    assert text.startswith(f"Import {headline} 99 % {line} Live")
+
+
+@pytest.mark.parametrize(
+    ("language", "headline", "line"),
+    [
+        ("en", "In progress", "2 updates so far"),
+        ("de", "In Arbeit", "bisher 2 Meldungen"),
+    ],
+)
+def test_job_without_configuration_shows_updates(
+    api: httpx.Client, language: str, headline: str, line: str
+) -> None:
+    """A job without steps shows its number of updates and no percentage."""
+    body = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "untold"}
+    job = api.post("/jobs", json=body).json()
+    send(api, job, [event("start"), event("info")])
+
+    text = head_text(open_page(api, job, language))
+
+    assert text == f"untold {headline} {line} {LIVE[language]}"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr,de;q=0.5,en;q=0.4", "de"),
+        ("en,de", "en"),
+        ("DE", "de"),
+        ("de;q=0", "en"),
+        ("de;q=nonsense,en;q=0.1", "en"),
+        ("fr,*", "en"),
+        ("", "en"),
+    ],
+)
+def test_page_has_the_language_of_the_browser(
+    api: httpx.Client, job: dict[str, Any], accepted: str, language: str
+) -> None:
+    """The page has the preferred language of the browser, or else English."""
+    assert f'<html lang="{language}">' in open_page(api, job, accepted)
+
+
+def test_reader_switches_the_language(
+    service: Service, api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The link in the other language's name switches the language, and stays switched.
+
+    The choice wins over the browser, and survives the exchange of link and cookie.
+    """
+    url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+    with httpx.Client(follow_redirects=True, timeout=MAX_WAIT_SECONDS) as reader:
+        first = reader.get(url).text
+        address = reader.get(f"{url}?lang=de&refresh=off").url
+        switched = reader.get(address).text
+    assert re.search(r'href="\?lang=de" hreflang="de" lang="de">Deutsch<', first)
+    assert re.search(r'href="\?lang=en&amp;refresh=off"[^>]*>English<', switched)
+    assert '<html lang="de">' in switched
+    assert 'href="?lang=de">Wieder selbst neu laden<' in switched
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "en",
+            "This link shows nothing any more It has ended, or a part of it got lost on"
+            " the way. This says nothing about the work itself. Open the whole link"
+            " once more from the message it came in, or ask whoever sent it for a new"
+            " one.",
+        ),
+        (
+            "de",
+            "Dieser Link zeigt nichts mehr Er ist abgelaufen, oder ein Teil ging"
+            " unterwegs verloren. Über die Arbeit selbst sagt das nichts. Öffnen Sie"
+            " den ganzen Link noch einmal aus der Nachricht, oder bitten Sie den"
+            " Absender um einen neuen.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/s/nothing", "/app/jobs/1", "/app/nothing"])
+def test_invalid_link_has_its_exact_text(
+    service: Service, path: str, language: str, text: str
+) -> None:
+    """The page of an invalid link has the same text for each cause."""
+    answer = httpx.get(f"{service.base_url}{path}?lang={language}", timeout=60)
+    assert page_text(answer.text.partition("<main>")[2]) == text
+
+
+def test_bar_is_cut_where_steps_meet(api: httpx.Client) -> None:
+    """The bar has a cut between two steps, and a text for screen readers."""
+    job = new_job(api)
+    send(api, job, LOADING)
+    page = open_page(api, job)
+    assert re.findall(r'class="gap" x="([^"]+)"', page) == ["25.0%"]
+    assert re.findall(r'class="fill" width="([^"]+)"', page) == ["5.6%"]
+    assert 'role="progressbar"' in page
+    assert 'aria-valuenow="5"' in page
+    assert 'aria-valuetext="5 percent, step 1 of 2, Load"' in page
+
+
+@pytest.mark.parametrize(
+    ("points", "cuts"),
+    [
+        ([0, 0, 0, 0], ["25.0%", "50.0%", "75.0%"]),
+        ([0, 1, 0, 1, 0], ["50.0%"]),
+        ([1], []),
+        ([1] * 20, [f"{5.0 * n}%" for n in range(1, 20)]),
+        ([1] * 21, []),
+    ],
+)
+def test_cuts_follow_the_points(
+    api: httpx.Client, points: list[int], cuts: list[str]
+) -> None:
+    """A step without points has no part of the bar; 21 steps have no cuts."""
+    page = open_page(api, job_with_points(api, points))
+    assert re.findall(r'class="gap" x="([^"]+)"', page) == cuts
+
+
+def test_long_list_of_steps_is_folded(api: httpx.Client) -> None:
+    """Of 13 steps, the running step and the next three are outside of folds."""
+    job = job_with_points(api, [1] * 13)
+    send(api, job, [event("step", f"s{n}") for n in range(3)])
+    send(api, job, [event("start", "s3")])
+
+    page = open_page(api, job)
+
+    assert re.findall("<summary>(.*)</summary>", page) == ["3 steps done", "6 more"]
+    unfolded = re.sub("(?s)<details>.*?</details>", "", page)
+    names = re.findall('class="name"[^>]*>(.*)</p>', unfolded)
+    assert names == ["Step s3", "Step s4", "Step s5", "Step s6"]
+    assert len(re.findall('class="name"', page)) == 13
+    short = open_page(api, job_with_points(api, [1] * 12))
+    assert "<details>" not in short
+
+
+def test_each_step_has_a_shape(api: httpx.Client) -> None:
+    """Each status of a step has a shape in addition to its word."""
+    job = job_with_points(api, [1] * 6)
+    lines = [
+        *(event("step", "s0"), event("skip", "s1"), event("start", "s2")),
+        *(event("error", "s3", retrying=True), event("start", "s4")),
+    ]
+    send(api, job, lines)
+    shapes = re.findall('<svg class="shape ([a-z]+)"', open_page(api, job))
+    assert shapes == ["done", "dot", "ring", "clock", "ring", "dot"]
+    send(api, job, [event("error", "s4")])
+    shapes = re.findall('<svg class="shape ([a-z]+)"', open_page(api, job))
+    assert shapes == ["done", "dot", "triangle", "cross", "cross", "dot"]
+
+
+def test_message_keeps_its_lines_and_direction(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A message has quotation marks, its own lines, and the direction of its script."""
+    send(api, job, [event("info", message="One.\nTwo.")])
+    page = open_page(api, job)
+    assert '<p class="said" dir="auto">“One.\nTwo.”</p>' in page
+
+
+def test_page_and_style_sheet_are_light(service: Service, api: httpx.Client) -> None:
+    """A page and its only other request have at most 25 kB compressed.
+
+    The address of the style sheet changes with its content, so browsers keep it; the
+    content for another address is not kept.
+    """
+    job = job_with_points(api, list(range(100)))
+    page = open_page(api, job)
+    [address] = re.findall('(?:src|href)="(/[^"]*)"', page)
+    style = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
+    other = re.sub("page[.].*[.]css", "page.0.css", service.base_url + address)
+    assert style.headers["content-type"].startswith("text/css")
+    assert "immutable" in style.headers["cache-control"]
+    assert httpx.get(other, timeout=60).headers["cache-control"] == "no-store"
+    sent = page.encode(), style.content
+    assert sum(len(gzip.compress(each)) for each in sent) <= 25_000
+    assert "style=" not in page
+    assert "<script" not in page
+
+
+def job_with_points(api: httpx.Client, points: list[int]) -> dict[str, Any]:
+    """Create a job with a step for each number of points, with the tags s0, s1, ..."""
+    steps = [
+        {"tag": f"s{n}", "name": f"Step s{n}", "points": of_step}
+        for n, of_step in enumerate(points)
+    ]
+    tag = new_name()
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    return new_job(api, tag=tag, configuration=document)

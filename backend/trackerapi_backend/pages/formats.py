@@ -1,0 +1,139 @@
+"""Numbers, times and sentences of the customer's page in the language of the reader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from trackerapi_backend.instants import from_micros
+from trackerapi_backend.pages.numbers import number_text
+from trackerapi_backend.pages.texts import MONTHS, STATES, WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from trackerapi_backend.pages.texts import Sentence, State
+
+_NOW_SECONDS = 10
+_MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
+_GERMAN_SEPARATORS = str.maketrans(",.", ".,")
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """Texts for one request.
+
+    Attributes:
+        language: Language of the reader, a key of `LANGUAGES`.
+        now: Time of the request, in UTC.
+    """
+
+    language: str
+    now: datetime
+
+    def word(self, key: str, **values: Any) -> Markup:
+        """Return a text of `WORDS` with escaped values."""
+        return Markup(WORDS[self.language][key]).format(**values)  # noqa: S704
+
+    def plural(self, one: str, n: int) -> Markup:
+        """Return a counted text, such as `1 minute` or `2 minutes` for `minute`."""
+        return self.word(one if n == 1 else f"{one}s", n=self.number(n))
+
+    def headline(self, state: State, values: Mapping[str, Any]) -> Markup:
+        """Return the headline of a state."""
+        template = STATES[state][self.language].headline
+        return Markup(template).format(**values)  # noqa: S704
+
+    def line(self, state: State, values: Mapping[str, Any]) -> Markup:
+        """Return the line of a state, without the sentences whose values are None."""
+        return _fill(STATES[state][self.language].line, values)
+
+    def number(self, value: float) -> str:
+        """Return a number with the separators of the language."""
+        text = number_text(value)
+        return text.translate(_GERMAN_SEPARATORS) if self.language == "de" else text
+
+    def said(self, text: str) -> Markup:
+        """Return a text of the provider, whose script determines its direction."""
+        return Markup('<span class="said" dir="auto">{}</span>').format(text)
+
+    def time(self, micros: int) -> Markup:
+        """Return a time such as `14:02 UTC`, with the day unless it is today."""
+        instant = from_micros(micros)
+        clock = f"{instant:%H:%M} UTC"
+        if instant.date() == self.now.date():
+            return self._element(instant, clock)
+        is_this_year = instant.year == self.now.year
+        day = self._day(instant) if is_this_year else self._date(instant)
+        return self._element(instant, self.word("on_day", clock=clock, day=day))
+
+    def duration(self, seconds: int) -> Markup:
+        """Return a duration such as `40 min`, in minutes from one minute on."""
+        minutes, hours = seconds // _MINUTE, seconds // _HOUR
+        if not minutes:
+            text = f"{seconds} s"
+        elif not hours:
+            text = f"{minutes} min"
+        else:
+            rest = minutes - hours * 60
+            text = f"{hours} h {rest} min" if rest else f"{hours} h"
+        return _duration_element(seconds, text)
+
+    def age(self, seconds: int) -> Markup:
+        """Return a duration in words, such as `8 minutes`, in its largest unit."""
+        units = (("hour", _HOUR), ("minute", _MINUTE), ("second", 1))
+        unit, size = next(each for each in units if seconds >= each[1] or each[1] == 1)
+        return _duration_element(seconds, self.plural(unit, seconds // size))
+
+    def reported(self, micros: int, age: int) -> Markup:
+        """Return a text such as `Reported 20 seconds ago (14:25 UTC)`."""
+        at = self.time(micros).striptags()
+        if age >= _DAY:
+            text = self.word("reported_earlier", at=at)
+        elif age < _NOW_SECONDS:
+            text = self.word("reported", age=self.word("now"), at=at)
+        else:
+            words = self.word("ago", age=self.age(age).striptags())
+            text = self.word("reported", age=words, at=at)
+        return self._element(from_micros(micros), text)
+
+    def as_of(self) -> Markup:
+        """Return the time of the request as a sentence."""
+        at, day = f"{self.now:%H:%M} UTC", self._date(self.now)
+        return self._element(self.now, self.word("as_of", at=at, day=day))
+
+    def _day(self, instant: datetime) -> str:
+        month = MONTHS[self.language][instant.month - 1]
+        return self.word("day", day=instant.day, month=month)
+
+    def _date(self, instant: datetime) -> str:
+        return f"{self._day(instant)} {instant.year}"
+
+    def _element(self, instant: datetime, text: str) -> Markup:
+        title = f"{self._date(instant)}, {instant:%H:%M:%S} UTC"
+        element = Markup('<time datetime="{}" title="{}">{}</time>')
+        return element.format(instant.isoformat(), title, text)
+
+
+def _duration_element(seconds: int, text: str) -> Markup:
+    return Markup('<time datetime="PT{}S">{}</time>').format(seconds, text)
+
+
+def _fill(sentences: Sequence[Sentence], values: Mapping[str, Any]) -> Markup:
+    known = {name for name, value in values.items() if value is not None}
+    shown = []
+    for sentence in sentences:
+        variants = (sentence,) if isinstance(sentence, str) else sentence
+        usable = (each for each in variants if _names(each) <= known)
+        text = next(usable, None)
+        if text is not None:
+            shown.append(Markup(text).format(**values))  # noqa: S704
+    return Markup(" ").join(shown)
+
+
+def _names(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}

@@ -1,0 +1,321 @@
+"""Head of the customer's page: headline, progress, time left, age of the news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.instants import to_micros
+from trackerapi_backend.pages.texts import State
+from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatus
+from trackerapi_backend.projection.step import CLOCK_TOLERANCE, shown_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from markupsafe import Markup
+
+    from trackerapi_backend.pages.formats import Formats
+    from trackerapi_backend.projection.job import JobState
+    from trackerapi_backend.projection.step import StepState
+
+QUIET_SECONDS = 2 * 60
+"""Age of the newest report from which a job is quiet.
+
+The usual interval between the reports of a job is not measured yet. Most job scripts
+report at least once a minute, and one late report is no silence.
+"""
+SILENT_SECONDS = 60 * 60
+"""Age of the newest report from which a job is silent.
+
+A host that restarts, or a network that fails, is usually back within an hour.
+"""
+MAX_CUT_STEPS = 20
+"""Maximum number of steps whose limits are cuts in the bar: more would be a comb."""
+
+_MICROS = 1_000_000
+_BY_STATUS = {
+    JobStatus.PENDING: State.PENDING,
+    JobStatus.CANCELLED: State.CANCELLED,
+    JobStatus.INTERRUPTED: State.INTERRUPTED,
+}
+_WORKING = frozenset(
+    {
+        *(State.RUNNING, State.TOTAL_UNKNOWN, State.BETWEEN_STEPS),
+        *(State.NO_CONFIGURATION, State.RETRYING),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageStep:
+    """A configured step and its progress.
+
+    Attributes:
+        tag: Tag of the step, which the page does not show.
+        number: Position of the step in the configuration, from 1.
+        state: State from the events of the step.
+        status: Status to show, which also depends on the job.
+    """
+
+    tag: str
+    name: str
+    number: int
+    state: StepState
+    status: StepStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageJob:
+    """A job with everything that its customer may read.
+
+    Attributes:
+        provider: Name of the provider.
+        message: Message of the event that gave the job its status; None without one.
+    """
+
+    state: JobState
+    steps: Sequence[PageStep]
+    provider: str
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """Age of the news: `live`, `quiet` or `waiting`, in a word and in sentences."""
+
+    kind: str
+    word: str
+    texts: Sequence[Markup]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Head of the page.
+
+    Attributes:
+        state: State of the job, which determines colours.
+        headline: What happens.
+        lines: Sentences below the headline, each with the state that they describe.
+        when: When the job will be ready, or when it was; None if nothing is known.
+        freshness: Age of the news; None for a job that has ended.
+        position: Position of the running step, such as `step 6 of 10`.
+    """
+
+    state: State
+    headline: Markup
+    lines: Sequence[tuple[State, Markup]]
+    when: Markup | None
+    freshness: Freshness | None
+    position: Markup | None
+
+
+def head_of(job: PageJob, formats: Formats) -> Head:
+    """Return the head of the page of a job."""
+    base = _base_state(job)
+    values = _values(job, base, formats)
+    headline = formats.headline(base, values)
+    age = _age(job.state, formats)
+    states = [base]
+    if job.state.status is JobStatus.RUNNING:
+        if _is_reopened(job.state):
+            states.append(State.REOPENED)
+        if age is not None and age >= SILENT_SECONDS:
+            states.append(State.SILENT)
+    for state in states[1:]:
+        headline = formats.headline(state, {"headline": headline})
+    lines = [(state, formats.line(state, values)) for state in states]
+    return Head(
+        state=states[-1],
+        headline=headline,
+        lines=[(state, line) for state, line in lines if line],
+        when=_when(states, values, formats),
+        freshness=_freshness(job.state, age, values, formats),
+        position=None
+        if values["number"] is None
+        else formats.word("step_position", **values),
+    )
+
+
+def cuts_of(points: Sequence[int]) -> Sequence[float]:
+    """Return the limits between steps in percent; none for more than `MAX_CUT_STEPS`.
+
+    If all points are 0, each step has the same weight.
+    """
+    weights = points if sum(points) else [1] * len(points)
+    if len(points) > MAX_CUT_STEPS:
+        return []
+    ends = [0, *accumulate(weights)]
+    inner = [end for before, end in pairwise(ends) if before < end < ends[-1]]
+    return [round(100 * end / ends[-1], 2) for end in inner]
+
+
+def _base_state(job: PageJob) -> State:
+    """Return the state without regard to the age of the news."""
+    status = job.state.status
+    if status is JobStatus.SUCCEEDED:
+        has_skipped = any(step.status is StepStatus.SKIPPED for step in job.steps)
+        return State.WITH_REMARKS if has_skipped else State.SUCCEEDED
+    if status is JobStatus.FAILED:
+        return State.FAILED if job.message else State.FAILED_WITHOUT_MESSAGE
+    if status is not JobStatus.RUNNING:
+        return _BY_STATUS[status]
+    if not job.steps:
+        return State.NO_CONFIGURATION
+    running = _with_status(job, StepStatus.RUNNING)
+    if running:
+        step = running[0].state
+        has_count = step.completed is not None
+        return State.TOTAL_UNKNOWN if has_count and not step.total else State.RUNNING
+    if any(step.state.status is StepStatus.WAITING for step in job.steps):
+        return State.RETRYING
+    if all(step.status in SETTLED for step in job.steps):
+        return State.FINISHING
+    return State.BETWEEN_STEPS
+
+
+def _subject(job: PageJob, state: State) -> PageStep | None:
+    """Return the step that the headline or the line of a state names."""
+    if state in (State.RUNNING, State.TOTAL_UNKNOWN):
+        return _with_status(job, StepStatus.RUNNING)[0]
+    if state is State.RETRYING:
+        return _first(s for s in job.steps if s.state.status is StepStatus.WAITING)
+    if state is State.BETWEEN_STEPS:
+        return _first(step for step in job.steps if step.status not in SETTLED)
+    if state is State.INTERRUPTED:
+        begun = (s for s in job.steps if s.state.attempts)
+        return _first(s for s in begun if s.status is StepStatus.PENDING)
+    if state in (State.FAILED, State.FAILED_WITHOUT_MESSAGE):
+        failed = _with_status(job, StepStatus.FAILED)
+        latest = max(failed, key=lambda s: s.state.finished_at or 0, default=None)
+        return latest or _first(_with_status(job, StepStatus.RUNNING))
+    return None
+
+
+def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
+    """Return the values of all templates; None for an unknown value."""
+    number, now = formats.number, job.state
+    subject = _subject(job, state)
+    running = _with_status(job, StepStatus.RUNNING)
+    skipped = len(_with_status(job, StepStatus.SKIPPED))
+    return {
+        **_count_values(subject, formats),
+        "step": None if subject is None else _named(subject, running, formats),
+        "number": None if subject is None else number(subject.number),
+        "count": number(len(job.steps)),
+        "several": number(len(job.steps)) if len(job.steps) > 1 else None,
+        "done_steps": number(len(_with_status(job, StepStatus.DONE))),
+        "skipped_steps": number(skipped),
+        "remarks": formats.plural("remark", skipped),
+        "updates": formats.plural("update", now.event_count),
+        "message": formats.said(job.message) if job.message else None,
+        "provider": formats.said(job.provider),
+        **_time_values(now, formats),
+    }
+
+
+def _count_values(step: PageStep | None, formats: Formats) -> Mapping[str, str | None]:
+    completed, total = (
+        (None, None) if step is None else (step.state.completed, step.state.total)
+    )
+    if total and completed is None:
+        completed = 0
+    return {
+        "done": None if completed is None else formats.number(completed),
+        "total": formats.number(total) if total else None,
+    }
+
+
+def _time_values(state: JobState, formats: Formats) -> Mapping[str, Markup | None]:
+    changed, last = _changed_at(state), _last_at(state)
+    started, finished = state.started_at, state.finished_at
+    duration = (
+        None if started is None or finished is None else max(0, finished - started)
+    )
+    age = _age(state, formats)
+    return {
+        "changed": None if changed is None else formats.time(changed),
+        "last": None if last is None else formats.time(last),
+        "finished": None if finished is None else formats.time(finished),
+        "duration": None if duration is None else formats.duration(duration // _MICROS),
+        "age": None if age is None else formats.age(age),
+    }
+
+
+def _named(step: PageStep, running: Sequence[PageStep], formats: Formats) -> Markup:
+    name = formats.said(step.name)
+    if step.status is StepStatus.RUNNING and len(running) > 1:
+        more = formats.number(len(running) - 1)
+        return formats.word("several_running", step=name, more=more)
+    return name
+
+
+def _when(
+    states: Sequence[State], values: Mapping[str, Any], formats: Formats
+) -> Markup | None:
+    if states[0] is State.WITH_REMARKS:
+        return formats.line(State.SUCCEEDED, values)
+    can_estimate = states[0] in _WORKING | {State.PENDING}
+    if can_estimate and State.SILENT not in states:
+        return formats.word("no_history")
+    return None
+
+
+def _freshness(
+    state: JobState, age: int | None, values: Mapping[str, Any], formats: Formats
+) -> Freshness | None:
+    if state.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
+        return None
+    last = _last_at(state)
+    if age is None or last is None:
+        return Freshness("waiting", formats.word("waiting"), [])
+    reported = [formats.reported(last, age)]
+    if age >= SILENT_SECONDS or state.status is JobStatus.INTERRUPTED:
+        return Freshness("waiting", formats.word("waiting"), reported)
+    if age >= QUIET_SECONDS:
+        texts = [formats.line(State.QUIET, values), *reported]
+        return Freshness("quiet", formats.word("quiet"), texts)
+    return Freshness("live", formats.word("live"), reported)
+
+
+def _is_reopened(state: JobState) -> bool:
+    """Return whether a running job has ended or paused before.
+
+    A clock that is ahead makes the times of statuses differ, so that they say nothing.
+    """
+    changed, last = _changed_at(state), state.last_occurred_at
+    if changed is None or last is None or state.started_at is None:
+        return False
+    is_ahead = last - (state.last_event_at or last) > CLOCK_TOLERANCE
+    return not is_ahead and changed > state.started_at
+
+
+def _changed_at(state: JobState) -> int | None:
+    """Return the time to show for the event that gave the job its status."""
+    if state.changed_key is None:
+        return None
+    at = state.changed_key[0]
+    return shown_instant(at, state.last_event_at or at)
+
+
+def _last_at(state: JobState) -> int | None:
+    """Return the time to show for the newest report, as it happened."""
+    at = state.last_occurred_at
+    return None if at is None else shown_instant(at, state.last_event_at or at)
+
+
+def _age(state: JobState, formats: Formats) -> int | None:
+    """Return the age of the newest report in seconds; None without a report."""
+    last = _last_at(state)
+    if last is None:
+        return None
+    return max(0, to_micros(formats.now) - last) // _MICROS
+
+
+def _with_status(job: PageJob, status: StepStatus) -> list[PageStep]:
+    return [step for step in job.steps if step.status is status]
+
+
+def _first(steps: Iterable[PageStep]) -> PageStep | None:
+    return next(iter(steps), None)
