@@ -40,8 +40,9 @@ Most clients read the response only after they have sent the whole body."""
 MAX_BYTES_ON_LOOP = 16 * 1024
 """Maximum size of a body that the event loop examines, in bytes.
 
-The examination blocks the event loop for a few milliseconds."""
-MAX_LINES_ON_LOOP = 20
+The examination blocks the event loop for a few milliseconds. A thread would need more
+time to be woken than to examine such a body."""
+MAX_LINES_ON_LOOP = 60
 
 # With these limits and those of the writer's queue, a process needs at most 150 MB.
 MAX_ALL_LARGE_BODIES = 64

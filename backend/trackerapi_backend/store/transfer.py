@@ -235,6 +235,10 @@ def finish_import(store: Store, expected: Mapping[str, int]) -> None:
     with store.transaction() as db:
         for each in TABLES:
             each.continue_sequence(db)
+        if db.dialect.name == "postgresql":
+            # Without statistics, PostgreSQL sorts all jobs to list the newest ones. It
+            # computes them by itself only minutes later.
+            db.exec_driver_sql("ANALYZE")
     stored = store.read(count_rows)
     for name, count in stored.items():
         if count != expected[name]:
