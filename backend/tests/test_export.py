@@ -155,7 +155,8 @@ def fill(api: httpx.Client) -> str:
         assert send_lines(api, lines).json()["accepted"] == len(lines)
     tag = new_name()
     steps = {"tag": tag, "name": "With data", "step_configurations": METADATA_STEPS}
-    job = new_job(api, tag=tag, configuration=steps)
+    texts = {"title": "MRI: Zoë 🙂", "reference": "MR-7"}
+    job = new_job(api, tag=tag, configuration=steps, **texts)
     values = {name: f"{name} 🙂\n" for name in NAMES}
     report(api, job, kind="info", tag="load", message="Read.", event_metadata=values)
     report(api, job, kind="error", tag="load", detail="a\tb\\", message="Sorry.")

@@ -100,15 +100,16 @@ def test_token_reports_and_reads_its_job(
 
 
 def test_token_attaches_to_its_job(holder: httpx.Client, job: dict[str, Any]) -> None:
-    """A token attaches to its job by tag or name, with and without configuration."""
+    """A token attaches to its job by tag or name, with and without other members."""
     sent = {"provider_job_id": job["provider_job_id"], "customer_id": CUSTOMER}
     for more in (
         {"tag": "my_job"},
         {"tag": "My Job"},
         {"tag": "my_job", "configuration": TUTORIAL},
+        {"tag": "my_job", "title": "Other", "reference": "Other"},
     ):
         answer = holder.post("/jobs", json=sent | more)
-        assert (answer.status_code, answer.json()["id"]) == (200, job["id"])
+        assert (answer.status_code, answer.json()) == (200, job)
 
 
 def test_token_creates_and_registers_nothing(

@@ -86,6 +86,43 @@ def test_job_keeps_its_first_revision_when_attached_to_with_another(
     assert attached.json()["configuration_id"] == created["configuration_id"]
 
 
+def test_job_keeps_the_title_and_reference_of_its_first_creation(
+    api: httpx.Client,
+) -> None:
+    """Each answer has the first title and reference; a repeat changes neither."""
+    first = {"title": "MRI: Zoë 🙂".ljust(200, "x"), "reference": "R" * 100}
+    body = job_body(**first)
+    plain = {name: body[name] for name in body if name not in first}
+    other = body | {"title": "Other", "reference": "Other"}
+    answers = [api.post("/jobs", json=sent) for sent in (body, other, plain, body)]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200]
+    seen = [answer.json() for answer in answers]
+    seen.append(api.get(f"/jobs/{seen[0]['id']}").json())
+    query = {"provider_job_id": body["provider_job_id"]}
+    seen += api.get("/jobs", params=query).json()["items"]
+    assert [{name: job[name] for name in first} for job in seen] == [first] * 6
+
+
+def test_job_without_title_and_reference_gets_none_later(api: httpx.Client) -> None:
+    """Both are null in the answer, also after a repeat of the creation with both."""
+    body = job_body()
+    for change in ({}, {"title": "Late", "reference": "Late"}):
+        job = api.post("/jobs", json=body | change).json()
+        assert (job["title"], job["reference"]) == (None, None)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("title", 200), ("reference", 100)])
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\0", "\u2028", None, 5, "x"])
+def test_text_for_the_customer_is_a_name(
+    api: httpx.Client, name: str, longest: int, text: Any
+) -> None:
+    """A blank, too long or unprintable title or reference gets 422 with its pointer."""
+    wrong = text * (longest + 1) if text == "x" else text
+    answer = api.post("/jobs", json=job_body(**{name: wrong}))
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"/{name}"]
+
+
 def test_job_of_an_unknown_customer_is_rejected(api: httpx.Client) -> None:
     """An unknown customer has the problem `unknown-customer`."""
     answer = api.post("/jobs", json=job_body(customer_id=999_999))

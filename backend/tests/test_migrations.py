@@ -169,6 +169,7 @@ def test_state_of_an_older_release_is_folded_again(
     assert before is not None
     assert after is not None
     old, new = serialize_job(before), serialize_job(after)
+    assert (old["title"], old["reference"]) == (None, None)
     assert (old["percent"], old["steps"][0]["completed"]) == (25.0, 5)
     assert (new["percent"], new["steps"][0]["completed"]) == (75.0, 30)
     assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)

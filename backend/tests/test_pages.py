@@ -96,6 +96,47 @@ def test_page_shows_nothing_of_the_provider(
     assert [word for word in hidden if word in page] == []
 
 
+def test_page_shows_title_kind_and_reference(
+    api: httpx.Client, reader: httpx.Client
+) -> None:
+    """The heading is the title below the kind of job; the provider's id is hidden."""
+    job = new_job(
+        api,
+        provider_job_id=f"canary-{new_name()}",
+        title="Brain <MRI> & more",
+        reference='MR-"7"',
+    )
+    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    report(api, job, kind="start")
+
+    page = reader.get(link["url"]).text
+
+    shown = re.sub(r"<[^>]+>", "", page)
+    assert re.search(r"Import\s+Brain &lt;MRI&gt; &amp; more\s+Reference MR-", shown)
+    german = reader.get(link["url"], headers={"Accept-Language": "de"}).text
+    assert "Referenz MR-" in re.sub(r"<[^>]+>", "", german)
+    assert re.findall("<h1[^>]*>(.*)</h1>", page) == ["Brain &lt;MRI&gt; &amp; more"]
+    assert "<title>0 % · Brain &lt;MRI&gt; &amp; more</title>" in page
+    assert "canary" not in page
+
+
+def test_page_without_title_shows_kind_and_start(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """Without a title, the heading is the configuration's name; the start is below."""
+    started = report(api, job, kind="start")["occurred_at"]
+
+    page = reader.get(link["url"]).text
+
+    assert re.findall("<h1[^>]*>(.*)</h1>", page) == [job["name"]]
+    [at] = re.findall('Started at <time datetime="([^"]+)"', page)
+    assert datetime.fromisoformat(at) == datetime.fromisoformat(started)
+    assert "Reference" not in page
+
+
 def test_page_shows_only_metadata_for_the_customer(
     api: httpx.Client, reader: httpx.Client
 ) -> None:

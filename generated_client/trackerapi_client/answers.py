@@ -244,6 +244,8 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "last_event_at": {"type": ["string", "null"], "format": "date-time"},
             "last_occurred_at": {"type": ["string", "null"], "format": "date-time"},
             "version": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+            "title": {"type": ["string", "null"]},
+            "reference": {"type": ["string", "null"]},
         },
     },
     "JobPage": {

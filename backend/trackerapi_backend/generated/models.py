@@ -246,6 +246,8 @@ class JobInput(TypedDict):
     finish: NotRequired[Literal["auto", "explicit"]]
     created_at: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
+    title: NotRequired[str]
+    reference: NotRequired[str]
 
 
 class Job(TypedDict):
@@ -274,6 +276,8 @@ class Job(TypedDict):
     last_event_at: str | None
     last_occurred_at: str | None
     version: int
+    title: NotRequired[str | None]
+    reference: NotRequired[str | None]
 
 
 class JobPage(TypedDict):

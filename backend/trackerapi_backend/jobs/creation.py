@@ -28,6 +28,9 @@ def create_job(
 ) -> tuple[Row[Any], bool]:
     """Create a job, or find the job with the same `provider_job_id`.
 
+    The first creation counts: a repeated creation stores no title, reference, metadata
+    or other member.
+
     Args:
         db: Connection in a transaction.
         provider_id: Provider of the job.
@@ -73,6 +76,8 @@ def create_job(
         "created_at": from_micros(
             read_micros_or_now(sent, "created_at", now=to_micros(now))
         ),
+        "title": sent.get("title"),
+        "reference": sent.get("reference"),
     }
     try:
         job_id = stored_jobs.create_job(db, values, now=now)

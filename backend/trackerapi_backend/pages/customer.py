@@ -75,11 +75,19 @@ class _JobView:
     """Values for the template of the customer's page.
 
     Attributes:
+        name: Kind of job: the display name of its configuration.
+        title: Name of this job for the customer; None without a title.
+        reference: Text that the customer quotes, in a sentence; None without a
+            reference.
+        started: Begin of the job as a sentence; None before the begin.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
     """
 
     name: str
+    title: str | None
+    reference: Markup | None
+    started: Markup | None
     provider: str
     head: Head
     percent: float | None
@@ -193,6 +201,13 @@ def _find_view(
     plan = plan_of(job)
     return _JobView(
         name=job.name,
+        title=job.title,
+        reference=None
+        if job.reference is None
+        else formats.word("reference", reference=formats.said(job.reference)),
+        started=None
+        if state.started_at is None
+        else formats.word("started", at=formats.time(state.started_at)),
         provider=provider,
         head=head_of(page_job, formats),
         percent=percent(plan, state),

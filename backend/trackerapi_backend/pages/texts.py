@@ -243,6 +243,8 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
+        "started": "Started at {at}.",
+        "reference": "Reference {reference}",
         "several_running": "{step} and {more} more",
         "step_position": "step {number} of {count}",
         "percent": "{percent} percent",
@@ -300,6 +302,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "refresh": "Let it refresh itself",
     },
     "de": {
+        "started": "Begonnen um {at}.",
+        "reference": "Referenz {reference}",
         "several_running": "{step} und {more} weitere",
         "step_position": "Schritt {number} von {count}",
         "percent": "{percent} Prozent",

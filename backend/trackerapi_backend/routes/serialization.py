@@ -90,6 +90,8 @@ def serialize_job(row: Row[Any]) -> models.Job:
         "last_event_at": _micros(state.last_event_at),
         "last_occurred_at": _micros(state.last_occurred_at),
         "version": state.event_count + 1,
+        "title": row.title,
+        "reference": row.reference,
     }
 
 

@@ -201,6 +201,8 @@ jobs = Table(
     Column("status", String(20), nullable=False),
     Column("state", JsonText, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("title", String(200)),
+    Column("reference", String(100)),
     UniqueConstraint("provider_id", "provider_job_id"),
     # For the jobs created since an instant.
     Index(None, "provider_id", "created_at", "id"),

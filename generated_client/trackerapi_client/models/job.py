@@ -8,6 +8,7 @@ from attrs import define as _attrs_define
 
 from ..models.finish_policy import FinishPolicy
 from ..models.job_status import JobStatus
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.job_step import JobStep
@@ -54,6 +55,11 @@ class Job:
     """ The latest `occurred_at` of an event, on the callers' clocks. """
     version: int
     """ Number that grows with each change of the job. """
+    title: None | str | Unset = UNSET
+    """ Name of this job for the customer, from its creation; null for a job that was created without a title. """
+    reference: None | str | Unset = UNSET
+    """ Text that the customer quotes in questions about this job, from its creation; null for a job that was
+    created without a reference. """
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -121,6 +127,18 @@ class Job:
 
         version = self.version
 
+        title: None | str | Unset
+        if isinstance(self.title, Unset):
+            title = UNSET
+        else:
+            title = self.title
+
+        reference: None | str | Unset
+        if isinstance(self.reference, Unset):
+            reference = UNSET
+        else:
+            reference = self.reference
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -145,6 +163,10 @@ class Job:
                 "version": version,
             }
         )
+        if title is not UNSET:
+            field_dict["title"] = title
+        if reference is not UNSET:
+            field_dict["reference"] = reference
 
         return field_dict
 
@@ -279,6 +301,24 @@ class Job:
 
         version = d.pop("version")
 
+        def _parse_title(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        title = _parse_title(d.pop("title", UNSET))
+
+        def _parse_reference(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reference = _parse_reference(d.pop("reference", UNSET))
+
         job = cls(
             id=id,
             provider_job_id=provider_job_id,
@@ -298,6 +338,8 @@ class Job:
             last_event_at=last_event_at,
             last_occurred_at=last_occurred_at,
             version=version,
+            title=title,
+            reference=reference,
         )
 
         return job

@@ -38,6 +38,11 @@ class JobInput:
     metadata: Metadata | Unset = UNSET
     """ Values of the provider. At most 50 keys, 8 KiB as JSON and five levels. Texts contain no NUL, and numbers
     are within ±(2^53 - 1). Keys may contain spaces. """
+    title: str | Unset = UNSET
+    """ Name of this job for the customer, such as "Brain MRI, 12 May". The customer's page shows it as the heading.
+    """
+    reference: str | Unset = UNSET
+    """ Text that the customer quotes in questions about this job. The customer's page shows it. """
 
     def to_dict(self) -> dict[str, Any]:
         provider_job_id = self.provider_job_id
@@ -62,6 +67,10 @@ class JobInput:
         if not isinstance(self.metadata, Unset):
             metadata = self.metadata.to_dict()
 
+        title = self.title
+
+        reference = self.reference
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -79,6 +88,10 @@ class JobInput:
             field_dict["created_at"] = created_at
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
+        if title is not UNSET:
+            field_dict["title"] = title
+        if reference is not UNSET:
+            field_dict["reference"] = reference
 
         return field_dict
 
@@ -122,6 +135,10 @@ class JobInput:
         else:
             metadata = Metadata.from_dict(_metadata)
 
+        title = d.pop("title", UNSET)
+
+        reference = d.pop("reference", UNSET)
+
         job_input = cls(
             provider_job_id=provider_job_id,
             customer_id=customer_id,
@@ -130,6 +147,8 @@ class JobInput:
             finish=finish,
             created_at=created_at,
             metadata=metadata,
+            title=title,
+            reference=reference,
         )
 
         return job_input

@@ -88,8 +88,9 @@ def sync_detailed(
      `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
     included `configuration` is registered in the same transaction. If a job with this
     `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
-    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
-    to its own job; any other body is rejected (403).
+    revision, title and reference: a repeated creation changes nothing. Another customer or tag for an
+    existing job is rejected (409). A job token can only attach to its own job; any other body is
+    rejected (403).
 
     Args:
         body (JobInput): Properties of a new job.
@@ -123,8 +124,9 @@ def sync(
      `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
     included `configuration` is registered in the same transaction. If a job with this
     `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
-    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
-    to its own job; any other body is rejected (403).
+    revision, title and reference: a repeated creation changes nothing. Another customer or tag for an
+    existing job is rejected (409). A job token can only attach to its own job; any other body is
+    rejected (403).
 
     Args:
         body (JobInput): Properties of a new job.
@@ -153,8 +155,9 @@ async def asyncio_detailed(
      `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
     included `configuration` is registered in the same transaction. If a job with this
     `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
-    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
-    to its own job; any other body is rejected (403).
+    revision, title and reference: a repeated creation changes nothing. Another customer or tag for an
+    existing job is rejected (409). A job token can only attach to its own job; any other body is
+    rejected (403).
 
     Args:
         body (JobInput): Properties of a new job.
@@ -186,8 +189,9 @@ async def asyncio(
      `tag` is the tag of a job configuration or, if no tag matches, an unambiguous display name. An
     included `configuration` is registered in the same transaction. If a job with this
     `provider_job_id`, customer and tag exists, the response is 200 with this job, which keeps its first
-    revision. Another customer or tag for an existing job is rejected (409). A job token can only attach
-    to its own job; any other body is rejected (403).
+    revision, title and reference: a repeated creation changes nothing. Another customer or tag for an
+    existing job is rejected (409). A job token can only attach to its own job; any other body is
+    rejected (403).
 
     Args:
         body (JobInput): Properties of a new job.
