@@ -84,6 +84,9 @@ class Job:
         last_event_at: Arrival of the newest event; None without events.
         last_occurred_at: Latest `occurred_at` of an event; None without events.
         version: Number that grows with each change.
+        title: Name of this job for the customer; None without a title.
+        reference: Text that the customer quotes in questions; None without a
+            reference.
 
     Example:
         job = tracker.get_job("import-42")
@@ -108,6 +111,8 @@ class Job:
     last_event_at: datetime | None
     last_occurred_at: datetime | None
     version: int
+    title: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

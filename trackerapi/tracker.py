@@ -218,6 +218,8 @@ class TrackerApi:
         config: "JobConfig | None" = None,
         finish: Literal["auto", "explicit"] = "auto",
         metadata: "Mapping[str, Any] | None" = None,
+        title: str | None = None,
+        reference: str | None = None,
     ) -> "TrackerJob":
         """Create a job, or attach to the existing job with this id.
 
@@ -239,6 +241,12 @@ class TrackerApi:
             finish: `"auto"`: the job succeeds once all steps are done or skipped.
                 `"explicit"`: the job succeeds only with a `complete` event.
             metadata: Values for the provider, with the limits of an event's metadata.
+            title: Name of this job for the customer, such as "Brain MRI, 12 May", and
+                the heading of the customer's page; 1 to 200 characters. None shows the
+                name of the configuration. A job keeps the title of its first creation.
+            reference: Text that the customer quotes in questions, shown on the
+                customer's page; 1 to 100 characters. A job keeps the reference of its
+                first creation.
 
         Raises:
             TypeError: If an argument is of the wrong type.
@@ -259,6 +267,8 @@ class TrackerApi:
         from trackerapi.jobs.opening import (
             NewJob,
             check_finish,
+            check_reference,
+            check_title,
             create,
             find_config,
             job_metadata,
@@ -275,6 +285,8 @@ class TrackerApi:
             configuration=found.as_document() if found else None,
             finish=check_finish(finish),
             metadata=job_metadata(metadata, found, provider_job_id, self._reporter),
+            title=check_title(title),
+            reference=check_reference(reference),
         )
         answer = None
         if self._delivery is not None:
@@ -301,6 +313,8 @@ class TrackerApi:
         *,
         config: "JobConfig | None" = None,
         metadata: "Mapping[str, Any] | None" = None,
+        title: str | None = None,
+        reference: str | None = None,
     ) -> "TrackerJob":
         """Create a job, or attach to the existing job, for a `with` block.
 
@@ -318,6 +332,12 @@ class TrackerApi:
             config: Configuration of the job; None finds the configuration that a
                 `JobConfigManager` of this process loaded under `tag`.
             metadata: Values for the provider, with the limits of an event's metadata.
+            title: Name of this job for the customer, such as "Brain MRI, 12 May", and
+                the heading of the customer's page; 1 to 200 characters. None shows the
+                name of the configuration. A job keeps the title of its first creation.
+            reference: Text that the customer quotes in questions, shown on the
+                customer's page; 1 to 100 characters. A job keeps the reference of its
+                first creation.
 
         Raises:
             TypeError: If an argument is of the wrong type. All other errors of
@@ -335,6 +355,8 @@ class TrackerApi:
             config=config,
             finish="explicit",
             metadata=metadata,
+            title=title,
+            reference=reference,
         )
 
     def as_job(
@@ -345,6 +367,8 @@ class TrackerApi:
         customer_id: "int | Callable[..., int]",
         config: "JobConfig | None" = None,
         metadata: "Mapping[str, Any] | None" = None,
+        title: "str | Callable[..., str | None] | None" = None,
+        reference: "str | Callable[..., str | None] | None" = None,
     ) -> "Callable[[Function], Function]":
         """Return a decorator: each call of the function runs as a job.
 
@@ -360,6 +384,10 @@ class TrackerApi:
                 arguments of the call.
             config: Configuration of the job; see `run_job()`.
             metadata: Values for the provider; see `run_job()`.
+            title: Name of this job for the customer, or a function that returns it from
+                the arguments of the call.
+            reference: Text that the customer quotes in questions, or a function that
+                returns it from the arguments of the call.
 
         Raises:
             TypeError: If `tag` is not text.
@@ -379,6 +407,8 @@ class TrackerApi:
             customer_id=customer_id,
             config=config,
             metadata=metadata,
+            title=title,
+            reference=reference,
         )
 
     @overload
@@ -394,6 +424,8 @@ class TrackerApi:
         customer_id: "int | Callable[..., int]",
         config: "JobConfig | None" = None,
         metadata: "Mapping[str, Any] | None" = None,
+        title: "str | Callable[..., str | None] | None" = None,
+        reference: "str | Callable[..., str | None] | None" = None,
     ) -> "Callable[[Function], Function]": ...
 
     def job(

@@ -214,6 +214,13 @@ def test_attaching_to_a_succeeded_job_warns(
         ({"customer_id": 2**53}, ValueError),
         ({"tag": "\n"}, ValueError),
         ({"finish": "never"}, ValueError),
+        ({"title": ""}, ValueError),
+        ({"title": "a\nb"}, ValueError),
+        ({"title": "x" * 201}, ValueError),
+        ({"title": 5}, TypeError),
+        ({"reference": " "}, ValueError),
+        ({"reference": "x" * 101}, ValueError),
+        ({"reference": 5}, TypeError),
         ({"finnish": "auto"}, TypeError),
     ],
 )
@@ -255,6 +262,23 @@ def test_explicit_configuration_and_finish_are_used(
     job.send_event(kind="complete")
     deliver(tracker)
     assert (job.fetch().status, job.fetch().percent) == ("succeeded", 100.0)
+
+
+def test_title_and_reference_of_the_first_creation_stay(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The job keeps title and reference when it is created again with others."""
+    job_id, first = str(uuid.uuid4()), {"title": "MRI: Zoë ≥ 2", "reference": "MR-7"}
+
+    job = tracker.create_job(job_id, 142, config.tag, **first)
+    again = tracker.create_job(job_id, 142, config.tag, title="Other", reference="B")
+
+    for seen in (
+        job.fetch(),
+        again.fetch(),
+        *tracker.list_jobs(provider_job_id=job_id),
+    ):
+        assert (seen.title, seen.reference) == ("MRI: Zoë ≥ 2", "MR-7")
 
 
 def test_configuration_of_another_tag_is_rejected(

@@ -110,6 +110,8 @@ def reports(moment: datetime) -> TrackerJob:
     job = tracker.create_job(provider_job_id="id", customer_id=142, tag="My Job")
     assert_type(job, TrackerJob)
     tracker.create_job("id", 142, "my_job", config=configurations(), finish="explicit")
+    tracker.create_job("id", 142, "my_job", title="Brain MRI", reference=None)
+    tracker.run_job("id", 142, "my_job", title=None, reference="MR-7")
     assert_type(tracker.job("id", tag="my_job"), TrackerJob)
     event_id = job.send_event(kind="step", name="say_hello", metadata={"Number": 1})
     assert_type(event_id, str)
@@ -156,6 +158,12 @@ def decorators(tracker: TrackerApi) -> None:
     async def pipeline(study: str) -> int:
         return load(study)
 
+    @tracker.as_job(
+        "my_job", provider_job_id="id", customer_id=7, title=str.upper, reference="MR-7"
+    )
+    def titled(study: str) -> int:
+        return load(study)
+
     @tracker.job("my_job", provider_job_id="id", customer_id=len, metadata={"Key": 1})
     def older_spelling(study: str) -> int:
         return load(study)
@@ -164,6 +172,7 @@ def decorators(tracker: TrackerApi) -> None:
         assert_type(await pipeline("S1"), int)
 
     assert_type(older_spelling("S1"), int)
+    assert_type(titled("S1"), int)
 
     assert_type(load("S1"), int)
     assert_type(asyncio.run(main()), None)
@@ -229,7 +238,7 @@ async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
         assert_type(await tracker.admin.create_customer(name="x"), Customer)
         await step.note(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-        @tracker.as_job("my_job", provider_job_id="id", customer_id=142)
+        @tracker.as_job("my_job", provider_job_id="id", customer_id=142, title=str)
         async def pipeline(study: int) -> str:
             return str(study)
 

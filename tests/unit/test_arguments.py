@@ -14,6 +14,8 @@ from trackerapi.arguments import (
     MAX_JOB_ID_LENGTH,
     MAX_MESSAGE_LENGTH,
     MAX_NAME_LENGTH,
+    MAX_REFERENCE_LENGTH,
+    MAX_TITLE_LENGTH,
     NAME_PATTERN,
     check_name,
     fit_text,
@@ -22,6 +24,7 @@ from trackerapi.arguments import (
 JOB = validator("JobInput")
 EVENT = validator("EventInput")
 EVENT_MEMBERS: dict[str, Any] = SCHEMAS["EventInput"]["properties"]
+JOB_MEMBERS: dict[str, Any] = SCHEMAS["JobInput"]["properties"]
 
 # Mostly characters that the rules treat differently: blanks, controls, separators.
 TEXTS = st.text(
@@ -55,6 +58,10 @@ def test_check_name_agrees_with_contract(text: str) -> None:
 
     assert is_name(text, MAX_JOB_ID_LENGTH) == JOB.is_valid(job)
     assert is_name(text) == JOB.is_valid({**job, "provider_job_id": "p", "tag": text})
+    job["provider_job_id"] = "p"
+    assert is_name(text, MAX_TITLE_LENGTH) == JOB.is_valid({**job, "title": text})
+    is_reference = is_name(text, MAX_REFERENCE_LENGTH)
+    assert is_reference == JOB.is_valid({**job, "reference": text})
 
 
 def test_name_pattern_agrees_with_contract_on_every_character() -> None:
@@ -80,6 +87,8 @@ def test_length_limits_equal_those_of_the_contract() -> None:
     assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == MAX_JOB_ID_LENGTH
     assert EVENT_MEMBERS["message"]["maxLength"] == MAX_MESSAGE_LENGTH
     assert EVENT_MEMBERS["detail"]["maxLength"] == MAX_DETAIL_LENGTH
+    assert JOB_MEMBERS["title"]["maxLength"] == MAX_TITLE_LENGTH
+    assert JOB_MEMBERS["reference"]["maxLength"] == MAX_REFERENCE_LENGTH
 
 
 @pytest.mark.parametrize("value", [None, 5, b"tag", ["tag"]])

@@ -167,6 +167,8 @@ class AsyncTrackerApi:
         config: "JobConfig | None" = None,
         finish: Literal["auto", "explicit"] = "auto",
         metadata: Mapping[str, Any] | None = None,
+        title: str | None = None,
+        reference: str | None = None,
     ) -> JobOpening:
         """Create a job, or attach to the existing job; see `TrackerApi.create_job()`.
 
@@ -186,6 +188,8 @@ class AsyncTrackerApi:
                 config=config,
                 finish=finish,
                 metadata=metadata,
+                title=title,
+                reference=reference,
             )
         )
 
@@ -197,6 +201,8 @@ class AsyncTrackerApi:
         *,
         config: "JobConfig | None" = None,
         metadata: Mapping[str, Any] | None = None,
+        title: str | None = None,
+        reference: str | None = None,
     ) -> JobOpening:
         """Create a job that `async with` runs; see `TrackerApi.run_job()`.
 
@@ -213,6 +219,8 @@ class AsyncTrackerApi:
                 tag,
                 config=config,
                 metadata=metadata,
+                title=title,
+                reference=reference,
             )
         )
 
@@ -224,6 +232,8 @@ class AsyncTrackerApi:
         customer_id: int | Callable[..., int],
         config: "JobConfig | None" = None,
         metadata: Mapping[str, Any] | None = None,
+        title: str | Callable[..., str | None] | None = None,
+        reference: str | Callable[..., str | None] | None = None,
     ) -> "Callable[[Function], Function]":
         """Return a decorator: each call of the function runs as a job.
 
@@ -236,6 +246,8 @@ class AsyncTrackerApi:
             customer_id=customer_id,
             config=config,
             metadata=metadata,
+            title=title,
+            reference=reference,
         )
 
     @overload
@@ -253,6 +265,8 @@ class AsyncTrackerApi:
         customer_id: int | Callable[..., int],
         config: "JobConfig | None" = None,
         metadata: Mapping[str, Any] | None = None,
+        title: str | Callable[..., str | None] | None = None,
+        reference: str | Callable[..., str | None] | None = None,
     ) -> "Callable[[Function], Function]": ...
 
     def job(

@@ -106,6 +106,9 @@ def _print_job(job: "Job", reason: "JobEvent | None") -> None:
     print_line(f"{one_line(job.name)}: {one_line(job.status)}{percent}")
     print_line(f"  id        {one_line(job.provider_job_id)}")
     print_line(f"  customer  {job.customer_id}")
+    for name, text in (("title", job.title), ("reference", job.reference)):
+        if text is not None:
+            print_line(f"  {name:<9} {one_line(text)}")
     print_line(f"  created   {moment_text(job.created_at)}")
     if job.finished_at:
         print_line(f"  finished  {moment_text(job.finished_at)}")

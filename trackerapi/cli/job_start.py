@@ -59,6 +59,16 @@ def add_commands(commands: Any) -> None:
         default="explicit",
         help="how the job succeeds: by `job finish`, or once all steps are done",
     )
+    parser.add_argument(
+        "--title",
+        metavar="TEXT",
+        help="name of this job for the customer, such as 'Brain MRI, 12 May'",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="TEXT",
+        help="text that the customer quotes in questions about this job",
+    )
     add_metadata(parser)
     add_sending(parser)
 
@@ -75,6 +85,8 @@ def _start(options: argparse.Namespace) -> int:
             config=config,
             finish=options.finish,
             metadata=metadata_from(options.metadata_json, options.metadata),
+            title=options.title,
+            reference=options.reference,
         )
         job_block(job).begin_block()
         print_argument(job.provider_job_id)

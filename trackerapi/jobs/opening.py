@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_name
+from trackerapi.arguments import (
+    MAX_JOB_ID_LENGTH,
+    MAX_REFERENCE_LENGTH,
+    MAX_TITLE_LENGTH,
+    check_name,
+)
 from trackerapi.config.job_config import check_config
 from trackerapi.config.manager import find_loaded, nearest_loaded
 from trackerapi.delivery.rejections import is_final_for_job, problem_of
@@ -73,6 +78,9 @@ class NewJob:
             None without a configuration.
         finish: `auto` or `explicit`, as in `KnownJob`.
         metadata: Values for the provider.
+        title: Name of this job for the customer; None without a title.
+        reference: Text that the customer quotes in questions; None without a
+            reference.
     """
 
     provider_job_id: str
@@ -81,6 +89,8 @@ class NewJob:
     configuration: Mapping[str, Any] | None = None
     finish: str = "auto"
     metadata: Mapping[str, Any] | None = None
+    title: str | None = None
+    reference: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         """Return the members for the request and the outbox; `created_at` is now."""
@@ -92,6 +102,8 @@ class NewJob:
             "finish": self.finish,
             "created_at": as_rfc3339(utc_now()),
             "metadata": self.metadata,
+            "title": self.title,
+            "reference": self.reference,
         }
         return {name: value for name, value in members.items() if value is not None}
 
@@ -239,6 +251,28 @@ def check_finish(value: str) -> str:
     return value
 
 
+def check_title(value: str | None) -> str | None:
+    """Return `value` if it can be the title of a job; None without a title.
+
+    Raises:
+        TypeError: If `value` is not text.
+        ValueError: If `value` is blank, too long or contains control characters.
+    """
+    return None if value is None else check_name("title", value, MAX_TITLE_LENGTH)
+
+
+def check_reference(value: str | None) -> str | None:
+    """Return `value` if it can be the reference of a job; None without a reference.
+
+    Raises:
+        TypeError: If `value` is not text.
+        ValueError: If `value` is blank, too long or contains control characters.
+    """
+    if value is None:
+        return None
+    return check_name("reference", value, MAX_REFERENCE_LENGTH)
+
+
 def known_by_id(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
     """Return the facts about a job that is assumed to exist, without a request.
 
@@ -309,6 +343,8 @@ def decorator(
     *,
     provider_job_id: str | Callable[..., str],
     customer_id: int | Callable[..., int],
+    title: str | Callable[..., str | None] | None,
+    reference: str | Callable[..., str | None] | None,
     **options: Any,
 ) -> Callable[[Function], Function]:
     """Return the decorator of `TrackerApi.as_job()`.
@@ -320,6 +356,10 @@ def decorator(
             of the call.
         customer_id: Customer, or a function that returns it from the arguments of the
             call.
+        title: Title of the job, or a function that returns it from the arguments of
+            the call.
+        reference: Reference of the job, or a function that returns it from the
+            arguments of the call.
         **options: Other arguments of `run_job`.
     """
     from trackerapi.jobs.job import job_block
@@ -330,7 +370,14 @@ def decorator(
         def value(source: Any) -> Any:
             return source(*args, **given) if callable(source) else source
 
-        job = run_job(value(provider_job_id), value(customer_id), tag, **options)
+        job = run_job(
+            value(provider_job_id),
+            value(customer_id),
+            tag,
+            title=value(title),
+            reference=value(reference),
+            **options,
+        )
         return job_block(job)
 
     return lambda function: run_in_block(function, open_block, is_slow=True)

@@ -83,6 +83,16 @@ class JobHistory:
         return self._creation.get("metadata") or {}
 
     @property
+    def title(self) -> str | None:
+        """Name of this job for the customer; None without a title."""
+        return self._creation.get("title")
+
+    @property
+    def reference(self) -> str | None:
+        """Text that the customer quotes; None without a reference."""
+        return self._creation.get("reference")
+
+    @property
     def done(self) -> list[str]:
         """Tags of the steps that are done, in the order of their ends."""
         events = self.record.events
@@ -119,6 +129,8 @@ class JobHistory:
             last_event_at=last,
             last_occurred_at=last,
             version=len(events) + 1,
+            title=self.title,
+            reference=self.reference,
         )
 
     def event_answers(self) -> list[JobEvent]:

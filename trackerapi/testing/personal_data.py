@@ -129,7 +129,7 @@ def _values(job: JobRecord) -> Iterator[Located]:
     here = f"job {job.provider_job_id!r}"
     yield f"{here}, its id", "", job.provider_job_id
     creation = job.creation or {}
-    for name in ("tag", "metadata", "configuration"):
+    for name in ("tag", "metadata", "configuration", "title", "reference"):
         yield from _walk(f"{here}, {name}", name, creation.get(name))
     for number, event in enumerate(job.events, 1):
         step = f" {event.tag!r}" if event.tag else ""

@@ -30,7 +30,9 @@ class CustomerView:
     """The part of a job for the customer; the web page shows only the newest texts.
 
     Attributes:
-        name: Display name of the job.
+        name: Display name of the configuration.
+        title: Name of this job; None without a title.
+        reference: Text that the customer quotes; None without a reference.
         status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0; None without a configuration.
         steps: Steps, in the order of the configuration.
@@ -38,6 +40,8 @@ class CustomerView:
     """
 
     name: str
+    title: str | None
+    reference: str | None
     status: str
     percent: float | None
     steps: list[CustomerStep]
@@ -53,6 +57,8 @@ class RecordedJob:
         customer_id: Customer of the job; None if the test did not create the job.
         tag: Tag of the configuration; None if the test did not create the job.
         metadata: Metadata of the creation.
+        title: Name of this job for the customer; None without a title.
+        reference: Text that the customer quotes; None without a reference.
         status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0, as the backend computes it; None without a
             configuration.
@@ -69,6 +75,8 @@ class RecordedJob:
     customer_id: int | None
     tag: str | None
     metadata: Mapping[str, Any]
+    title: str | None
+    reference: str | None
     status: str
     percent: float | None
     steps: dict[str, str]
@@ -87,6 +95,8 @@ class RecordedJob:
             customer_id=history.customer_id,
             tag=history.tag,
             metadata=history.metadata,
+            title=history.title,
+            reference=history.reference,
             status=progress.status,
             percent=progress.percent,
             steps={tag: progress.shown_status(tag) for tag in tags},
@@ -112,6 +122,8 @@ class RecordedJob:
         """Return the part of the job that the customer can see."""
         return CustomerView(
             name=self._history.name,
+            title=self.title,
+            reference=self.reference,
             status=self.status,
             percent=self.percent,
             steps=[

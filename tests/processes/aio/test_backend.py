@@ -24,7 +24,12 @@ def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> No
     async def main() -> Job:
         async with reporting(backend) as tracker:
             name = str(uuid.uuid4())
-            async with tracker.run_job(name, backend.customer_id, config.tag) as job:
+            opening = tracker.run_job(
+                *(name, backend.customer_id, config.tag),
+                title="Brain MRI",
+                reference="MR-7",
+            )
+            async with opening as job:
                 async with job.step("load", total=4) as load:
                     async for _ in load.track(range(4)):
                         await asyncio.sleep(0)
@@ -39,6 +44,7 @@ def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> No
     seen = asyncio.run(main())
 
     assert (seen.status, seen.percent) == ("succeeded", 100)
+    assert (seen.title, seen.reference) == ("Brain MRI", "MR-7")
     assert [(step.status, step.completed, step.total) for step in seen.steps] == [
         ("done", 4, 4),
         ("done", 10, 10),

@@ -138,6 +138,16 @@ def test_start_keeps_metadata_with_its_types(machine: Machine) -> None:
     assert metadata == {"size": 3, "dry": True, "of": "a=b", "list": [1]}
 
 
+def test_start_names_the_job_for_the_customer(machine: Machine) -> None:
+    """`--title` and `--reference` are stored, and `job show` prints both."""
+    job_id = start(machine, "--title", "Brain MRI, 12 May", "--reference", "MR-7")
+
+    job = machine.get_job(job_id)
+    assert (job.title, job.reference) == ("Brain MRI, 12 May", "MR-7")
+    shown = machine.run("job", "show", job_id).out
+    assert "  title     Brain MRI, 12 May\n  reference MR-7\n" in shown
+
+
 def test_finish_with_remarks_succeeds(machine: Machine, job_id: str) -> None:
     """`job finish --remarks` ends the job as succeeded; the remarks are its message."""
     done = machine.run("job", "finish", "--remarks", "3 left out", "--job", job_id)
@@ -413,6 +423,9 @@ def test_closed_stdout_and_stderr_do_no_harm(machine: Machine, job_id: str) -> N
         (["start", "import"], "--customer"),
         (["start", "import", "--customer", "0"], "not the id of a customer: '0'"),
         (["start", "import", "--customer", "1", "--id", ""], "--id: must not be blank"),
+        (["start", "import", "--customer", "1", "--title", " "], "--title: must not"),
+        (["start", "import", "--customer", "1", "--title", "a\nb"], "title must not"),
+        (["start", "import", "--customer", "1", "--reference", "x" * 101], "100"),
         (["start", "import", "--customer", "1", "--metadata", "x"], "not KEY=VALUE"),
         (["start", "import", "--customer", "1", "--metadata-json", "[]"], "object"),
         (["start", "import", "--customer", "1", "--config", "/no"], "/no"),

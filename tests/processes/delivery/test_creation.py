@@ -46,14 +46,21 @@ def test_creation_without_an_answer_stays_undelivered(
     monkeypatch.setattr(loop, "backoff_seconds", lambda *_, **__: 3600.0)
     gateway.fault = always(NO_ANSWERS[answer])
     with reporting(gateway, strict=strict) as tracker:
-        job = new_job(tracker, config)
+        job = tracker.create_job(
+            *(str(uuid.uuid4()), 142, config.tag), title="Brain MRI", reference="MR-7"
+        )
         job.send_event(kind="step", name="say_hello")
         attempts = gateway.count("POST", "/jobs")
         waiting = tracker.delivery().waiting
         gateway.fault = None
         deliver(tracker)
 
-        assert job.fetch().percent == 28.57
+        seen = job.fetch()
+        assert (seen.percent, seen.title, seen.reference) == (
+            28.57,
+            "Brain MRI",
+            "MR-7",
+        )
     assert (attempts, waiting) == (1, 2)
     assert levels(caplog) == ["WARNING"]
     assert "cannot be reached" in caplog.text

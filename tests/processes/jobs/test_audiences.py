@@ -104,6 +104,9 @@ def planted_job(
         142,
         config.tag,
         metadata={next(given): next(given)},
+        # Without a title, the page shows other names of the job.
+        title=f"{SHOWN}, title" if number % 2 else None,
+        reference=f"{SHOWN}, reference" if number % 2 else None,
     )
     try:
         with job:
@@ -129,13 +132,15 @@ def test_ten_thousand_markers_reach_no_customer(
     deliver(tracker)
 
     stored: set[str] = set()
-    for job in jobs:
+    for number, job in enumerate(jobs, 1):
         stored |= set(MARKER.findall(str(list(job.events()))))
         link = job.share_link()
         with httpx.Client(follow_redirects=True, timeout=60) as customer:
             page = customer.get(link)
         answer = page.text + str(page.headers) + str(page.url)
         assert SHOWN in page.text
+        for text in ("title", "reference"):
+            assert (f"{SHOWN}, {text}" in page.text) == bool(number % 2)
         assert MARKER.findall(answer) == []
     # Events for the provider contain most markers.
     assert len(stored) > MARKERS * 0.7

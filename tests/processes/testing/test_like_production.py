@@ -104,7 +104,12 @@ def test_answers_are_those_of_the_backend(
     job_id = str(uuid.uuid4())
 
     def answers_of(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        options: dict[str, Any] = {"config": config, "finish": "explicit"}
+        options: dict[str, Any] = {
+            "config": config,
+            "finish": "explicit",
+            "title": "Brain MRI",
+            "reference": "MR-7",
+        }
         job = tracker.create_job(job_id, backend.customer_id, config.tag, **options)
         scenario(job)
         deliver(tracker)
@@ -135,11 +140,14 @@ def test_customer_view_has_the_texts_of_the_page(
     """Each text of `customer_view()` is on the customer's page."""
     job_id = str(uuid.uuid4())
     with recording() as tracker:
-        made = TrackerApi().create_job(job_id, backend.customer_id, "imaging")
+        texts = {"title": "Brain MRI, 12 May", "reference": "MR-7"}
+        made = TrackerApi().create_job(job_id, backend.customer_id, "imaging", **texts)
         smooth(made)
         view = tracker.job(job_id).customer_view()
     with TrackerApi(backend.api_key, backend.base_url) as real:
-        job = real.create_job(job_id, backend.customer_id, "imaging", config=config)
+        job = real.create_job(
+            job_id, backend.customer_id, "imaging", config=config, **texts
+        )
         smooth(job)
         deliver(real)
         with httpx.Client(follow_redirects=True, timeout=60) as customer:
@@ -149,6 +157,8 @@ def test_customer_view_has_the_texts_of_the_page(
     shown += [step.name for step in view.steps]
     shown += [f"{name}:" for step in view.steps for name in step.metadata]
     assert shown[0:3] == ["Imaging study", "100 %", "Reading your images"]
+    assert (view.title, view.reference) == ("Brain MRI, 12 May", "MR-7")
+    shown += [view.title, view.reference]
     assert "Images:" in shown
     for text in shown:
         assert text in page

@@ -83,6 +83,8 @@ def test_customer_view_has_texts_for_customers_only(
 
     assert tracker.job("S1").customer_view() == CustomerView(
         name="Imaging study",
+        title=None,
+        reference=None,
         status="succeeded",
         percent=100.0,
         steps=[
@@ -91,6 +93,38 @@ def test_customer_view_has_texts_for_customers_only(
         ],
         texts=["Reading your images"],
     )
+
+
+def test_title_and_reference_of_the_first_creation_are_recorded(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Job, answer and customer view have the texts of the first creation."""
+    made = TrackerApi()
+    made.run_job("S1", 142, "imaging", title="Brain MRI, 12 May", reference="MR-7")
+
+    again = made.create_job("S1", 142, "imaging", title="Other", reference="Other")
+
+    job, answer = tracker.job("S1"), again.fetch()
+    for seen in (job, answer, job.customer_view()):
+        assert (seen.title, seen.reference) == ("Brain MRI, 12 May", "MR-7")
+
+
+@pytest.mark.parametrize("title", [lambda study: f"Scan {study}", "Scan S1"])
+def test_decorated_call_has_its_title(
+    tracker: FakeTracker, config: JobConfig, title: Any
+) -> None:
+    """`as_job()` takes title and reference as texts or from the call's arguments."""
+    decorate = TrackerApi().as_job(
+        "imaging",
+        provider_job_id=lambda study: study,
+        customer_id=142,
+        title=title,
+        reference=lambda study: None if study == "S1" else study,
+    )
+    decorate(lambda study: study)("S1")
+
+    job = tracker.job("S1")
+    assert (job.title, job.reference) == ("Scan S1", None)
 
 
 def test_failure_shows_the_customer_no_traceback(

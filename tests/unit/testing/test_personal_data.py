@@ -149,7 +149,7 @@ def test_traceback_may_name_program_files_only(
 
 
 def test_ids_tags_and_configurations_are_searched(tracker: FakeTracker) -> None:
-    """Job id, metadata, configuration, event kind and step tag are searched."""
+    """All texts of a creation, event kind and step tag are searched."""
     JobConfigManager(
         configs=[
             {
@@ -160,13 +160,21 @@ def test_ids_tags_and_configurations_are_searched(tracker: FakeTracker) -> None:
         ]
     )
     tracker.strict = False
-    job = TrackerApi().create_job("DOE^JOHN", 142, "ct", metadata={"mrn": 1})
+    job = TrackerApi().create_job(
+        "DOE^JOHN",
+        142,
+        "ct",
+        metadata={"mrn": 1},
+        title="MRI of MUELLER^EVA",
+        reference="jane@example.org",
+    )
     job.send_event(kind="scan /data/doe/x", name="MUELLER^EVA")
 
     with pytest.raises(AssertionError) as failure:
         tracker.assert_no_personal_data()
     found = str(failure.value)
-    for place in ("its id", "metadata", "configuration", "kind", "step"):
+    creation = ("its id", "metadata", "configuration", "title", "reference")
+    for place in (*creation, "kind", "step"):
         assert f", {place}" in found
 
 
