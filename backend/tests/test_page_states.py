@@ -370,6 +370,24 @@ def test_bar_is_cut_where_steps_meet(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        [event("start", "load", occurred_at=NOON)],
+        [event("error", "load", message="It cannot be read.")],
+    ],
+    ids=["silent", "failed"],
+)
+def test_bar_is_between_headline_and_reason(api: httpx.Client, lines: Lines) -> None:
+    """The head says what happens, then how far the job is, then the reason."""
+    job = new_job(api)
+    send(api, job, lines)
+    page = open_page(api, job)
+    parts = ['role="status"', 'role="progressbar"', 'class="line of-']
+    places = [page.rindex(part) for part in parts]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
     ("points", "cuts"),
     [
         ([0, 0, 0, 0], ["25.0%", "50.0%", "75.0%"]),

@@ -46,6 +46,7 @@ _WORKING = frozenset(
         *(State.NO_CONFIGURATION, State.RETRYING),
     }
 )
+_NOTED = frozenset({State.SILENT, State.FAILED, State.FAILED_WITHOUT_MESSAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Head:
         state: State of the job, which determines colours.
         headline: What happens.
         lines: Sentences below the headline, each with the state that they describe.
+        notes: Sentences below the bar, which explain why the work does not go on.
         when: When the job will be ready, or when it was; None if nothing is known.
         freshness: Age of the news; None for a job that has ended.
         position: Position of the running step, such as `step 6 of 10`.
@@ -106,6 +108,7 @@ class Head:
     state: State
     headline: Markup
     lines: Sequence[tuple[State, Markup]]
+    notes: Sequence[tuple[State, Markup]]
     when: Markup | None
     freshness: Freshness | None
     position: Markup | None
@@ -129,7 +132,8 @@ def head_of(job: PageJob, formats: Formats) -> Head:
     return Head(
         state=states[-1],
         headline=headline,
-        lines=[(state, line) for state, line in lines if line],
+        lines=[each for each in lines if each[1] and each[0] not in _NOTED],
+        notes=[each for each in lines if each[0] in _NOTED],
         when=_when(states, values, formats),
         freshness=_freshness(job.state, age, values, formats),
         position=None
