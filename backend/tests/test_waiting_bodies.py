@@ -156,6 +156,22 @@ def test_large_bodies_wait_until_results_are_used() -> None:
     assert asyncio.run(scenario()) == [len(SMALL)] * 4
 
 
+def test_large_body_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies get 503 if the result of another body is not used for too long."""
+
+    async def scenario() -> None:
+        async with examined_body(bytes(MAX_BODY_BYTES), len, 1):
+            monkeypatch.setattr(bodies, "EXAMINE_SECONDS", 0.01)
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                await assert_refused(1)
+                await assert_refused(2)
+            monkeypatch.undo()
+            waiting = await queue_bodies(MAX_LARGE_BODIES, 2)
+        assert await asyncio.gather(*waiting) == [len(SMALL)] * MAX_LARGE_BODIES
+
+    asyncio.run(scenario())
+
+
 def test_cancelled_requests_free_their_places() -> None:
     """After examined and waiting requests are cancelled, the full number may wait."""
 

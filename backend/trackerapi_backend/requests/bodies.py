@@ -56,7 +56,12 @@ MAX_LARGE_BYTES = 20 * MAX_BODY_BYTES
 """Maximum size of all large bodies that wait, in bytes; half for a provider."""
 
 MAX_BYTES_IN_PLAY = MAX_BODY_BYTES
-"""Size of the large bodies in play, in bytes, at which no further one is examined."""
+"""Size of the large bodies in play, in bytes, at which no further body is examined."""
+EXAMINE_SECONDS = 20.0
+"""Time limit for the examination of a large body with its wait, in seconds.
+
+While the store fails, each body in play waits for the retries of the writer. Without
+the limit, the waiting bodies would wait for the retries of all bodies before them."""
 
 MAX_READ_BYTES = 12 * MAX_BODY_BYTES
 """Maximum size of all large bodies that are read, in bytes; half for a provider."""
@@ -86,38 +91,39 @@ class _LargeBody:
 class LargeBodies:
     """Large bodies that are read, wait for one thread, or are in play.
 
-    A body is in play from the begin of its examination until its request has used the
-    result. The thread waits while too many bodies are in play: it would only examine
-    bodies for which the writer has no time, and delay the writer. Providers take turns.
+    A body is in play from the beginning of its examination until its request has used
+    the result. The thread waits while too many bodies are in play: it would only
+    examine bodies for which the writer has no time, and delay the writer. Providers
+    take turns.
 
     Safe to share between event loops.
     """
 
     def __init__(self) -> None:
-        # The places of bodies that are read. Nothing takes turns here: the requests
-        # remove their places.
+        # Reserved memory of the bodies that are read. Nothing takes turns here: each
+        # request removes its own reservation.
         self._read: FairQueue[object] = FairQueue(MAX_ALL_LARGE_BODIES, MAX_READ_BYTES)
         self._waiting: FairQueue[_LargeBody] = FairQueue(
             MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
         )
         self._bytes_in_play = 0
-        # Protects all of these: event loops and the thread use them.
+        # Protects the queues and the number: event loops and the thread use them.
         self._lock = threading.Lock()
         # A single thread: threads share the interpreter lock. A second thread would
         # not examine more bodies per second, but would delay the event loop further.
         self._thread = ThreadPoolExecutor(1, "bodies")
 
     @contextmanager
-    def place_for_reading(self, provider_id: int, size_bytes: int) -> Iterator[bool]:
-        """Occupy memory for a body during the block; yield False if there is none."""
-        place, load = object(), Load(provider_id, events=0, size_bytes=size_bytes)
+    def reserved_memory(self, provider_id: int, size_bytes: int) -> Iterator[bool]:
+        """Reserve memory for a body during the block; yield False if none is free."""
+        reservation, load = object(), Load(provider_id, 0, size_bytes)
         with self._lock:
-            has_place = self._read.add(place, load)
+            is_reserved = self._read.add(reservation, load)
         try:
-            yield has_place
+            yield is_reserved
         finally:
             with self._lock:
-                self._read.remove(place, load)
+                self._read.remove(reservation, load)
 
     @asynccontextmanager
     async def examined(
@@ -126,7 +132,8 @@ class LargeBodies:
         """Yield the result of `examine()`, which runs in the thread.
 
         Raises:
-            Problem: If too many other large bodies wait.
+            Problem: If too many other large bodies wait, or this body has waited for
+                `EXAMINE_SECONDS`.
             Exception: Any exception of `examine`.
         """
         load = Load(provider_id, events=0, size_bytes=size_bytes)
@@ -137,7 +144,7 @@ class LargeBodies:
                 raise unavailable("Too many large requests wait to be examined.")
         self._thread.submit(self._examine_next)
         try:
-            yield await asyncio.wrap_future(body.future)
+            yield await _wait_for(body.future)
         finally:
             with self._lock:
                 self._waiting.remove(body, load)
@@ -157,6 +164,15 @@ class LargeBodies:
         for body in group:
             _examine(body)
             self._thread.submit(self._examine_next)
+
+
+async def _wait_for(future: Future[T]) -> T:
+    """Return the result of a future; raise Problem after `EXAMINE_SECONDS`."""
+    try:
+        async with asyncio.timeout(EXAMINE_SECONDS):
+            return await asyncio.wrap_future(future)
+    except TimeoutError:
+        raise unavailable("Other large requests take too long.") from None
 
 
 def _examine(body: _LargeBody) -> None:
@@ -187,8 +203,8 @@ async def read_body(request: Request, media_type: str, provider_id: int = 0) -> 
 
     Raises:
         Problem: If the request has no body or another media type, or the body is
-            broken, compressed with something else than gzip, or larger than
-            `MAX_BODY_BYTES`; or if the body is large, and too many others are read.
+            broken, compressed other than by gzip, or larger than `MAX_BODY_BYTES`; or
+            if the body is large, and too many others are read.
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
@@ -213,19 +229,19 @@ async def _receive(request: Request, provider_id: int) -> bytes:
     if announced <= MAX_BYTES_ON_LOOP:
         return await _join_chunks(request)
     size_bytes = min(announced, MAX_BODY_BYTES)
-    with _large_bodies.place_for_reading(provider_id, size_bytes) as has_place:
+    with _large_bodies.reserved_memory(provider_id, size_bytes) as is_reserved:
         try:
             async with asyncio.timeout(READ_SECONDS):
-                body = await _join_chunks(request, is_kept=has_place)
+                body = await _join_chunks(request, is_kept=is_reserved)
         except TimeoutError:
             raise unavailable("The body of the request comes too slowly.") from None
-    if not has_place:
+    if not is_reserved:
         raise unavailable("Too many large requests are read.")
     return body
 
 
 async def _join_chunks(request: Request, *, is_kept: bool = True) -> bytes:
-    """Read a body to its end; return the body, or nothing of it unless `is_kept`."""
+    """Read a body to its end; return the body, or no bytes unless `is_kept`."""
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
@@ -252,7 +268,8 @@ def examined_body(
         provider_id: Provider of the request; 0 for a public operation.
 
     Raises:
-        Problem: If the body is large, and too many other large bodies wait.
+        Problem: If the body is large, and too many other large bodies wait or take too
+            long.
         Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
