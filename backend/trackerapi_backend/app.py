@@ -93,13 +93,13 @@ class _Resource:
 
 
 class _Shortcut:
-    """Direct way to the paths without parameters, which reports use.
+    """Application that calls the resources of paths without parameters directly.
 
-    The layers of FastAPI need more time than the rest of a small request.
+    Reports use these paths, and the layers of FastAPI need more time than the rest of a
+    small request.
 
     Args:
-        resources: Resources by path; a path with parameters is never requested as it
-            is written here.
+        resources: Resources by the paths of the contract, such as `/jobs/{job_id}`.
         whole: Application with all paths.
     """
 

@@ -192,9 +192,9 @@ class StepState:
         self.largest_share = max(self.largest_share, share)
 
     def settle(self, key: Key) -> None:
-        """Note a `step` or `skip`; the order of calls has no effect.
+        """Record the key of a `step` or `skip`; the order of calls has no effect.
 
-        See `counts_too_much()`: progress later than the event may be counted already.
+        Progress later than the key may be counted already, see `counts_too_much`.
         """
         if self.settled_key is None or key < self.settled_key:
             self.settled_key = key

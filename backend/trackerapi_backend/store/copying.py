@@ -21,7 +21,7 @@ def copy_rows(db: Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> 
     Raises:
         IntegrityError: If a row violates a constraint.
     """
-    import psycopg
+    import psycopg  # missing without the extra `postgres`
 
     names = ", ".join(column.name for column in table.c)
     statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"

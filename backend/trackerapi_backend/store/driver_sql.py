@@ -1,8 +1,7 @@
-"""Statements that go to the driver as they are written.
+"""SQL statements that the driver gets without SQLAlchemy's preparation.
 
 SQLAlchemy needs more time to prepare a frequent statement than the engine needs to run
-it. These functions leave out the preparation, and keep connections, transactions and
-the translation of errors.
+it. SQLAlchemy still manages the connections and transactions and translates the errors.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def fetch(
     db: Connection, statement: str, values: tuple[Any, ...]
 ) -> Sequence[Sequence[Any]]:
     """Return the rows of a query with a `?` for each value."""
-    return db.exec_driver_sql(_marked(db, statement), values).all()
+    return db.exec_driver_sql(_for_driver(db, statement), values).all()
 
 
 def execute_many(
@@ -34,7 +33,7 @@ def execute_many(
         IntegrityError: If a row violates a constraint.
     """
     if rows:
-        db.exec_driver_sql(_marked(db, statement), list(rows))
+        db.exec_driver_sql(_for_driver(db, statement), list(rows))
 
 
 @contextmanager
@@ -51,6 +50,7 @@ def savepoint(db: Connection, name: str) -> Iterator[None]:
         raise
 
 
-def _marked(db: Connection, statement: str) -> str:
-    is_marked = db.dialect.paramstyle == "qmark"
-    return statement if is_marked else statement.replace("?", "%s")
+def _for_driver(db: Connection, statement: str) -> str:
+    """Return a statement with the parameter marks of the driver instead of `?`."""
+    is_ready = db.dialect.paramstyle == "qmark"
+    return statement if is_ready else statement.replace("?", "%s")

@@ -64,9 +64,10 @@ class _Share(Generic[T]):
 class FairQueue(Generic[T]):
     """Queue that returns the items of all providers in turns; not thread-safe.
 
-    A provider may add an item if its items and bytes then are at most as many as remain
-    free. So one provider holds at most half of the queue, and others always get in. The
-    first item of a provider, and the items of the server, need only free space.
+    After adding an item, a provider may have at most as many items as remain free, and
+    at most as many bytes. So a provider has at most half of the queue, and there is
+    space for others. The first item of a provider, and the items of the server, need
+    only free space.
 
     Args:
         max_items: Maximum number of queued items.
@@ -83,9 +84,9 @@ class FairQueue(Generic[T]):
     ) -> None:
         self._free_items, self._free_bytes = max_items, max_bytes
         self._max_group_items = max_group_items
-        # Shares by provider, in the order of their turns. A late share begins with a
-        # large item, or is left from an earlier turn. Early turns come first, so that a
-        # single report overtakes the batches of others.
+        # Shares by provider, in the order of their turns. A share is late if its first
+        # item is large, or if the provider has just had a turn. Early shares come
+        # first, so that a single report overtakes the batches of others.
         self._early: dict[int, _Share[T]] = {}
         self._late: dict[int, _Share[T]] = {}
         # Whether the next group begins with a late turn, because the latest group had

@@ -45,15 +45,13 @@ more than 999 values in one statement."""
 _STEP_LENGTH = 300
 """Usual length of a step in the answer about a job, in characters."""
 
+_NAMES_PER_QUERY = 450
+"""Maximum number of jobs that a condition lists by provider and `provider_job_id`: each
+needs two of the 999 values."""
+
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
 )
-
-
-_NAMES_PER_QUERY = 450
-"""Maximum number of names in one statement: some SQLite builds accept only 999 values,
-and each name has two."""
-
 _SELECT_REPORTED = (
     "SELECT jobs.id, jobs.provider_id, jobs.provider_job_id, jobs.finish, jobs.status,"
     " jobs.state, job_configurations.document FROM jobs LEFT JOIN job_configurations"
@@ -207,7 +205,7 @@ class ReportedJob(NamedTuple):
 def find_reported_jobs(
     db: Connection, names: Collection[tuple[int, str]]
 ) -> Iterator[ReportedJob]:
-    """Yield the jobs with these providers and `provider_job_id`s.
+    """Yield the jobs with these pairs of provider id and `provider_job_id`.
 
     On PostgreSQL the jobs stay locked until the end of the transaction. All
     transactions lock their jobs in the same order, so that they do not wait for each

@@ -1,10 +1,10 @@
 """Store in a PostgreSQL database: any number of server processes on one database.
 
-Transactions that write first acquire an advisory lock, so those of all processes run
-one after another: a command may read a row and then write depending on it, as on
-SQLite. Shared transactions, which record events, run beside each other and beside one
-other transaction: they lock the rows of their jobs. A migration runs alone. Readers
-need no lock; each read has one snapshot.
+A writing transaction begins with an advisory lock, so the writing transactions of all
+processes run one after another: a command may read a row and then write depending on
+the row, as on SQLite. Shared transactions, which record events, are an exception: they
+lock the rows of their jobs instead, and run beside all other transactions. A migration
+runs alone. Readers need no lock; each read has one snapshot.
 
 A transaction counts as committed only if the driver reported an open transaction right
 before COMMIT, and COMMIT raised no error. `synchronous_commit` is never off: a commit
@@ -237,7 +237,13 @@ class PostgresStore:
 
 
 def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
-    """Return a function that connects; a migration has no limit for a statement."""
+    """Return a function that opens a connection.
+
+    Args:
+        url: Address as libpq reads it.
+        limit_silence: Whether a connection closes itself when an answer is overdue. A
+            migration needs a connection without this limit.
+    """
     try:
         import psycopg
 

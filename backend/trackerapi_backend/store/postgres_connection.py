@@ -1,9 +1,9 @@
 """Connection to PostgreSQL that gives up a silent server.
 
-`statement_timeout` is a limit that the server applies. It does not help if the server
-hangs, or if something between both sides swallows bytes without closing the connection:
-the system confirms the bytes that were sent, so keepalives find no fault. Then only the
-client can end the wait.
+The server applies `statement_timeout`, so this limit does not help if the server hangs,
+or if a proxy swallows bytes without closing the connection. Keepalives find no fault
+then, since the kernel of the other side confirms the bytes. Only the client can end
+such a wait.
 """
 
 from __future__ import annotations

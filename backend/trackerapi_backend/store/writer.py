@@ -2,8 +2,8 @@
 
 Commands queue up during a commit, and the next transaction runs a group of them: see
 `fair_queue`. Each command has its own savepoint: a failed command is rolled back alone.
-Frequent changes are items instead of commands: one call of their function makes the
-changes of all items of the group. A caller gets its result once the commit has reached
+A frequent change is an item instead of a command: one call of a function makes the
+changes of all items in the group. A caller gets its result once the commit has reached
 the disk. No timer collects commands: an idle writer runs and commits a command
 immediately.
 
@@ -73,8 +73,9 @@ class _QueuedCommand:
 class Writer:
     """Thread that runs commands one after another.
 
-    Commands do not overlap. So a command may read a row and then write depending on the
-    row: no other command changes the row between the read and the write.
+    Commands do not overlap, not even those of several processes. So a command may read
+    a row and then write depending on the row. Jobs are an exception: items of another
+    process may change a job between the read and the write.
 
     Args:
         store: Store to write to. Only the writer may begin transactions on it.
@@ -123,9 +124,9 @@ class Writer:
         The writer may call `write_all` several times, like a command of `write()`.
 
         Args:
-            write_all: Function that writes items and returns a result for each. Items
-                with the same function may be written by one call. The function must
-                fit a shared transaction, see `Store.transaction()`.
+            write_all: Function that writes items and returns a result for each. One
+                call may get the items of several requests. The function must keep the
+                rules of a shared transaction, see `Store.transaction()`.
             item: Item to write.
             load: Provider and size of the request; providers take turns.
 
@@ -244,17 +245,15 @@ class Writer:
         outcomes: dict[int, Outcome] = {}
         commands, items = _split(group)
         with self._store.transaction(shared=not commands) as db:
-            for place in commands:
-                outcomes[place] = _run_in_savepoint(db, group[place].run)
+            for index in commands:
+                outcomes[index] = _run_in_savepoint(db, group[index].run)
                 self._require_transaction(db)
-            for write_all, places in items.items():
-                results = write_all(db, [group[place].item for place in places])
+            for write_all, indexes in items.items():
+                results = write_all(db, [group[index].item for index in indexes])
                 self._require_transaction(db)
-                outcomes |= {
-                    place: (result, None)
-                    for place, result in zip(places, results, strict=True)
-                }
-        return [outcomes[place] for place in range(len(group))]
+                for index, result in zip(indexes, results, strict=True):
+                    outcomes[index] = result, None
+        return [outcomes[index] for index in range(len(group))]
 
     def _require_transaction(self, db: Connection) -> None:
         """Raise StoreError if the engine has ended the transaction itself.
@@ -281,11 +280,11 @@ class Writer:
 def _split(
     group: Sequence[_QueuedCommand],
 ) -> tuple[list[int], dict[Callable[..., Any], list[int]]]:
-    """Return the places of commands in a group, and those of items by function."""
+    """Return the indexes of the commands in a group, and of its items by function."""
     commands: list[int] = []
     items: dict[Callable[..., Any], list[int]] = {}
-    for place, queued in enumerate(group):
-        (items.setdefault(queued.run, []) if queued.is_item else commands).append(place)
+    for index, queued in enumerate(group):
+        (items.setdefault(queued.run, []) if queued.is_item else commands).append(index)
     return commands, items
 
 
