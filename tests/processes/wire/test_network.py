@@ -240,18 +240,20 @@ def test_proxy_that_cannot_be_reached_is_named(
     """The error for an unreachable proxy names its variable and host, no password."""
     for name in (*PROXY_VARIABLES, "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    proxy = f"http://{user}127.0.0.1:{port}"
-    options = {"proxy": proxy} if setting == "proxy" else {}
-    if not options:
-        monkeypatch.setenv(setting, proxy)
     scheme = "https" if setting.lower() == "https_proxy" else "http"
-    with TrackerApi(
-        KEY, f"{scheme}://tracker.invalid", timeout_seconds=0.5, **options
-    ) as tracker:
-        with pytest.raises(BackendUnavailable) as caught:
-            tracker.verify_api_key()
+    # The port stays taken, and nobody listens: each connection is refused.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        proxy = f"http://{user}127.0.0.1:{port}"
+        options = {"proxy": proxy} if setting == "proxy" else {}
+        if not options:
+            monkeypatch.setenv(setting, proxy)
+        with TrackerApi(
+            KEY, f"{scheme}://tracker.invalid", timeout_seconds=1, **options
+        ) as tracker:
+            with pytest.raises(BackendUnavailable) as caught:
+                tracker.verify_api_key()
 
     message = str(caught.value)
     assert f"through the proxy http://127.0.0.1:{port} (from {setting})" in message
