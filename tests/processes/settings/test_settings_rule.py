@@ -60,9 +60,11 @@ class Setting:
         environment = {} if variable is None else {self.variable: variable}
         if self.is_of_backend:
             assert argument is None or isinstance(argument, str)
-            enough = ENOUGH_OF_BACKEND if self.argument != "database" else {}
+            enough = ENOUGH_OF_BACKEND
+            if self.variable.startswith(f"{PREFIX}DATABASE"):
+                enough = {f"{PREFIX}PEPPER_FILE": "/data/pepper"}
             try:
-                given = {self.argument: argument}
+                given = {self.argument: argument} if self.argument else {}
                 return settings_from(given, {**enough, **environment}), ""
             except BackendSettingsError as error:
                 return None, str(error)
@@ -126,6 +128,10 @@ TABLE: Final = (
     Setting(argument="timeout_seconds"),
     Setting(
         variable=f"{PREFIX}DATABASE", argument="database", good="FILE", is_path=True
+    ),
+    Setting(
+        variable=f"{PREFIX}DATABASE_URL",
+        good="postgresql://tracker@db.example.org/tracker",
     ),
     Setting(
         variable=f"{PREFIX}PEPPER_FILE",
