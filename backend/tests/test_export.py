@@ -760,7 +760,7 @@ def test_export_beside_postgres_server_is_one_snapshot(
 
 
 def test_batches_are_small_and_complete(tmp_path: Path) -> None:
-    """A page or batch has at most 1,000 rows, whatever the number of events."""
+    """A page or batch has at most 1,000 rows for any number of events."""
     variables = variables_of(tmp_path)
     prepare(tmp_path)
     names = metadata.tables["customers"].c.keys()

@@ -197,7 +197,7 @@ def test_provider_holds_at_most_half_of_the_queue(run: Run) -> None:
 
 @given(run=runs(*PROVIDERS))
 def test_another_provider_always_gets_in(run: Run) -> None:
-    """Whatever three providers have queued, an item of a fourth one is accepted."""
+    """An item of a fourth provider is accepted after any items of three others."""
     assert run.queue.add(-1, replace(MAX_LOAD, provider_id=4))
 
 

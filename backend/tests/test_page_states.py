@@ -378,7 +378,7 @@ def test_bar_is_cut_where_steps_meet(api: httpx.Client) -> None:
     ids=["silent", "failed"],
 )
 def test_bar_is_between_headline_and_reason(api: httpx.Client, lines: Lines) -> None:
-    """The head says what happens, then how far the job is, then the reason."""
+    """The head shows the headline, then the bar, then the reason."""
     job = new_job(api)
     send(api, job, lines)
     page = open_page(api, job)

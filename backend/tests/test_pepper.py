@@ -150,7 +150,7 @@ def test_migrated_keys_get_the_pepper_of_migrate(
 def test_accepted_pepper_makes_old_keys_invalid(
     installation: Installation, content: str | None
 ) -> None:
-    """`migrate --accept-pepper` makes a database usable whose pepper is lost."""
+    """`migrate --accept-pepper` makes a database with a lost pepper usable."""
     installation.pepper.unlink()
     if content is not None:
         installation.pepper.write_text(content)

@@ -104,7 +104,7 @@ def test_stopped_database_gets_503(tmp_path: Path, own_server: PostgresServer) -
 def test_cut_connection_loses_and_doubles_no_event(
     tmp_path: Path, url: str, fault: Fault
 ) -> None:
-    """A report whose connection is cut is repeated, and counts once."""
+    """A report is repeated after its connection is cut, and counts once."""
     with database_proxy(url) as proxy, ingest(tmp_path, proxy.url):
         proxy.fault = fault
         wait_until(lambda: proxy.cuts >= 5)

@@ -113,7 +113,7 @@ def test_file_that_is_gone_makes_the_server_unready(
 
 
 class UnforeseenStore(SqliteStore):
-    """Store whose checks can fail with an error that nobody expects."""
+    """Store with checks that can fail with an unforeseen error."""
 
     is_failing = False
 

@@ -136,7 +136,7 @@ def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
 
 
 class FailingStore:
-    """Store whose transactions fail at their end, except the first transaction.
+    """Store with transactions that fail at their end, except the first transaction.
 
     Args:
         store: Store with the transactions.

@@ -1,4 +1,4 @@
-"""Threads that report to a backend until it fails, and a check of what is stored."""
+"""Threads that report to a backend until it fails, and a check of the stored events."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Formats:
         return Markup(template).format(**values)  # noqa: S704
 
     def line(self, state: State, values: Mapping[str, Any]) -> Markup:
-        """Return the line of a state, without the sentences whose values are None."""
+        """Return the line of a state, without sentences with a value of None."""
         return _fill(STATES[state][self.language].line, values)
 
     def number(self, value: float) -> str:
@@ -58,7 +58,7 @@ class Formats:
         return text.translate(_GERMAN_SEPARATORS) if self.language == "de" else text
 
     def said(self, text: str) -> Markup:
-        """Return a text of the provider, whose script determines its direction."""
+        """Return a text of the provider; its script determines its direction."""
         return Markup('<span class="said" dir="auto">{}</span>').format(text)
 
     def time(self, micros: int) -> Markup:

@@ -238,7 +238,7 @@ class _StatusFold:
         self._look_ups_left = max(
             MIN_LOOK_UPS, counted.event_count // EVENTS_OF_A_LOOK_UP
         )
-        # Tags whose next progress is not in `_upcoming`; None stands for progress of
+        # Tags without a progress in `_upcoming`; None stands for progress of
         # the job itself.
         self._tags: set[str | None] = set(counted.steps)
         if plan.points is None:
@@ -271,7 +271,7 @@ class _StatusFold:
         self._watch(key)
 
     def _watch(self, after: Key | None) -> None:
-        """Find the next progress of each tag whose progress would change a status."""
+        """Find the next progress of each tag that could change a status."""
         for tag in [tag for tag in self._tags if self._can_change_status(tag)]:
             self._tags.remove(tag)
             self._look_ups_left -= 1

@@ -201,7 +201,7 @@ class StepState:
 
     @property
     def counts_too_much(self) -> bool:
-        """Whether progress is counted that is later than the end of the step."""
+        """Whether the counts include progress later than the end of the step."""
         return self.newest_key is not None and self.has_ended_before(self.newest_key)
 
     def has_ended_before(self, key: Key) -> bool:
