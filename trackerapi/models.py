@@ -40,6 +40,7 @@ class JobStep(_Counted):
         started_at: Begin of the first attempt; None before the first attempt.
         finished_at: Time when the step was done, skipped or failed; None before that
             time.
+        units: Name of the counted units, such as images; None without a name.
 
     Example:
         for step in tracker.get_job("import-42").steps:
@@ -56,6 +57,7 @@ class JobStep(_Counted):
     attempts: int
     started_at: datetime | None
     finished_at: datetime | None
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from trackerapi.errors import one_line
+
 _SMALLEST_IN_DIGITS: Final = 1e-6
 _LARGEST_IN_DIGITS: Final = 1e21
 _DECIMALS: Final = 6
@@ -25,21 +27,28 @@ def number_text(value: float) -> str:
 
 
 def units_text(
-    completed: float | None, total: float | None, *, is_over: bool = False
+    completed: float | None,
+    total: float | None,
+    units: str | None = None,
+    *,
+    is_over: bool = False,
 ) -> str:
     """Return the count of finished units; empty without a count.
 
     Args:
         completed: Units that are done; None without a count.
         total: Total number of units; None if unknown.
+        units: Name of the units; None without a name.
         is_over: Whether the step has ended.
 
     Returns:
-        Text such as `3 of 10`; without a total `1,200 so far`, or `1,200` at the end.
+        Text such as `3 of 10 images`; without a total `1,200 images so far`, or
+        `1,200 images` at the end.
     """
     if completed is None:
         return ""
+    named = f" {one_line(units)}" if units else ""
     done = number_text(completed)
     if total is not None:
-        return f"{done} of {number_text(total)}"
-    return done if is_over else f"{done} so far"
+        return f"{done} of {number_text(total)}{named}"
+    return f"{done}{named}" if is_over else f"{done}{named} so far"

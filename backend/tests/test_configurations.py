@@ -190,6 +190,28 @@ def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
     assert revisions == [1, 2, 3, 1]
 
 
+def test_units_are_content(api: httpx.Client, tag: str) -> None:
+    """Units of a step are stored as they were sent, as part of a revision's content."""
+    answers = []
+    for units in ({}, {"units": "images"}, {"units": "rows"}, {}):
+        sent = document(tag)
+        sent["step_configurations"][0] |= units
+        answers.append(api.post("/job_configurations", json=sent).json())
+    assert [each["revision"] for each in answers] == [1, 2, 3, 1]
+    stored = [each["step_configurations"][0].get("units") for each in answers]
+    assert stored == [None, "images", "rows", None]
+
+
+@pytest.mark.parametrize("units", ["", " ", "x" * 101, "a\nb", 7, None])
+def test_invalid_units_are_rejected(api: httpx.Client, tag: str, units: Any) -> None:
+    """Units other than one line of 1 to 100 characters get 422 with their location."""
+    sent = document(tag)
+    sent["step_configurations"][1]["units"] = units
+    answer = api.post("/job_configurations", json=sent)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/step_configurations/1/units"
+
+
 def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
     """A content without `after` has the same hash as in older releases."""
     with (

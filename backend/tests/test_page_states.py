@@ -357,6 +357,39 @@ def test_invalid_link_has_its_exact_text(
     assert page_text(answer.text.partition("<main>")[2]) == text
 
 
+@pytest.mark.parametrize(
+    ("counts", "texts"),
+    [
+        (
+            {"completed": 412, "total": 1840},
+            {"en": "412 of 1,840 <images>", "de": "412 von 1.840 <images>"},
+        ),
+        (
+            {"completed": 250340},
+            {"en": "250,340 <images> so far", "de": "bisher 250.340 <images>"},
+        ),
+    ],
+    ids=["total", "no total"],
+)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_counts_have_the_units_of_the_step(
+    api: httpx.Client, counts: dict[str, int], texts: dict[str, str], language: str
+) -> None:
+    """The units of a step follow its count, in the head and in the list of steps."""
+    tag = new_name()
+    steps = [{"tag": "load", "name": "Load", "points": 1, "units": "<images>"}]
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    job = new_job(api, tag=tag, configuration=document)
+    send(api, job, [event("progress", "load", **counts)])
+
+    page = open_page(api, job, language)
+
+    assert page_text(page).count(texts[language]) == 2
+    assert '<span class="said" dir="auto">&lt;images&gt;</span>' in page
+    [step] = api.get(f"/jobs/{job['id']}").json()["steps"]
+    assert step["units"] == "<images>"
+
+
 def test_bar_is_cut_where_steps_meet(api: httpx.Client) -> None:
     """The bar has a cut between two steps, and a text for screen readers."""
     job = new_job(api)

@@ -116,6 +116,7 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "items": {"$ref": "MetadataConfigurationSeen"},
             },
             "after": {"type": "array", "items": {"type": "string"}},
+            "units": {"type": "string"},
         },
     },
     "JobConfiguration": {
@@ -182,6 +183,7 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "attempts": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
             "started_at": {"type": ["string", "null"], "format": "date-time"},
             "finished_at": {"type": ["string", "null"], "format": "date-time"},
+            "units": {"type": ["string", "null"]},
         },
     },
     "Job": {

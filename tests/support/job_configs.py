@@ -22,6 +22,7 @@ FULL: Final[dict[str, Any]] = {
             "tag": "measure",
             "name": "Measure",
             "points": 3,
+            "units": "images",
             "metadata_configurations": [VOLUME],
         },
         {"tag": "check", "name": "Check", "points": 1, "after": []},

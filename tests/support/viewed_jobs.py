@@ -30,7 +30,7 @@ def config() -> JobConfig:
         "tag": "imaging",
         "name": "Imaging",
         "step_configurations": [
-            {"tag": tag, "name": tag.title(), "points": points}
+            {"tag": tag, "name": tag.title(), "points": points, "units": f"{tag}s"}
             for tag, points in steps.items()
         ],
     }

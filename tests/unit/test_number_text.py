@@ -27,17 +27,25 @@ def test_infinity_and_nan_are_named(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("completed", "total", "is_over", "text"),
+    ("completed", "total", "units", "is_over", "text"),
     [
-        (1500000.0, 2000000.0, False, "1,500,000 of 2,000,000"),
-        (250340.0, None, False, "250,340 so far"),
-        (250340.0, None, True, "250,340"),
-        (None, 2000000.0, False, ""),
-        (0.0, None, False, "0 so far"),
+        (1500000.0, 2000000.0, None, False, "1,500,000 of 2,000,000"),
+        (412.0, 1840.0, "images", False, "412 of 1,840 images"),
+        (250340.0, None, None, False, "250,340 so far"),
+        (250340.0, None, "rows", False, "250,340 rows so far"),
+        (250340.0, None, None, True, "250,340"),
+        (250340.0, None, "rows", True, "250,340 rows"),
+        (None, 2000000.0, "rows", False, ""),
+        (0.0, None, None, False, "0 so far"),
+        (1.0, 2.0, "\x1b[2J", False, "1 of 2 \ufffd[2J"),
     ],
 )
 def test_count_has_a_total_or_so_far(
-    completed: float | None, total: float | None, is_over: bool, text: str
+    completed: float | None,
+    total: float | None,
+    units: str | None,
+    is_over: bool,
+    text: str,
 ) -> None:
-    """A count is followed by its total, or by `so far` while its total is unknown."""
-    assert units_text(completed, total, is_over=is_over) == text
+    """A count has its total, or `so far` while the total is unknown, and its units."""
+    assert units_text(completed, total, units, is_over=is_over) == text

@@ -137,17 +137,21 @@ def _print_reason(job: "Job", reason: "JobEvent") -> None:
 
 
 def _step_name(job: "Job", event: "JobEvent") -> str:
-    if event.tag is None:
-        return ""
-    names = {step.tag: step.name for step in job.steps}
-    return one_line(names.get(event.tag, event.tag))
+    step = _step_of(job, event)
+    return one_line(step.name if step else event.tag or "")
+
+
+def _step_of(job: "Job", event: "JobEvent") -> "JobStep | None":
+    return next((step for step in job.steps if step.tag == event.tag), None)
 
 
 def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
     table = Table(("TIME", "KIND", "STEP", "WHAT WAS REPORTED"), numbers=frozenset())
     for event in events:
+        step = _step_of(job, event)
+        units = step.units if step else None
         details = [
-            units_text(event.completed, event.total, is_over=True),
+            units_text(event.completed, event.total, units, is_over=True),
             "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
             "another attempt follows" if event.retrying else "",
             event.message or "",
@@ -181,7 +185,7 @@ def _step_status(job: "Job", step: "JobStep") -> str:
 
 def _step_line(step: "JobStep", status: str) -> str:
     is_over = step.status not in ALIVE
-    counted = units_text(step.completed, step.total, is_over=is_over)
+    counted = units_text(step.completed, step.total, step.units, is_over=is_over)
     units = f"  {counted}" if counted else ""
     tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
     return f"  [{status}]  {one_line(step.name)}{units}{tries}"

@@ -111,6 +111,10 @@ class StepModel(_Strict):
             "the previous step of the list by default.",
         ),
     ] = Field(default=_ABSENT)
+    units: Annotated[
+        str,
+        _text(NAME_PATTERN, "Name of the counted units, such as images."),
+    ] = Field(default=_ABSENT)
 
 
 class JobModel(_Strict):

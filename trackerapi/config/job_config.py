@@ -37,9 +37,12 @@ class StepConfiguration:
         metadata_configurations: Metadata keys with a kind, units or an audience.
         after: Tags of the steps that must be done or skipped before this step is
             ready; None for the previous step of the list.
+        units: Name of the counted units, such as images; None without a name.
 
     Example:
-        load = StepConfiguration(tag="load", name="Load the images", points=20)
+        load = StepConfiguration(
+            tag="load", name="Load the images", points=20, units="images"
+        )
     """
 
     tag: str
@@ -47,6 +50,7 @@ class StepConfiguration:
     points: int
     metadata_configurations: tuple[MetadataConfiguration, ...] = ()
     after: tuple[str, ...] | None = None
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,4 +207,6 @@ def _step_document(step: StepConfiguration) -> dict[str, Any]:
         ]
     if step.after is not None:
         document["after"] = list(step.after)
+    if step.units is not None:
+        document["units"] = step.units
     return document

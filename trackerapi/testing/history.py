@@ -154,6 +154,7 @@ class JobHistory:
             attempts=known.attempts,
             started_at=times.started_at,
             finished_at=times.finished_at,
+            units=step.get("units"),
         )
 
     def _fold(self, event: Event) -> None:

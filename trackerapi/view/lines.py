@@ -27,9 +27,9 @@ def seconds_text(seconds: float) -> str:
 
 
 def counted_text(step: StepSnapshot) -> str:
-    """Return the units of a step, such as `3 of 10`; empty for a step without units."""
+    """Return the count of a step, such as `3 of 10 images`; empty without a count."""
     is_over = step.status not in ("pending", "running", "waiting")
-    return units_text(step.completed, step.total, is_over=is_over)
+    return units_text(step.completed, step.total, step.units, is_over=is_over)
 
 
 def rate_text(rate: float | None) -> str:

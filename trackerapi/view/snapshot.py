@@ -13,6 +13,7 @@ from trackerapi.events.projection import ALIVE, StepProgress
 from trackerapi.view.rate import RateMeter, seconds_left
 
 if TYPE_CHECKING:
+    from trackerapi.config.job_config import StepConfiguration
     from trackerapi.jobs.counting import UnitCount
     from trackerapi.jobs.state import JobState
 
@@ -39,6 +40,7 @@ class StepSnapshot:
         attempts: Number of attempts begun.
         percent: Percent of the job when the step got its status, 0 to 100; None if
             unknown, or without a configuration.
+        units: Name of the counted units; None without a name.
     """
 
     tag: str
@@ -52,6 +54,7 @@ class StepSnapshot:
     seconds: float | None = None
     attempts: int = 0
     percent: float | None = None
+    units: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +132,9 @@ class WatchedJob:
             # A later handle of the job may have brought the configuration.
             counts, self._config = job.counts, job.known.config
         config, known = self._config, self._steps()
-        names = {tag: tag for tag in known}
+        steps: dict[str, StepConfiguration | None] = dict.fromkeys(known)
         if config is not None:
-            names = {step.tag: step.name for step in config.step_configurations}
+            steps = {step.tag: step for step in config.step_configurations}
         return JobSnapshot(
             provider_job_id=self._id,
             tag=config.tag if config else "",
@@ -139,8 +142,8 @@ class WatchedJob:
             status=self._progress.status,
             percent=self._progress.percent,
             steps=tuple(
-                self._step(tag, name, known.get(tag, _NO_PROGRESS), counts.get(tag), at)
-                for tag, name in names.items()
+                self._step(tag, step, known.get(tag, _NO_PROGRESS), counts.get(tag), at)
+                for tag, step in steps.items()
             ),
             seconds=at - self._began_at,
         )
@@ -152,12 +155,12 @@ class WatchedJob:
     def _step(
         self,
         tag: str,
-        name: str,
+        configured: "StepConfiguration | None",
         known: StepProgress,
         count: "UnitCount | None",
         at: float,
     ) -> StepSnapshot:
-        status = self._status(tag, known)
+        status, name = self._status(tag, known), configured.name if configured else tag
         if status in ("pending", "not_run"):
             return StepSnapshot(
                 tag=tag,
@@ -186,6 +189,7 @@ class WatchedJob:
             seconds=None if is_working else self._spent.get(tag),
             attempts=known.attempts,
             percent=self.percents.get(tag),
+            units=configured.units if configured else None,
         )
 
     def _status(self, tag: str, known: StepProgress) -> str:

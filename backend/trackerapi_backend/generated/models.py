@@ -78,6 +78,7 @@ class StepConfigurationInput(TypedDict):
     points: int
     metadata_configurations: NotRequired[list[MetadataConfiguration]]
     after: NotRequired[list[str]]
+    units: NotRequired[str]
 
 
 class StepConfiguration(TypedDict):
@@ -88,6 +89,7 @@ class StepConfiguration(TypedDict):
     points: int
     metadata_configurations: list[MetadataConfigurationSeen]
     after: NotRequired[list[str]]
+    units: NotRequired[str]
 
 
 class JobConfigurationInput(TypedDict):
@@ -150,6 +152,7 @@ class JobStep(TypedDict):
     attempts: int
     started_at: str | None
     finished_at: str | None
+    units: NotRequired[str | None]
 
 
 class JobTokenInput(TypedDict):

@@ -105,13 +105,21 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
             "metadata_configurations": _canonicalize_metadata(
                 step, f"{pointer}/{index}/metadata_configurations"
             ),
-            # A missing `after` stays missing: its default would change the hashes of
-            # contents that are stored already.
-            **({"after": step["after"]} if "after" in step else {}),
+            **_later_members(step),
         }
         for index, step in enumerate(steps)
     ]
     return document
+
+
+def _later_members(step: models.StepConfigurationInput) -> dict[str, Any]:
+    """Return the members that steps of the first release did not have.
+
+    A missing member stays missing: its default would change the hashes of contents that
+    are stored already.
+    """
+    members: dict[str, Any] = dict(step)
+    return {name: members[name] for name in ("after", "units") if name in members}
 
 
 def _canonicalize_metadata(

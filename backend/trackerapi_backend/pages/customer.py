@@ -226,6 +226,7 @@ def _steps(job: JobState, document: Mapping[str, Any] | None) -> list[PageStep]:
         PageStep(
             step["tag"],
             step["name"],
+            step.get("units"),
             number,
             state := job.steps.get(step["tag"], StepState()),
             shown_status(job, state),

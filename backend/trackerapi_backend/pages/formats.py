@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from trackerapi_backend.instants import from_micros
 from trackerapi_backend.pages.numbers import number_text
@@ -56,6 +56,11 @@ class Formats:
         """Return a number with the separators of the language."""
         text = number_text(value)
         return text.translate(_GERMAN_SEPARATORS) if self.language == "de" else text
+
+    def counted(self, value: float, units: str | None) -> Markup:
+        """Return a number, followed by its units unless they are None."""
+        number = escape(self.number(value))
+        return number if units is None else number + " " + self.said(units)
 
     def said(self, text: str) -> Markup:
         """Return a text of the provider; its script determines its direction."""

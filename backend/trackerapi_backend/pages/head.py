@@ -55,6 +55,7 @@ class PageStep:
 
     Attributes:
         tag: Tag of the step, which the page does not show.
+        units: Name of the counted units; None without a name.
         number: Position of the step in the configuration, from 1.
         state: State from the events of the step.
         status: Status to show, which also depends on the job.
@@ -62,9 +63,23 @@ class PageStep:
 
     tag: str
     name: str
+    units: str | None
     number: int
     state: StepState
     status: StepStatus
+
+    def count_texts(self, formats: Formats) -> tuple[Markup | None, Markup | None]:
+        """Return the completed units and the total as texts; None for an unknown one.
+
+        The units follow the last number, as in `412 of 1,840 images`.
+        """
+        completed, total = self.state.completed, self.state.total
+        if total:
+            done = formats.counted(completed or 0, None)
+            return done, formats.counted(total, self.units)
+        if completed is None:
+            return None, None
+        return formats.counted(completed, self.units), None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +218,10 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
     subject = _subject(job, state)
     running = _with_status(job, StepStatus.RUNNING)
     skipped = len(_with_status(job, StepStatus.SKIPPED))
+    done, total = subject.count_texts(formats) if subject else (None, None)
     return {
-        **_count_values(subject, formats),
+        "done": done,
+        "total": total,
         "step": None if subject is None else _named(subject, running, formats),
         "number": None if subject is None else number(subject.number),
         "count": number(len(job.steps)),
@@ -216,18 +233,6 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
         "message": formats.said(job.message) if job.message else None,
         "provider": formats.said(job.provider),
         **_time_values(now, formats),
-    }
-
-
-def _count_values(step: PageStep | None, formats: Formats) -> Mapping[str, str | None]:
-    completed, total = (
-        (None, None) if step is None else (step.state.completed, step.state.total)
-    )
-    if total and completed is None:
-        completed = 0
-    return {
-        "done": None if completed is None else formats.number(completed),
-        "total": formats.number(total) if total else None,
     }
 
 

@@ -112,13 +112,12 @@ def _view(
 
 
 def _count(step: PageStep, formats: Formats) -> Markup | None:
-    completed, total = step.state.completed, step.state.total
-    if total:
-        done = formats.number(completed or 0)
-        return formats.word("count_of", done=done, total=formats.number(total))
-    if completed is not None:
-        return formats.word("count_so_far", done=formats.number(completed))
-    return None
+    done, total = step.count_texts(formats)
+    if done is None:
+        return None
+    if total is None:
+        return formats.word("count_so_far", done=done)
+    return formats.word("count_of", done=done, total=total)
 
 
 def _shape_and_word(job: JobState, step: PageStep) -> tuple[str, str]:

@@ -109,6 +109,7 @@ def _serialize_step(
         "attempts": state.attempts,
         "started_at": _micros(state.started_at),
         "finished_at": _micros(state.finished_at),
+        "units": step.get("units"),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.step_status import StepStatus
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="JobStep")
 
@@ -32,6 +33,8 @@ class JobStep:
     """ Number of attempts that have begun. """
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    units: None | str | Unset = UNSET
+    """ Name of the counted units, from the configuration; null for a step without `units`. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -68,6 +71,12 @@ class JobStep:
         else:
             finished_at = self.finished_at
 
+        units: None | str | Unset
+        if isinstance(self.units, Unset):
+            units = UNSET
+        else:
+            units = self.units
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -84,6 +93,8 @@ class JobStep:
                 "finished_at": finished_at,
             }
         )
+        if units is not UNSET:
+            field_dict["units"] = units
 
         return field_dict
 
@@ -157,6 +168,15 @@ class JobStep:
 
         finished_at = _parse_finished_at(d.pop("finished_at"))
 
+        def _parse_units(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        units = _parse_units(d.pop("units", UNSET))
+
         job_step = cls(
             tag=tag,
             name=name,
@@ -168,6 +188,7 @@ class JobStep:
             attempts=attempts,
             started_at=started_at,
             finished_at=finished_at,
+            units=units,
         )
 
         return job_step

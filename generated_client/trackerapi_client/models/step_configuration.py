@@ -24,6 +24,8 @@ class StepConfiguration:
     metadata_configurations: list[MetadataConfigurationSeen]
     after: list[str] | Unset = UNSET
     """ Tags of the steps before this step; missing if the sent configuration has no `after`. """
+    units: str | Unset = UNSET
+    """ Name of the counted units; missing if the sent configuration has no `units`. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -41,6 +43,8 @@ class StepConfiguration:
         if not isinstance(self.after, Unset):
             after = self.after
 
+        units = self.units
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -53,6 +57,8 @@ class StepConfiguration:
         )
         if after is not UNSET:
             field_dict["after"] = after
+        if units is not UNSET:
+            field_dict["units"] = units
 
         return field_dict
 
@@ -78,12 +84,15 @@ class StepConfiguration:
 
         after = cast(list[str], d.pop("after", UNSET))
 
+        units = d.pop("units", UNSET)
+
         step_configuration = cls(
             tag=tag,
             name=name,
             points=points,
             metadata_configurations=metadata_configurations,
             after=after,
+            units=units,
         )
 
         return step_configuration

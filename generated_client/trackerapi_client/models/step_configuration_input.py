@@ -28,6 +28,8 @@ class StepConfigurationInput:
     after: list[str] | Unset = UNSET
     """ Tags of the steps that must be done or skipped before this step is ready. Without `after`, the step waits
     for the previous step. """
+    units: str | Unset = UNSET
+    """ Name of the counted units, such as `images`. The customer's page shows it after the counts of the step. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -47,6 +49,8 @@ class StepConfigurationInput:
         if not isinstance(self.after, Unset):
             after = self.after
 
+        units = self.units
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -60,6 +64,8 @@ class StepConfigurationInput:
             field_dict["metadata_configurations"] = metadata_configurations
         if after is not UNSET:
             field_dict["after"] = after
+        if units is not UNSET:
+            field_dict["units"] = units
 
         return field_dict
 
@@ -87,12 +93,15 @@ class StepConfigurationInput:
 
         after = cast(list[str], d.pop("after", UNSET))
 
+        units = d.pop("units", UNSET)
+
         step_configuration_input = cls(
             tag=tag,
             name=name,
             points=points,
             metadata_configurations=metadata_configurations,
             after=after,
+            units=units,
         )
 
         return step_configuration_input

@@ -14,7 +14,7 @@ from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exit_statuses import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
 
 STEPS = [
-    {"tag": "load", "name": "Load it", "points": 1},
+    {"tag": "load", "name": "Load it", "points": 1, "units": "files"},
     {"tag": "send", "name": "Send it", "points": 1},
 ]
 
@@ -98,7 +98,8 @@ def test_unfinished_step_reads_not_finished(
     job_id = new_job(machine, begun, {"kind": stop}, {"kind": end})
 
     assert (
-        "[not finished]  Load it  3 of 10\n" in machine.run("job", "show", job_id).out
+        "[not finished]  Load it  3 of 10 files\n"
+        in machine.run("job", "show", job_id).out
     )
 
 
@@ -110,7 +111,7 @@ def test_large_numbers_of_a_step_are_shown_in_digits(machine: Machine) -> None:
     }
     shown = machine.run("job", "show", new_job(machine, counted)).out
 
-    assert "Load it  1,500,000 of 2,000,000\n" in shown
+    assert "Load it  1,500,000 of 2,000,000 files\n" in shown
 
 
 def test_list_finds_interrupted_jobs(machine: Machine) -> None:
@@ -181,7 +182,7 @@ def test_events_are_listed_in_order(machine: Machine) -> None:
     assert heading.split() == ["TIME", "KIND", "STEP", "WHAT", "WAS", "REPORTED"]
     assert [line.split()[3] for line in lines] == ["start", "progress", "error"]
     assert [line[27:].split()[1:3] for line in lines] == [["Load", "it"]] * 3
-    assert lines[1].endswith("  250,340")
+    assert lines[1].endswith("  250,340 files")
     assert "  Two files cannot be opened.; Traceback (most recent" in lines[2]
 
 

@@ -39,6 +39,7 @@ FULL: Final[dict[str, Any]] = {
                     "name": "Measure",
                     "tag": "measure",
                     "points": 1,
+                    "units": "images",
                     "metadata_configurations": [
                         {
                             "name": "Volume",
@@ -56,6 +57,7 @@ FULL: Final[dict[str, Any]] = {
 JOB: Final = "/job_configs/0"
 STEP: Final = f"{JOB}/step_configurations/0"
 KEY: Final = f"{STEP}/metadata_configurations/0"
+FULL_STEP: Final = FULL["job_configs"][0]["step_configurations"][0]
 ABSENT: Final = object()
 
 SCHEMA: Final = Draft202012Validator(json_schema())
@@ -215,6 +217,10 @@ BAD: Final = {
     "keys_too_many": Bad(
         f"{STEP}/metadata_configurations", keys(51), "must have at most 50 items"
     ),
+    "units_null": Bad(f"{STEP}/units", None, TEXT),
+    "units_empty": Bad(f"{STEP}/units", "", LENGTH),
+    "units_blank": Bad(f"{STEP}/units", " ", CHARACTERS),
+    "units_long": Bad(f"{STEP}/units", "x" * 101, LENGTH),
     "key_name_missing": Bad(f"{KEY}/name", ABSENT, "'name' is missing", pointer=KEY),
     "key_name_blank": Bad(f"{KEY}/name", "  ", CHARACTERS),
     "key_kind_null": Bad(f"{KEY}/kind", None, "must be 'text', 'number' or 'link"),
@@ -249,6 +255,8 @@ GOOD: Final = {
     "steps_most": change(f"{JOB}/step_configurations", steps(500)),
     "keys_none": change(f"{STEP}/metadata_configurations", []),
     "keys_most": change(f"{STEP}/metadata_configurations", keys(50)),
+    "units_absent": change(f"{STEP}/units", ABSENT),
+    "units_longest": change(f"{STEP}/units", "x" * 100),
     "key_kind_left_out": change(f"{KEY}/kind", ABSENT),
     "key_units_null": change(f"{KEY}/units", None),
     "display_names_equal": change(f"{JOB}/step_configurations", steps(2)),
@@ -436,7 +444,7 @@ def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
     members = [
         *("/$schema", "/job_configs", JOB, STEP, KEY, f"{JOB}/unknown"),
         *(f"{JOB}/{name}" for name in FULL["job_configs"][0]),
-        *(f"{STEP}/{name}" for name in ("tag", "points", "metadata_configurations")),
+        *(f"{STEP}/{name}" for name in FULL_STEP),
         *(f"{KEY}/{name}" for name in ("name", "kind", "units", "audience")),
     ]
     text = st.text(

@@ -71,6 +71,14 @@ def test_progress_line_has_step_units_rate_and_remaining_time() -> None:
     )
 
 
+def test_progress_line_names_the_units() -> None:
+    """The units of a step follow its count."""
+    steps = (dataclasses.replace(STEP, units="images"),)
+    line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
+
+    assert "segment 450 of 1,000 images (37.5/s" in line
+
+
 def test_progress_line_without_a_total_has_no_percent() -> None:
     """Without points and a total, the line has only job, step and count."""
     step = dataclasses.replace(STEP, total=None, rate=None, seconds_left=None)

@@ -81,7 +81,7 @@ def test_line_comes_at_intervals_if_only_counts_change(
 
     assert [log.show(at) for at in (1, 5, 9.9)] == [[], [], []]
     assert log.show(10) == [
-        f"{title(job)}: own estimate 0.00 %, load 50 of 100 (5.0/s, 10 s left)"
+        f"{title(job)}: own estimate 0.00 %, load 50 of 100 loads (5.0/s, 10 s left)"
     ]
     assert log.show(11) == []
 

@@ -45,6 +45,7 @@ def test_snapshot_has_the_count_before_its_record(job: TrackerJob) -> None:
     seen = step_of(watched, 2)
 
     assert (seen.completed, seen.total, seen.fraction) == (4, 10, 0.4)
+    assert seen.units == "loads"
     assert (seen.rate, seen.seconds_left) == (2, 3)
 
 
