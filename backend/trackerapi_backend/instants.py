@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_SECONDS = 24 * 60 * 60
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(instant: datetime) -> int:
     """Return the exact microseconds from 1970 to an aware instant."""
-    since = instant - _EPOCH
-    return (since.days * _DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

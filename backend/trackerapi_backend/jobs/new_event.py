@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.problems import invalid
@@ -20,48 +19,18 @@ MAX_METADATA_BYTES = 8 * 1024
 NO_METADATA = "{}"
 
 
-@dataclass(slots=True)
-class NewEvent:
-    """Valid event that is not yet recorded; see `StoredEvent` for other attributes.
+class NewEvent(StoredEvent, gc=False):
+    """Valid event of a request.
+
+    Recording it sets `job_id` and `sequence`, and replaces a display name of a step in
+    `tag` by the tag of the step.
 
     Attributes:
-        tag: Tag or display name of the step; None for the whole job.
+        sent_event_id: `event_id` as it was sent; None if the backend has made the id.
     """
 
     provider_job_id: str
-    event_id: bytes
-    kind: str
-    tag: str | None
-    event_metadata: str
-    occurred_at: int
-    received_at: int
-    completed: float | None
-    total: float | None
-    fraction: float | None
-    part: str | None
-    retrying: bool
-    message: str | None
-    detail: str | None
-
-    def stored_as(self, job_id: int, sequence: int, tag: str | None) -> StoredEvent:
-        """Return the row of the event with the tag of its step."""
-        return StoredEvent(
-            job_id,
-            sequence,
-            self.event_id,
-            self.kind,
-            tag,
-            self.event_metadata,
-            self.occurred_at,
-            self.received_at,
-            self.completed,
-            self.total,
-            self.fraction,
-            self.part,
-            self.retrying,
-            self.message,
-            self.detail,
-        )
+    sent_event_id: str | None
 
 
 def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEvent:
@@ -83,21 +52,27 @@ def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEv
     event_id = document.get("event_id")
     metadata = document.get("event_metadata")
     return NewEvent(
-        document["provider_job_id"],
-        # The schema allows the form with hyphens alone.
-        bytes.fromhex(event_id.replace("-", "")) if event_id else _new_event_id(now),
-        document["kind"],
-        name if tag is None else tag,
-        metadata_text(metadata, "/event_metadata") if metadata else NO_METADATA,
-        read_micros_or_now(document, "occurred_at", now=now + line),
-        now,
-        _number(document.get("completed")),
-        _number(document.get("total")),
-        _number(document.get("fraction")),
-        document.get("part"),
-        document.get("retrying", False),
-        document.get("message"),
-        document.get("detail"),
+        job_id=0,
+        sequence=0,
+        event_id=bytes.fromhex(event_id.replace("-", ""))
+        if event_id  # the schema allows the form with hyphens alone
+        else new_event_id(now),
+        kind=document["kind"],
+        tag=name if tag is None else tag,
+        event_metadata=metadata_text(metadata, "/event_metadata")
+        if metadata
+        else NO_METADATA,
+        occurred_at=read_micros_or_now(document, "occurred_at", now=now + line),
+        received_at=now,
+        completed=_number(document.get("completed")),
+        total=_number(document.get("total")),
+        fraction=_number(document.get("fraction")),
+        part=document.get("part"),
+        retrying=document.get("retrying", False),
+        message=document.get("message"),
+        detail=document.get("detail"),
+        provider_job_id=document["provider_job_id"],
+        sent_event_id=event_id,
     )
 
 
@@ -120,7 +95,7 @@ def metadata_text(metadata: Mapping[str, Any], pointer: str) -> str:
     return text
 
 
-def _new_event_id(now: int) -> bytes:
+def new_event_id(now: int) -> bytes:
     """Return a UUIDv7: the milliseconds of the clock, then random bits."""
     # A clock before 1970 counts as 1970: `to_bytes()` raises for a negative number.
     milliseconds = max(0, now // 1000).to_bytes(6, "big")

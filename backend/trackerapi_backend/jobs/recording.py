@@ -141,25 +141,25 @@ class _Job:
         """Add an event to `fresh` if it is new; return its outcome."""
         if event.event_id in self.known:
             return Refusal.DUPLICATE
-        tag = self._names.find_tag(event.tag)
-        if not self._has_room_for(event, tag):
+        event.tag = self._names.find_tag(event.tag)
+        if event.part is not None and not self._has_room_for(event, event.part):
             return Refusal.TOO_MANY_PARTS
         self.known.add(event.event_id)
+        event.job_id = self.row.id
+        self.fresh.append(event)
         # The sequence number is unique: the transaction that has read the state is the
         # only one that changes the job.
-        sequence = self.state.event_count + len(self.fresh) + 1
-        stored = event.stored_as(self.row.id, sequence, tag)
-        self.fresh.append(stored)
-        return stored
+        event.sequence = self.state.event_count + len(self.fresh)
+        return event
 
-    def _has_room_for(self, event: NewEvent, tag: str | None) -> bool:
+    def _has_room_for(self, event: NewEvent, part: str) -> bool:
         """Return whether the step has less than `MAX_PARTS` parts besides the event's.
 
         Return True for an event that adds no count: its part needs no room, and a
         stored event of this sort has to be found as a duplicate.
         """
-        part = event.part
-        if event.kind != PROGRESS.name or event.completed is None or part is None:
+        tag = event.tag
+        if event.kind != PROGRESS.name or event.completed is None:
             return True
         if tag is None or tag not in (self.plan.points or ()):
             return True

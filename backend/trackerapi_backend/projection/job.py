@@ -130,9 +130,9 @@ class JobState:
 
 def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
     """Return the state for a set of events, each given once and in any order."""
-    state = JobState()
-    for fact in sorted(facts, key=key_of):
-        _count_event(state, fact)
+    state, in_order = JobState(), sorted(facts, key=key_of)
+    _count_events(state, in_order)
+    for fact in in_order:
         kind = kind_of(fact)
         if _affects_state(plan, fact, kind):
             _apply(plan, state, fact, kind, key_of(fact))
@@ -175,9 +175,9 @@ def advance(
         history: All events including `fresh`; read only if a late event can change
             a status.
     """
-    is_refold_needed = False
-    for fact in sorted(fresh, key=key_of):
-        _count_event(state, fact)
+    is_refold_needed, in_order = False, sorted(fresh, key=key_of)
+    _count_events(state, in_order)
+    for fact in in_order:
         kind, key = kind_of(fact), key_of(fact)
         if not _affects_state(plan, fact, kind):
             continue
@@ -375,13 +375,18 @@ def _count(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -
         state.step(fact.tag).settle(key)
 
 
-def _count_event(state: JobState, fact: Fact) -> None:
-    state.event_count += 1
-    occurred_at, received_at = fact.occurred_at, fact.received_at
-    if state.last_occurred_at is None or occurred_at > state.last_occurred_at:
-        state.last_occurred_at = occurred_at
-    if state.last_event_at is None or received_at > state.last_event_at:
-        state.last_event_at = received_at
+def _count_events(state: JobState, in_order: Sequence[Fact]) -> None:
+    """Count events, which are in the order of their keys."""
+    if not in_order:
+        return
+    state.event_count += len(in_order)
+    state.last_occurred_at = _later(state.last_occurred_at, in_order[-1].occurred_at)
+    last_event_at = max(fact.received_at for fact in in_order)
+    state.last_event_at = _later(state.last_event_at, last_event_at)
+
+
+def _later(before: int | None, now: int) -> int:
+    return now if before is None else max(before, now)
 
 
 def _apply(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from trackerapi_backend.projection.statuses import StepStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EventKind:
-    """Effect of one kind of event.
+    """Effect of one kind of event; each kind is one object.
 
     Attributes:
         name: Kind in requests; empty for `OTHER`.

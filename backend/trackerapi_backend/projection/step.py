@@ -185,11 +185,13 @@ class StepState:
             self.newest_completed, self.newest_total = completed, total
         if completed is not None:
             part = fact.part or ""
-            self.counts[part] = max(self.counts.get(part, 0.0), completed)
-        if total:
-            self.smallest_total = min(total, self.smallest_total or total)
+            if completed >= self.counts.get(part, 0.0):
+                self.counts[part] = completed
+        if total and (self.smallest_total is None or total < self.smallest_total):
+            self.smallest_total = total
         share = _share(completed, total) if fact.fraction is None else fact.fraction
-        self.largest_share = max(self.largest_share, share)
+        if share > self.largest_share:
+            self.largest_share = share
 
     def settle(self, key: Key) -> None:
         """Record the key of a `step` or `skip`; the order of calls has no effect.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.jobs.new_event import NewEvent, read_event
+from trackerapi_backend.jobs.plain_lines import read_plain_line
 from trackerapi_backend.jobs.recording import (
     MAX_PARTS,
     Recorded,
@@ -23,6 +24,7 @@ from trackerapi_backend.requests.contract import check, named_schema
 from trackerapi_backend.routes.serialization import serialize_event
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.events import StoredEvent
 from trackerapi_backend.store.paging import Span
 from trackerapi_backend.store.schema import compact_json
 
@@ -98,16 +100,20 @@ class _Batch:
 
     Attributes:
         request_id: Id of the request, for each problem.
+        now: Time of the request, in microseconds since 1970.
+        count: Number of lines that are not blank.
         events: Events of the valid lines.
-        lines: Line number and sent `event_id` of each event in `events`; the first
-            line of the body is 1.
+        lines: Number of the line of each event in `events`; the first line of the
+            body is 1.
         rejected: Rejected lines with their problems.
         bytes_left: Bytes of complete problems that still fit the report.
     """
 
     request_id: str
+    now: int
+    count: int = 0
     events: list[NewEvent] = field(default_factory=list)
-    lines: list[tuple[int, str | None]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     rejected: list[models.RejectedLine] = field(default_factory=list)
     bytes_left: int = FULL_PROBLEMS_BYTES
 
@@ -129,23 +135,32 @@ class _Batch:
 
 def _read_lines(body: bytes, *, now: int, request_id: str) -> _Batch:
     """Return the lines of a body; blank lines are ignored."""
-    batch, schema, count = _Batch(request_id), named_schema("EventInput"), 0
+    batch = _Batch(request_id, now)
     for number, ended in enumerate(BytesIO(body), start=1):
-        line = ended.removesuffix(b"\n")
-        if not line.strip():
-            continue
-        count += 1
-        if count > MAX_LINES:
+        event = read_plain_line(ended, now=now, line=batch.count)
+        if event is None:
+            if not ended.strip():
+                continue
+            event = _read_line(batch, number, ended.removesuffix(b"\n"))
+        if event is not None:
+            batch.events.append(event)
+            batch.lines.append(number)
+        batch.count += 1
+        if batch.count > MAX_LINES:
             raise Problem("too-large", f"The body has more than {MAX_LINES} lines.")
-        document = None
-        try:
-            document = parse_json(line)
-            check(schema, document, max_errors=batch.max_errors)
-            batch.events.append(read_event(document, now=now, line=count - 1))
-            batch.lines.append((number, document.get("event_id")))
-        except Problem as problem:
-            batch.reject(number, _event_id_in(document), problem)
     return batch
+
+
+def _read_line(batch: _Batch, number: int, line: bytes) -> NewEvent | None:
+    """Return the event of a line, or None after adding the line to the rejected."""
+    document = None
+    try:
+        document = parse_json(line)
+        check(named_schema("EventInput"), document, max_errors=batch.max_errors)
+        return read_event(document, now=batch.now, line=batch.count)
+    except Problem as problem:
+        batch.reject(number, _event_id_in(document), problem)
+        return None
 
 
 def _event_id_in(document: Any) -> str | None:
@@ -161,17 +176,20 @@ def _event_id_in(document: Any) -> str | None:
 
 def _answer(batch: _Batch, outcomes: Sequence[Recorded]) -> models.BatchReport:
     """Return the report on a batch with the outcome of each valid line."""
-    refused = 0
-    for event, (line, event_id), outcome in zip(
-        batch.events, batch.lines, outcomes, strict=True
-    ):
-        if isinstance(outcome, Refusal):
-            refused += 1
-            if outcome is not Refusal.DUPLICATE:
-                batch.reject(line, event_id, _problem(outcome, event))
+    refused = duplicates = 0
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, StoredEvent):
+            continue
+        refused += 1
+        if outcome is Refusal.DUPLICATE:
+            duplicates += 1
+        else:
+            event = batch.events[index]
+            problem = _problem(outcome, event)
+            batch.reject(batch.lines[index], event.sent_event_id, problem)
     return {
         "accepted": len(outcomes) - refused,
-        "duplicates": outcomes.count(Refusal.DUPLICATE),
+        "duplicates": duplicates,
         "rejected": sorted(batch.rejected, key=lambda each: each["line"]),
     }
 

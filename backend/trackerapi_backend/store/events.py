@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import and_, func, or_, select
 
 from trackerapi_backend.store.copying import copy_rows
@@ -20,7 +21,7 @@ _IDS_PER_QUERY = 900
 """Maximum number of ids in one statement: some SQLite builds accept only 999 values."""
 
 
-class StoredEvent(NamedTuple):
+class StoredEvent(msgspec.Struct, gc=False):
     """Row of an event, in the order of the columns.
 
     Attributes:
@@ -47,10 +48,10 @@ class StoredEvent(NamedTuple):
     detail: str | None
 
 
-_RETRYING = StoredEvent._fields.index("retrying")
+_COLUMNS = StoredEvent.__struct_fields__
 _INSERT = (
-    f"INSERT INTO events ({', '.join(StoredEvent._fields)})"  # noqa: S608 -- constants
-    f" VALUES ({', '.join('?' for _field in StoredEvent._fields)})"
+    f"INSERT INTO events ({', '.join(_COLUMNS)})"  # noqa: S608 -- constants
+    f" VALUES ({', '.join('?' for _column in _COLUMNS)})"
 )
 
 
@@ -83,21 +84,35 @@ def add_events(db: Connection, rows: Sequence[StoredEvent]) -> None:
     if not rows:
         return
     if db.dialect.name == "postgresql":
-        copy_rows(db, events, rows)
+        copy_rows(db, events, [_values(row, row.retrying) for row in rows])
     else:
-        execute_many(db, _INSERT, list(map(_plain_tuple, rows)))
+        # The driver of SQLite needs much longer to bind a boolean than a number.
+        execute_many(db, _INSERT, [_values(row, int(row.retrying)) for row in rows])
 
 
-def _plain_tuple(row: StoredEvent) -> tuple[Any, ...]:
-    """Return the values of an event for the driver of SQLite.
-
-    The driver binds a plain tuple without booleans in two thirds of the time.
-    """
-    return (*row[:_RETRYING], int(row.retrying), *row[_RETRYING + 1 :])
+def _values(row: StoredEvent, retrying: int) -> tuple[Any, ...]:
+    """Return the values of an event in the order of the columns."""
+    return (
+        row.job_id,
+        row.sequence,
+        row.event_id,
+        row.kind,
+        row.tag,
+        row.event_metadata,
+        row.occurred_at,
+        row.received_at,
+        row.completed,
+        row.total,
+        row.fraction,
+        row.part,
+        retrying,
+        row.message,
+        row.detail,
+    )
 
 
 def _fetch_events(db: Connection, query: Select[Any]) -> list[StoredEvent]:
-    return [StoredEvent._make(row) for row in db.execute(query)]
+    return [StoredEvent(*row) for row in db.execute(query)]
 
 
 def find_event(db: Connection, job_id: int, event_id: bytes) -> StoredEvent:
