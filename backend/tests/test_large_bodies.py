@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trackerapi_backend.requests.bodies import (
-    MAX_BODY_BYTES,
-)
 from trackerapi_backend.requests.contract import document, operations
+from trackerapi_backend.requests.large_bodies import MAX_BODY_BYTES
 from trackerapi_backend.requests.schemas import resolve_schema
 from trackerapi_backend.routes.events import MAX_LINES
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from trackerapi_backend.instants import to_micros, utc_now
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.plain_lines import read_plain_line
-from trackerapi_backend.requests.bodies import parse_json
 from trackerapi_backend.requests.contract import check, document, named_schema
+from trackerapi_backend.requests.json_text import parse_json
 
 NOW = to_micros(utc_now())
 EVENT_ID = "019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e"

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests import bodies
-from trackerapi_backend.requests.bodies import (
+from trackerapi_backend.requests import bodies, large_bodies
+from trackerapi_backend.requests.bodies import examine_body, examined_body
+from trackerapi_backend.requests.contract import operations
+from trackerapi_backend.requests.large_bodies import (
     MAX_ALL_LARGE_BODIES,
     MAX_BODY_BYTES,
     MAX_LARGE_BODIES,
     MAX_LARGE_BYTES,
     MAX_READ_BYTES,
-    examine_body,
-    examined_body,
 )
-from trackerapi_backend.requests.contract import operations
 
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
@@ -161,7 +160,7 @@ def test_large_body_waits_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) ->
 
     async def scenario() -> None:
         async with examined_body(bytes(MAX_BODY_BYTES), len, 1):
-            monkeypatch.setattr(bodies, "EXAMINE_SECONDS", 0.01)
+            monkeypatch.setattr(large_bodies, "EXAMINE_SECONDS", 0.01)
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await assert_refused(1)
                 await assert_refused(2)
@@ -227,7 +226,7 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     """While the thread is busy, large requests wait, and `/readyz` gets 200."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    large = json.dumps([0] * 10_000).encode()
+    large = json.dumps([0] * 20_000).encode()
     with ExitStack() as stack:
         prelude = OCCUPIED_THREAD.format(gate=str(gate))
         service = stack.enter_context(serve_with(tmp_path, prelude))

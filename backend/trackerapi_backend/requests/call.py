@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
+from trackerapi_backend.requests.bodies import examine_body, read_body
 from trackerapi_backend.requests.contract import check
+from trackerapi_backend.requests.json_text import parse_json
 from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
 

@@ -18,9 +18,10 @@ from trackerapi_backend.jobs.recording import (
     record_reports,
 )
 from trackerapi_backend.problems import Problem, invalid
-from trackerapi_backend.requests.bodies import examined_body, parse_json, read_body
+from trackerapi_backend.requests.bodies import examined_body, read_body
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.contract import check, named_schema
+from trackerapi_backend.requests.json_text import parse_json
 from trackerapi_backend.routes.serialization import serialize_event
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
