@@ -67,6 +67,15 @@ def create_app(services: Services) -> ASGIApp:
     return _Shortcut(resources, whole)
 
 
+def rejection(problem: Problem) -> ASGIApp:
+    """Return an application that answers a request with a problem and logs it."""
+
+    async def reject(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise problem
+
+    return _RequestMiddleware(reject)
+
+
 async def _answer_failure(request: Request, error: Exception) -> Response:
     return _failure(error, request.scope)
 

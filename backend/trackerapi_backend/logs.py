@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from datetime import UTC, datetime
 
 _MEMBERS = (
@@ -21,9 +20,6 @@ _MEMBERS = (
     "provider_id",
     "key_id",
 )
-
-ACCEPT_ERROR_SECONDS = 60.0
-"""Minimum interval between two log lines about failed accepts, in seconds."""
 
 
 class JsonLines(logging.Formatter):
@@ -45,35 +41,8 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-class _AcceptErrors(logging.Filter):
-    """Filter that passes one line per minute while no file descriptor is free.
-
-    asyncio logs each failed attempt to accept a connection, up to 2,000 a second, with
-    a traceback. These lines would fill the disk and keep the event loop busy.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._next_line = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write a record; shorten the message of a failed accept."""
-        if not record.getMessage().startswith("socket.accept() out of system resource"):
-            return True
-        if time.monotonic() < self._next_line:
-            return False
-        self._next_line = time.monotonic() + ACCEPT_ERROR_SECONDS
-        record.msg, record.exc_info = (
-            "new connections wait, no descriptor is left for them: raise the limit of"
-            " open files (`ulimit -n`)",
-            None,
-        )
-        return True
-
-
 def log_to_stderr(level: int) -> None:
     """Write the log of the whole process to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("asyncio").addFilter(_AcceptErrors())

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from trackerapi_backend.acceptor import BACKLOG, Acceptor
 from trackerapi_backend.app import create_app
+from trackerapi_backend.http_protocol import HttpProtocol
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError
@@ -124,7 +126,31 @@ def exit_despite_busy_threads(status: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn server that ignores further signals during its shutdown."""
+    """uvicorn server with its own acceptor; it ignores signals during its shutdown.
+
+    Args:
+        config: Configuration of uvicorn.
+        listener: Listening socket, which the shutdown closes.
+    """
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._acceptor: Acceptor | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then accept connections."""
+        await super().startup(sockets)
+        self._acceptor = Acceptor(self._listener, self._new_protocol)
+
+    def _new_protocol(self) -> HttpProtocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, then end those that are open."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown at the first signal; ignore all later signals.
@@ -139,6 +165,9 @@ class _Server(uvicorn.Server):
 def _run(services: Services, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(services),
+        http=HttpProtocol,
+        loop="uvloop",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -146,7 +175,8 @@ def _run(services: Services, listener: socket.socket) -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:
-        _Server(config).run(sockets=[listener])
+        # Without a socket of its own, uvicorn leaves connections to the acceptor.
+        _Server(config, listener).run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return
@@ -164,7 +194,9 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
     """
     try:
         listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=BACKLOG,
         )
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
@@ -174,10 +206,6 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
             " with --host and --port; port 0 selects a free port"
         ) from None
     with listener:
-        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol. Without
-        # TCP_NODELAY, the second part of a response waits for the delayed
-        # acknowledgement of the client.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 
