@@ -52,14 +52,22 @@ def new_job(store: Store, name: str, *, has_configuration: bool = True) -> None:
         create_job(db, 1, document, now=utc_now())
 
 
-def record(store: Store, name: str, documents: Sequence[dict[str, Any]]) -> None:
-    """Record events of a job in one transaction."""
+def record(
+    store: Store,
+    name: str,
+    documents: Sequence[dict[str, Any]],
+    *,
+    is_interrupted: bool = False,
+) -> None:
+    """Record events of a job in one transaction, which an exception may interrupt."""
     events = [
         read_event({"provider_job_id": name, **document}, now=to_micros(utc_now()))  # type: ignore[typeddict-item]
         for document in documents
     ]
     with store.transaction() as db:
         record_reports(db, [Report(1, events)])
+        if is_interrupted:
+            raise InterruptedError
 
 
 @pytest.mark.parametrize("has_configuration", [True, False])
@@ -74,6 +82,19 @@ def test_state_equals_a_fold_of_all_events(
         for first in range(0, len(events), 3):
             record(store, name, events[first : first + 3])
             assert_states_equal_refolds(store, provider_job_id=name)
+
+
+def test_state_equals_a_fold_after_transactions_that_were_rolled_back(
+    store: Store,
+) -> None:
+    """Each batch is recorded, rolled back, and recorded again."""
+    new_job(store, "job")
+    events = random_history(7, 60)
+    for first in range(0, len(events), 3):
+        with pytest.raises(InterruptedError):
+            record(store, "job", events[first : first + 3], is_interrupted=True)
+        record(store, "job", events[first : first + 3])
+        assert_states_equal_refolds(store)
 
 
 def test_late_error_reads_few_of_many_events(store: Store) -> None:

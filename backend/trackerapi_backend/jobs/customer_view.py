@@ -37,15 +37,16 @@ def update_customer_view(
         document: Configuration of the job; None hides all metadata from the customer.
         fresh: New events in any order.
     """
+    keys = compute_once(document, customer_keys)
     shown = [
         event
         for event in fresh
-        if event.message is not None or event.event_metadata != NO_METADATA
+        if event.message is not None
+        or (event.tag in keys and event.event_metadata != NO_METADATA)
     ]
     if not shown:
         return
     shown.sort(key=lambda event: (event.occurred_at, event.event_id))
-    keys = compute_once(document, customer_keys)
     values = {
         (row["tag"], row["name"]): row
         for event in shown

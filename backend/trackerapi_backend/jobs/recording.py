@@ -14,13 +14,9 @@ from sqlalchemy.exc import IntegrityError
 
 from trackerapi_backend.jobs.configurations import StepNames, points_of
 from trackerapi_backend.jobs.customer_view import update_customer_view
+from trackerapi_backend.jobs.states import parse_state, write_state
 from trackerapi_backend.projection.job import Plan, advance, project
 from trackerapi_backend.projection.kinds import PROGRESS
-from trackerapi_backend.projection.snapshot import (
-    from_document,
-    is_current,
-    to_document,
-)
 from trackerapi_backend.projection.step import StepState, key_of
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
@@ -112,7 +108,7 @@ def _record(
         update_customer_view(db, job.row.id, job.row.document, job.fresh)
     states = [(job.row, _advance_state(db, job)) for job in changed]
     stored_jobs.save_states(
-        db, [(row, state.status, to_document(state)) for row, state in states]
+        db, [(row, state.status, write_state(state)) for row, state in states]
     )
     return outcomes
 
@@ -125,13 +121,14 @@ class _Job:
 
     Attributes:
         plan: Plan of the job.
+        is_current: Whether the new events may be folded onto the stored state.
         known: Ids of the events that are stored or in `fresh`.
         fresh: New events, in order of arrival.
     """
 
     def __init__(self, row: ReportedJob) -> None:
         self.row, self.plan = row, plan_of(row)
-        self.state = from_document(row.state)
+        self.state, self.is_current = parse_state(row.state)
         self.known: set[bytes] = set()
         self.fresh: list[StoredEvent] = []
         self._names = compute_once(row.document, StepNames)
@@ -209,7 +206,7 @@ def _add(jobs: _Jobs, report: Report, event: NewEvent) -> Recorded:
 def _advance_state(db: Connection, job: _Job) -> JobState:
     """Return the state of a job after its new events, which are stored already."""
     history = _StoredHistory(db, job.row.id)
-    if not is_current(job.row.state):
+    if not job.is_current:
         return project(job.plan, history.all_facts())
     return advance(job.plan, job.state, job.fresh, history)
 

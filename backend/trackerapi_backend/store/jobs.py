@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import BigInteger, func, insert, select, type_coerce
@@ -13,7 +12,6 @@ from trackerapi_backend.store.driver_sql import execute_many, fetch
 from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
 from trackerapi_backend.store.schema import (
     MAX_ID,
-    compact_json,
     job_configurations,
     jobs,
     parse_document,
@@ -190,7 +188,7 @@ class ReportedJob(NamedTuple):
 
     Attributes:
         document: Configuration; None for a job without a configuration.
-        state: Snapshot of the projection.
+        state: Snapshot of the projection, as JSON text.
     """
 
     id: int
@@ -198,7 +196,7 @@ class ReportedJob(NamedTuple):
     provider_job_id: str
     finish: str
     status: str
-    state: dict[str, Any]
+    state: str
     document: Document | None
 
 
@@ -229,32 +227,24 @@ def find_reported_jobs(
                 provider_job_id=row[2],
                 finish=row[3],
                 status=row[4],
-                state=json.loads(row[5]),
+                state=row[5],
                 document=parse_document(row[6]),
             )
 
 
-def save_states(
-    db: Connection, states: Sequence[tuple[ReportedJob, str, Mapping[str, Any]]]
-) -> None:
+def save_states(db: Connection, states: Sequence[tuple[ReportedJob, str, str]]) -> None:
     """Replace the states of jobs.
 
     Args:
         db: Connection in a transaction.
         states: For each job, the job as it was read in this transaction, the new
-            status, and the new state, a snapshot of the projection.
+            status, and the new state, a snapshot of the projection as JSON text.
     """
     # The UPDATE omits an unchanged status: SQLite would rewrite each index that
     # contains the status.
-    same = [
-        (compact_json(state), job.id)
-        for job, status, state in states
-        if status == job.status
-    ]
+    same = [(state, job.id) for job, status, state in states if status == job.status]
     changed = [
-        (status, compact_json(state), job.id)
-        for job, status, state in states
-        if status != job.status
+        (status, state, job.id) for job, status, state in states if status != job.status
     ]
     execute_many(db, "UPDATE jobs SET state = ? WHERE id = ?", same)
     execute_many(db, "UPDATE jobs SET status = ?, state = ? WHERE id = ?", changed)
