@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from trackerapi_backend.app import create_app
+from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import read_pepper
@@ -51,6 +52,7 @@ async def serve_in_process(
             Services(
                 store=store,
                 writer=writer,
+                hub=Hub(store),
                 authenticator=Authenticator(store, writer, pepper),
                 readiness=readiness,
                 pepper=pepper,

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from trackerapi_backend.app import create_app
 from trackerapi_backend.jobs.providers import create_customer
+from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
@@ -250,6 +251,7 @@ def test_full_queue_is_answered_with_503_and_retry_after(
             services = Services(
                 store=store,
                 writer=writer,
+                hub=Hub(store),
                 authenticator=authenticator,
                 readiness=Readiness(store, writer),
                 pepper=pepper,

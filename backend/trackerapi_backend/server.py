@@ -18,6 +18,7 @@ import uvicorn
 from trackerapi_backend.acceptor import BACKLOG, Acceptor
 from trackerapi_backend.app import create_app
 from trackerapi_backend.http_protocol import HttpProtocol
+from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError
@@ -85,6 +86,7 @@ def serve_store(
             services = Services(
                 store=store,
                 writer=writer,
+                hub=Hub(store),
                 authenticator=Authenticator(store, writer, pepper),
                 readiness=Readiness(store, writer),
                 pepper=pepper,
@@ -131,11 +133,14 @@ class _Server(uvicorn.Server):
     Args:
         config: Configuration of uvicorn.
         listener: Listening socket, which the shutdown closes.
+        hub: Hub whose viewers end at the begin of the shutdown.
     """
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, hub: Hub
+    ) -> None:
         super().__init__(config)
-        self._listener = listener
+        self._listener, self._hub = listener, hub
         self._acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -150,6 +155,8 @@ class _Server(uvicorn.Server):
         """Accept no more connections, then end those that are open."""
         if self._acceptor is not None:
             self._acceptor.close()
+        # A stream would last for minutes.
+        self._hub.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -176,7 +183,7 @@ def _run(services: Services, listener: socket.socket) -> None:
     )
     try:
         # Without a socket of its own, uvicorn leaves connections to the acceptor.
-        _Server(config, listener).run(sockets=[])
+        _Server(config, listener, services.hub).run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return

@@ -17,6 +17,7 @@ OPERATIONS: Final[dict[str, dict[int, str]]] = {
     "GET /jobs": {200: "JobPage"},
     "POST /jobs": {200: "Job", 201: "Job"},
     "GET /jobs/{}": {200: "Job"},
+    "GET /jobs/{}/stream": {200: "Job"},
     "POST /jobs/{}/tokens": {201: "JobTokenCreated"},
     "POST /events": {201: "Event"},
     "POST /events/batch": {200: "BatchReport"},

@@ -51,8 +51,9 @@ def answers_module(contract: Contract) -> str:
 def _answers(responses: dict[str, Node]) -> Iterator[tuple[int, str]]:
     for status, response in responses.items():
         if status.startswith("2"):
-            schema = response["content"]["application/json"]["schema"]
-            yield int(status), str(component_name(schema))
+            # The schema of a stream is that of the data of each message.
+            [media] = response["content"].values()
+            yield int(status), str(component_name(media["schema"]))
 
 
 def _reduced(contract: Contract, schema: Node) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from scripts.project import CONTRACT_PATH
 
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 FETCH_TIMEOUT_SECONDS = 10.0
+STREAM_BODY = "text/event-stream"
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 Node = Mapping[str, Any]
@@ -152,6 +153,14 @@ class Contract:
             resolved = {name: self.resolve(each) for name, each in headers.items()}
             found[str(status)] = {**response, "headers": resolved}
         return found
+
+    def is_stream(self, operation: Operation) -> bool:
+        """Return whether a success of the operation is a stream of messages."""
+        return any(
+            STREAM_BODY in response.get("content", {})
+            for status, response in self.responses(operation).items()
+            if status.startswith("2")
+        )
 
 
 def pointer(start: str, *parts: str | int) -> str:

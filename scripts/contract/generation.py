@@ -208,7 +208,7 @@ def check_validity(contract: Contract) -> None:
 
 def _compile_client(contract: Contract, toolbox: Toolbox, package: Path) -> None:
     source = toolbox.workshop / "contract.json"
-    source.write_text(json.dumps(contract.document), encoding="utf-8")
+    source.write_text(json.dumps(_without_streams(contract)), encoding="utf-8")
     toolbox.run_module(
         "openapi_python_client",
         "generate",
@@ -225,6 +225,7 @@ def _compile_client(contract: Contract, toolbox: Toolbox, package: Path) -> None
     expected = {
         f"{each.item['tags'][0].replace('-', '_')}/{each.operation_id}"
         for each in contract.operations()
+        if not contract.is_stream(each)
     }
     made = {
         f"{module.parent.name}/{module.stem}"
@@ -234,6 +235,15 @@ def _compile_client(contract: Contract, toolbox: Toolbox, package: Path) -> None
     if expected != made:
         lost = ", ".join(sorted(expected ^ made))
         raise ContractError(f"operations and modules of the client differ: {lost}")
+
+
+def _without_streams(contract: Contract) -> dict[str, Any]:
+    """Return the document without streams: a generated call would read to their end."""
+    document: dict[str, Any] = json.loads(json.dumps(contract.document))
+    for operation in filter(contract.is_stream, contract.operations()):
+        methods = document["paths"][operation.path]
+        del methods[operation.method]
+    return document
 
 
 def _compile_shapes(contract: Contract, toolbox: Toolbox, package: Path) -> None:

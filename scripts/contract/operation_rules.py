@@ -8,9 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from scripts.contract.document import Contract, Node, Operation, pointer
+from scripts.contract.document import (
+    STREAM_BODY,
+    Contract,
+    Node,
+    Operation,
+    pointer,
+)
 from scripts.contract.finding import Finding
 from scripts.contract.schema_rules import SNAKE_NAME
+from scripts.contract.walk import component_name
 
 STATUS = re.compile(r"[1-5]\d\d|[1-5]XX|default")
 KEBAB_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -140,13 +147,31 @@ def response_statuses(contract: Contract) -> Iterator[Finding]:
 def response_bodies(contract: Contract) -> Iterator[Finding]:
     """An answer without a body, or with a choice of media types, loses its type."""
     for operation in contract.operations():
+        success = STREAM_BODY if contract.is_stream(operation) else JSON_BODY
         for status, response in contract.responses(operation).items():
             media = list(response.get("content", {}))
-            expected = JSON_BODY if status.startswith("2") else PROBLEM_BODY
+            expected = success if status.startswith("2") else PROBLEM_BODY
             if media != [expected]:
                 place = pointer(operation.pointer, "responses", status)
                 fix = f"give it exactly one body, {expected}"
                 yield Finding(place, f"has the bodies {media}", fix)
+
+
+def streams(contract: Contract) -> Iterator[Finding]:
+    """The library reads a stream by hand: a GET whose messages are one component."""
+    for operation in filter(contract.is_stream, contract.operations()):
+        if operation.method != "get":
+            yield Finding(operation.pointer, "streams a body", "use GET")
+        statuses = [each for each in contract.responses(operation) if each[0] == "2"]
+        place = f"{operation.pointer}/responses"
+        if statuses != ["200"]:
+            yield Finding(place, f"streams {statuses}", "answer 200 alone")
+        for status in statuses:
+            content = contract.responses(operation)[status].get("content", {})
+            schema = content.get(STREAM_BODY, {}).get("schema", {})
+            if component_name(schema) is None:
+                fix = "refer to the component of the data of each message"
+                yield Finding(pointer(place, status), "names no component", fix)
 
 
 def component_responses(contract: Contract) -> Iterator[Finding]:
@@ -170,6 +195,7 @@ OPERATION_RULES = (
     binary_bodies,
     response_statuses,
     response_bodies,
+    streams,
     component_responses,
 )
 

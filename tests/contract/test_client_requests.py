@@ -16,13 +16,14 @@ from scripts.contract.walk import component_name
 from scripts.project import CLIENT_PATH, CONTRACT_PATH, ROOT
 from tests.support.contract_samples import (
     endpoint_of,
+    generated_operations,
     model_of,
     sample,
     schema_errors,
     success,
 )
 
-OPERATIONS = list(read_contract(ROOT / CONTRACT_PATH).operations())
+OPERATIONS = generated_operations(read_contract(ROOT / CONTRACT_PATH))
 KEY = "trk_abc_secret_check"
 LINES = b'{"provider_job_id": "a", "kind": "step"}\n'
 CONVERTED = {"integer": int, "number": float, "boolean": json.loads}

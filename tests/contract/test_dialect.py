@@ -18,6 +18,9 @@ HEADER = "paths|/events/batch|post|parameters|0"
 LINES = "paths|/events/batch|post|requestBody|content|application/x-ndjson|schema"
 TEXT = {"type": "string"}
 JOB_REFERENCE = {"$ref": "#/components/schemas/Job"}
+STREAM = "paths|/jobs/{job_id}/stream|get"
+SSE = "text/event-stream"
+EVENTS = {SSE: {"schema": JOB_REFERENCE}}
 
 BREAKS = [
     (operation_rules.version, "openapi", "3.2.0"),
@@ -54,6 +57,20 @@ BREAKS = [
         operation_rules.response_bodies,
         "components|responses|Problem|content|application/json",
         {"schema": TEXT},
+    ),
+    (operation_rules.response_bodies, f"{STREAM}|responses|429", {"content": EVENTS}),
+    (
+        operation_rules.response_bodies,
+        f"{STREAM}|responses|200|content|application/json",
+        {"schema": JOB_REFERENCE},
+    ),
+    (operation_rules.streams, f"{CREATE_JOB}|responses|201|content", EVENTS),
+    (operation_rules.streams, f"{STREAM}|responses|201", {"content": EVENTS}),
+    (operation_rules.streams, f"{STREAM}|responses|200|content", {SSE: {}}),
+    (
+        operation_rules.streams,
+        f"{STREAM}|responses|200|content|{SSE}|schema",
+        TEXT,
     ),
     (
         operation_rules.component_responses,

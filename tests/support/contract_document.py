@@ -51,9 +51,10 @@ def operations() -> list[Operation]:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
     answers = {
-        answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        media["schema"]["$ref"].rpartition("/")[2]
         for status, answer in operation["responses"].items()
         if status.startswith("2")
+        for media in answer["content"].values()
     }
     return Operation(
         operation_id=operation["operationId"],

@@ -75,6 +75,11 @@ def model_of(name: str) -> Any:
     return getattr(module, name)
 
 
+def generated_operations(contract: Contract) -> list[Operation]:
+    """Return the operations with a generated module: all but streams."""
+    return [each for each in contract.operations() if not contract.is_stream(each)]
+
+
 def endpoint_of(operation: Operation) -> Any:
     """Return the generated module of an operation."""
     folder = operation.item["tags"][0].replace("-", "_")

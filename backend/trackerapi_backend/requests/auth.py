@@ -42,6 +42,7 @@ OPEN_TO_JOB_TOKENS = frozenset(
         "create_event",
         "import_events",
         "list_events",
+        "stream_job",
     }
 )
 CACHE_SECONDS = 30.0

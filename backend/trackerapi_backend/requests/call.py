@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from starlette.requests import Request
 
+    from trackerapi_backend.live.hub import Hub
     from trackerapi_backend.requests.auth import Authenticator, Caller
     from trackerapi_backend.requests.contract import Operation
     from trackerapi_backend.requests.schemas import Schema
@@ -50,6 +51,7 @@ class Services:
 
     store: Store
     writer: Writer
+    hub: Hub
     authenticator: Authenticator
     readiness: Readiness
     pepper: bytes = field(repr=False)
@@ -94,6 +96,11 @@ class Call:
         """Address of this backend in share links, without a slash at the end."""
         own = self.services.public_base_url or str(self.request.base_url)
         return own.rstrip("/")
+
+    @property
+    def client_address(self) -> str:
+        """Address of the client, or of the last proxy that is not trusted."""
+        return client_address(self.request)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query, which runs in a thread."""
@@ -178,6 +185,11 @@ def _parse_valid(schema: Schema, body: bytes) -> Any:
     value = parse_json(body)
     check(schema, value)
     return value
+
+
+def client_address(request: Request) -> str:
+    """Return the address of a client; empty if the server listens on no network."""
+    return "" if request.client is None else request.client.host
 
 
 def json_response(document: object, status: int = 200) -> Response:

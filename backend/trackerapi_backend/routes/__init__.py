@@ -12,6 +12,7 @@ from trackerapi_backend.routes import (
     job_tokens,
     jobs,
     share_links,
+    streams,
     system,
 )
 
@@ -41,6 +42,7 @@ HANDLERS: dict[str, Handler] = {
         share_links.create_share_link,
         share_links.list_share_links,
         share_links.revoke_share_link,
+        streams.stream_job,
         system.livez,
         system.readyz,
     )

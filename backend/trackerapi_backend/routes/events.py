@@ -51,13 +51,26 @@ async def create_event(call: Call) -> Response:
     """Record one event; return the event as it is stored."""
     event = read_event(call.body, now=to_micros(call.now))
     report = Report(call.provider_id, [event], call.caller.job_id)
-    [outcome] = await call.write_together(record_reports, report)
+    [outcome] = await _record(call, report)
     if outcome is Refusal.DUPLICATE:
         # The response shows the event that was stored first.
         outcome = await call.read(lambda db: _find_stored(db, call.caller, event))
     if isinstance(outcome, Refusal):
         raise _problem(outcome, event)
     return json_response(serialize_event(outcome, event.provider_job_id), 201)
+
+
+async def _record(
+    call: Call, report: Report, size_bytes: int | None = None
+) -> list[Recorded]:
+    """Record the events of a request; tell the viewers of changed jobs."""
+    outcomes = await call.write_together(
+        record_reports, report, events=len(report.events), size_bytes=size_bytes
+    )
+    call.services.hub.changed(
+        {each.job_id for each in outcomes if not isinstance(each, Refusal)}
+    )
+    return outcomes
 
 
 def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:
@@ -86,12 +99,8 @@ async def import_events(call: Call) -> Response:
     async with examined_body(body, read, call.provider_id) as batch:
         # The body is parsed: it is not kept while the batch waits for the writer.
         del body
-        outcomes = await call.write_together(
-            record_reports,
-            Report(call.provider_id, batch.events, call.caller.job_id),
-            events=len(batch.events),
-            size_bytes=size_bytes,
-        )
+        report = Report(call.provider_id, batch.events, call.caller.job_id)
+        outcomes = await _record(call, report, size_bytes)
     return json_response(_answer(batch, outcomes))
 
 

@@ -15,7 +15,12 @@ from trackerapi_client.types import UNSET, File
 from scripts.contract.document import Operation
 from tests.support.answers import ChangedAnswer, answer, changed_answers, contract
 from tests.support.contract_document import operations
-from tests.support.contract_samples import endpoint_of, model_of, sample
+from tests.support.contract_samples import (
+    endpoint_of,
+    generated_operations,
+    model_of,
+    sample,
+)
 from tests.support.scripted_server import KEY
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.answer_check import (
@@ -87,7 +92,7 @@ def body_of(operation: Operation) -> Any:
     return model_of(schema).from_dict(document)
 
 
-OPERATION_LIST = list(contract().operations())
+OPERATION_LIST = generated_operations(contract())
 
 
 @pytest.mark.parametrize("operation", OPERATION_LIST, ids=lambda one: one.operation_id)

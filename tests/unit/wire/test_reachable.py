@@ -13,8 +13,10 @@ from tests.support.contract_document import Operation, operations
 NOT_WRAPPED: Final = {
     "create_event": "import_events sends single events, too",
     "livez": "for operators of the backend: scripts have no use for it",
+    "stream_job": "not generated: a generated call would read to the end",
     "readyz": "for operators of the backend: scripts have no use for it",
 }
+GENERATED: Final = [each for each in operations() if each.operation_id != "stream_job"]
 
 
 def imported_by_wire() -> set[tuple[str, str]]:
@@ -38,10 +40,10 @@ def test_every_operation_is_reached_or_listed_with_a_reason() -> None:
 
     assert known - reached == NOT_WRAPPED.keys()
     assert reached <= known
-    assert len(NOT_WRAPPED) <= 3
+    assert len(NOT_WRAPPED) <= 4
 
 
-@pytest.mark.parametrize("operation", operations(), ids=lambda o: o.operation_id)
+@pytest.mark.parametrize("operation", GENERATED, ids=lambda o: o.operation_id)
 def test_generated_call_can_be_made_raw(operation: Operation) -> None:
     """Each operation has a generated module in the package of its group."""
     group = operation.tag.replace("-", "_")

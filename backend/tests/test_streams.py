@@ -1,0 +1,225 @@
+"""Streams of jobs: newest state, order, ends, limits, over real connections."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backend.tests.support.servers import wait_until
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    new_job,
+    prepare,
+    problem_name,
+    report,
+    send_lines,
+    serve_existing,
+    serve_new,
+)
+from backend.tests.support.streams import open_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+    from backend.tests.support.service import Service
+
+SHORT_STREAMS = (
+    "from trackerapi_backend.live import stream\n"
+    "stream.HEARTBEAT_SECONDS, stream.LIFETIME_SECONDS = 0.2, 2.0\n"
+)
+FEW_VIEWERS = (
+    "from trackerapi_backend.live import hub\n"
+    "hub.MAX_VIEWERS.update(job=3, address=2)\n"
+)
+
+
+def path_of(job: dict[str, Any]) -> str:
+    """Return the path of the stream of a job."""
+    return f"/jobs/{job['id']}/stream"
+
+
+def status_of(api: httpx.Client, path: str) -> int:
+    """Return the status of the answer to a stream; read nothing of it."""
+    with api.stream("GET", path) as response:
+        return response.status_code
+
+
+def test_stream_begins_with_the_job_and_follows_it(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The first message is the job as `get_job` returns it, then each change follows.
+
+    The id of a message is the version of the job.
+    """
+    with open_stream(api, path_of(job)) as stream:
+        assert stream.block()[0].startswith("retry: ")
+        first = stream.message()
+        assert (first.event, first.id, first.data) == ("job", "1", job)
+        report(api, job, kind="step", tag="say_hello")
+        second = stream.message()
+        assert (second.id, second.data["version"]) == ("2", 2)
+        assert second.data == api.get(f"/jobs/{job['id']}").json()
+
+
+def test_headers_keep_caches_and_proxies_out(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A stream is neither cached nor collected by a proxy."""
+    with open_stream(api, path_of(job)) as stream:
+        headers = stream.response.headers
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-accel-buffering"] == "no"
+
+
+def test_stream_goes_on_after_the_end_of_the_job(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A job that has failed and runs again is followed by the same stream."""
+    with open_stream(api, path_of(job)) as stream:
+        report(api, job, kind="error")
+        while stream.message().data["status"] != "failed":
+            pass
+        report(api, job, kind="start")
+        while stream.message().data["status"] != "running":
+            pass
+
+
+def test_known_version_is_not_repeated(api: httpx.Client, job: dict[str, Any]) -> None:
+    """With the present version as `Last-Event-ID`, the first message is a change."""
+    with open_stream(api, path_of(job), Last_Event_ID="1") as stream:
+        report(api, job, kind="start")
+        assert stream.message().id == "2"
+
+
+@pytest.mark.parametrize("last_id", ["1", "77", "", "x" * 1000, "-1"])
+def test_any_other_last_event_id_gets_the_state(
+    api: httpx.Client, job: dict[str, Any], last_id: str
+) -> None:
+    """An older, later or malformed `Last-Event-ID` is answered with the state."""
+    report(api, job, kind="start")
+    with open_stream(api, path_of(job), Last_Event_ID=last_id) as stream:
+        assert stream.message().id == "2"
+
+
+def test_versions_never_fall_and_the_newest_arrives(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Viewers of a busy job read growing versions up to the newest."""
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(open_stream(api, path_of(job))) for _ in range(3)
+        ]
+        event = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+        for _ in range(40):
+            assert send_lines(api, [event] * 5).json()["accepted"] == 5
+        for stream in streams:
+            versions = [int(stream.message().id)]
+            while versions[-1] < 201:
+                versions.append(int(stream.message().id))
+            assert versions == sorted(set(versions))
+
+
+def test_job_token_follows_its_own_job_alone(
+    service: Service, api: httpx.Client
+) -> None:
+    """A job token opens the stream of its job; another job is unknown to it."""
+    job, other = new_job(api), new_job(api)
+    token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()["token"]
+    with service.client(None) as holder:
+        holder.headers["X-API-Key"] = token
+        with open_stream(holder, path_of(job)) as stream:
+            assert stream.message().data["id"] == job["id"]
+        refused = holder.get(path_of(other))
+    assert (refused.status_code, problem_name(refused)) == (404, "not-found")
+
+
+@pytest.mark.parametrize(("key", "status"), [("ingest", 403), ("expired", 401)])
+def test_key_needs_the_scope_read(
+    service: Service, job: dict[str, Any], key: str, status: int
+) -> None:
+    """A key without the scope `read`, or an expired key, opens no stream."""
+    with service.client(key) as caller:
+        assert caller.get(path_of(job)).status_code == status
+
+
+def test_comments_are_sent_and_the_stream_ends(tmp_path: Path) -> None:
+    """A quiet stream sends comments and ends after its lifetime."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=SHORT_STREAMS) as (_process, service),
+        service.client() as api,
+        open_stream(api, path_of(new_job(api))) as stream,
+    ):
+        blocks = list(stream.blocks())
+    assert blocks.count([":"]) >= 2
+    assert blocks[-1] == [":"]
+
+
+def test_expired_key_ends_the_stream(tmp_path: Path) -> None:
+    """The stream of a key that is expired ends at the next check."""
+    keys = prepare(tmp_path)
+    prelude = SHORT_STREAMS.replace("2.0", "900.0")
+    with (
+        serve_existing(tmp_path, keys, prelude=prelude) as (_process, service),
+        service.client() as api,
+        service.client("read") as reader,
+        open_stream(reader, path_of(new_job(api))) as stream,
+    ):
+        stream.message()
+        key_id = reader.get("/api-keys/protected").json()["key_id"]
+        assert api.post(f"/api-keys/{key_id}/expire").is_success
+        assert list(stream.messages()) == []
+
+
+def test_viewers_are_limited(tmp_path: Path) -> None:
+    """A viewer in excess gets 429 with Retry-After; a place that is left is free."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=FEW_VIEWERS) as (_process, service),
+        service.client() as api,
+    ):
+        job, other = new_job(api), new_job(api)
+        with open_stream(api, path_of(job)), open_stream(api, path_of(other)) as second:
+            refused = api.get(path_of(other))
+            assert (refused.status_code, problem_name(refused)) == (
+                429,
+                "too-many-viewers",
+            )
+            assert int(refused.headers["Retry-After"]) >= 1
+            second.response.close()
+            wait_until(lambda: status_of(api, path_of(other)) == 200)
+
+
+def test_sigterm_ends_streams_in_order(tmp_path: Path) -> None:
+    """SIGTERM ends open streams without an error, and the server within its time."""
+    keys = prepare(tmp_path)
+    with serve_existing(tmp_path, keys) as (process, service), service.client() as api:
+        job = new_job(api)
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(open_stream(api, path_of(job))) for _ in range(20)
+            ]
+            for stream in streams:
+                stream.message()
+            process.send_signal(signal.SIGTERM)
+            for stream in streams:
+                assert list(stream.messages()) == []
+        assert process.wait(MAX_WAIT_SECONDS) == 0
+
+
+def test_job_is_followed_again_after_its_viewers_have_left(tmp_path: Path) -> None:
+    """A stream that begins after all others have ended has the present state."""
+    with serve_new(tmp_path) as service, service.client() as api:
+        job = new_job(api)
+        for _ in range(3):
+            with open_stream(api, path_of(job)) as stream:
+                stream.message()
+        report(api, job, kind="start")
+        with open_stream(api, path_of(job)) as stream:
+            assert stream.message().id == "2"

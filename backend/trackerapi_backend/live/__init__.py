@@ -1,0 +1,1 @@
+"""Live: viewers of jobs, and the streams that carry the newest state to them."""

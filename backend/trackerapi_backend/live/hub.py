@@ -1,0 +1,312 @@
+"""Hub: viewers of jobs, and one read of the store for all viewers of the same state.
+
+A topic is one representation of one job, such as the job as JSON. A change of the job
+makes its topics stale. One task reads stale topics, a few in one snapshot of the store,
+and gives the new message to all viewers of the topic. A viewer keeps the newest message
+alone, so a slow reader costs the memory of one message.
+
+The task reads one group at a time and then pauses: changes that arrive meanwhile cost
+one read together. All topics are read again from time to time, in case that no process
+has told of a change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from trackerapi_backend.problems import Problem, unavailable
+from trackerapi_backend.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.store import Store
+
+MAX_VIEWERS = {"job": 1000, "link": 200, "address": 50}
+"""Maximum number of viewers in this process: of a job, of a share link, of a client
+address."""
+RETRY_AFTER_SECONDS = 30
+"""Time after which a viewer in excess may try again, in seconds."""
+REREAD_SECONDS = 15.0
+"""Interval between two reads of a topic without a known change, in seconds."""
+MAX_TOPICS_PER_READ = 20
+"""Maximum number of topics in one read: all of them wait for the slowest."""
+SECONDS_PER_MESSAGE = 0.0001
+"""Pause of the hub for each message to a viewer, in seconds.
+
+1,000 viewers of one job get at most ten states a second, and the event loop keeps time
+for requests."""
+FAILURE_PAUSE_SECONDS = 1.0
+"""Time between two reads while the store cannot be read, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """State of a topic, encoded for all its viewers.
+
+    Attributes:
+        version: Version of the job.
+        id: Id of the message; equal messages have the same id.
+        frame: Message as it is sent.
+    """
+
+    version: int
+    id: str
+    frame: bytes
+
+
+def encode_message(version: int, event: str, data: str, *, id_: str) -> Message:
+    """Return a message of Server-Sent Events; `data` has no line break."""
+    frame = f"event: {event}\nid: {id_}\ndata: {data}\n\n".encode()
+    return Message(version, id_, frame)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Subject of a viewer.
+
+    Attributes:
+        job_id: Job to watch.
+        form: Representation of the job: viewers with the same form share a message.
+        read: Query of the message; None for a job that does not exist.
+        address: Address of the client.
+        link_id: Share link of the viewer; None for a viewer with a key.
+        last_id: Id of the message that the viewer has; empty for none.
+    """
+
+    job_id: int
+    form: Hashable
+    read: Callable[[Connection], Message | None]
+    address: str
+    link_id: int | None = None
+    last_id: str = ""
+
+    @property
+    def places(self) -> list[tuple[str, Hashable]]:
+        """Groups of viewers with a maximum, each with its key in `MAX_VIEWERS`."""
+        places: list[tuple[str, Hashable]] = [("job", self.job_id)]
+        if self.link_id is not None:
+            places.append(("link", self.link_id))
+        return [*places, ("address", self.address)]
+
+
+class Viewer:
+    """One reader of a topic, with room for the newest message.
+
+    Attributes:
+        is_ended: Whether the hub sends no more messages.
+        is_suspect: Whether to check now that the viewer may still read the job.
+    """
+
+    __slots__ = ("_last_id", "_message", "_waiter", "is_ended", "is_suspect")
+
+    def __init__(self, last_id: str) -> None:
+        self._last_id, self._message = last_id, b""
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_ended = self.is_suspect = False
+
+    async def next_frame(self, timeout_seconds: float) -> bytes:
+        """Return the newest message; empty after the time, at the end or if suspect."""
+        if not (self._message or self.is_ended or self.is_suspect):
+            self._waiter = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await self._waiter
+        frame, self._message = self._message, b""
+        return frame
+
+    def offer(self, message: Message) -> bool:
+        """Replace a message that was not sent yet; return False for a known message."""
+        if message.id == self._last_id:
+            return False
+        self._last_id, self._message = message.id, message.frame
+        self._wake()
+        return True
+
+    def suspect(self) -> None:
+        """Have the viewer checked now."""
+        self.is_suspect = True
+        self._wake()
+
+    def end(self) -> None:
+        """Send no more messages."""
+        self.is_ended, self._message = True, b""
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class _Topic:
+    """A representation of a job, and its viewers."""
+
+    def __init__(self, read: Callable[[Connection], Message | None]) -> None:
+        self.read = read
+        self.viewers: set[Viewer] = set()
+        self._version = 0
+
+    def publish(self, message: Message | None) -> int:
+        """Offer a message to all viewers; return the number of those who need it."""
+        if message is None:
+            self.end()
+            return 0
+        # Reads of two snapshots may end in the other order.
+        if message.version < self._version:
+            return 0
+        self._version = message.version
+        return sum(viewer.offer(message) for viewer in self.viewers)
+
+    def end(self) -> None:
+        """End all viewers."""
+        for viewer in self.viewers:
+            viewer.end()
+
+
+class Hub:
+    """Viewers of this process. Only the event loop calls its methods.
+
+    Args:
+        store: Store of the jobs.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._topics: dict[int, dict[Hashable, _Topic]] = {}
+        # A dict in place of a set: topics are read in the order of their changes.
+        self._stale: dict[_Topic, None] = {}
+        self._counts: Counter[tuple[str, Hashable]] = Counter()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def changed(self, job_ids: Iterable[int]) -> None:
+        """Read the topics of changed jobs. The changes are committed."""
+        for job_id in job_ids:
+            self._mark_stale(self._topics.get(job_id, {}).values())
+
+    def suspect(self, job_id: int) -> None:
+        """Check all viewers of a job now: permissions to read it have changed."""
+        for topic in self._topics.get(job_id, {}).values():
+            for viewer in topic.viewers:
+                viewer.suspect()
+
+    def close(self) -> None:
+        """End all viewers and accept no more."""
+        self._is_closed = True
+        for topic in self._all_topics():
+            topic.end()
+
+    @contextmanager
+    def watch(self, watch: Watch) -> Iterator[Viewer]:
+        """Yield a viewer, which gets the present state first.
+
+        A viewer that has the present state already, by its `last_id`, gets the next.
+
+        Raises:
+            Problem: If there are too many viewers, or the server stops.
+        """
+        if self._is_closed:
+            raise unavailable("The backend is stopping.")
+        for place in watch.places:
+            if self._counts[place] >= MAX_VIEWERS[place[0]]:
+                raise _too_many(place[0])
+        viewer = Viewer(watch.last_id)
+        topics = self._topics.setdefault(watch.job_id, {})
+        topic = topics.setdefault(watch.form, _Topic(watch.read))
+        topic.viewers.add(viewer)
+        self._counts.update(watch.places)
+        # Read now, whatever the topic has: another process may have changed the job.
+        self._mark_stale([topic])
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        try:
+            yield viewer
+        finally:
+            self._leave(watch, topic, viewer)
+
+    def _leave(self, watch: Watch, topic: _Topic, viewer: Viewer) -> None:
+        topic.viewers.discard(viewer)
+        for place in watch.places:
+            self._counts[place] -= 1
+            if not self._counts[place]:
+                del self._counts[place]
+        topics = self._topics[watch.job_id]
+        if not topic.viewers:
+            del topics[watch.form]
+            self._stale.pop(topic, None)
+        if not topics:
+            del self._topics[watch.job_id]
+
+    def _all_topics(self) -> list[_Topic]:
+        return [topic for topics in self._topics.values() for topic in topics.values()]
+
+    def _mark_stale(self, topics: Iterable[_Topic]) -> None:
+        for topic in topics:
+            self._stale[topic] = None
+            self._wake.set()
+
+    async def _run(self) -> None:
+        """Read stale topics until there is no viewer."""
+        reread_at = time.monotonic() + REREAD_SECONDS
+        while self._topics:
+            if not self._stale:
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(reread_at - time.monotonic()):
+                        await self._wake.wait()
+            if time.monotonic() >= reread_at:
+                reread_at = time.monotonic() + REREAD_SECONDS
+                self._mark_stale(self._all_topics())
+            topics = list(self._stale)[:MAX_TOPICS_PER_READ]
+            for topic in topics:
+                del self._stale[topic]
+            await asyncio.sleep(await self._refresh(topics))
+
+    async def _refresh(self, topics: Sequence[_Topic]) -> float:
+        """Read topics; return the time to pause, in seconds."""
+        started = time.monotonic()
+        try:
+            messages = await run_in_threadpool(
+                self._store.read, lambda db: [topic.read(db) for topic in topics]
+            )
+        except StoreError as error:
+            _log.warning("viewers get no news: %s", error)
+            self._mark_stale(topic for topic in topics if topic.viewers)
+            return FAILURE_PAUSE_SECONDS
+        except Exception:  # noqa: BLE001 -- other topics go on
+            _log.exception("a stream of a job failed")
+            for topic in topics:
+                topic.end()
+            return FAILURE_PAUSE_SECONDS
+        elapsed = time.monotonic() - started
+        sent = sum(
+            topic.publish(message)
+            for topic, message in zip(topics, messages, strict=True)
+        )
+        return max(elapsed, sent * SECONDS_PER_MESSAGE)
+
+
+def _too_many(group: str) -> Problem:
+    maximum = f"{MAX_VIEWERS[group]:,}"
+    return Problem(
+        "too-many-viewers",
+        {
+            "job": f"This job has {maximum} viewers, which is the maximum.",
+            "link": f"This link has {maximum} viewers, which is the maximum.",
+            "address": f"This address has {maximum} streams, which is the maximum.",
+        }[group],
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
