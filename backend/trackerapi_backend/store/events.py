@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import and_, func, or_, select
 
 from trackerapi_backend.store.copying import copy_rows
-from trackerapi_backend.store.driver_sql import execute_many
+from trackerapi_backend.store.driver_sql import MAX_VALUES, insert_rows
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row, Select
-
-_IDS_PER_QUERY = 900
-"""Maximum number of ids in one statement: some SQLite builds accept only 999 values."""
 
 
 class StoredEvent(msgspec.Struct, gc=False):
@@ -48,13 +45,6 @@ class StoredEvent(msgspec.Struct, gc=False):
     detail: str | None
 
 
-_COLUMNS = StoredEvent.__struct_fields__
-_INSERT = (
-    f"INSERT INTO events ({', '.join(_COLUMNS)})"  # noqa: S608 -- constants
-    f" VALUES ({', '.join('?' for _column in _COLUMNS)})"
-)
-
-
 def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
@@ -62,8 +52,8 @@ def find_known_event_ids(
     # No other transaction stores the same event between this query and the insert:
     # `find_reported_jobs()` has locked the job.
     known: set[bytes] = set()
-    for first in range(0, len(event_ids), _IDS_PER_QUERY):
-        some = event_ids[first : first + _IDS_PER_QUERY]
+    for first in range(0, len(event_ids), MAX_VALUES):
+        some = event_ids[first : first + MAX_VALUES]
         query = select(events.c.event_id).where(
             events.c.job_id == job_id, events.c.event_id.in_(some)
         )
@@ -87,7 +77,8 @@ def add_events(db: Connection, rows: Sequence[StoredEvent]) -> None:
         copy_rows(db, events, [_values(row, row.retrying) for row in rows])
     else:
         # The driver of SQLite needs much longer to bind a boolean than a number.
-        execute_many(db, _INSERT, [_values(row, int(row.retrying)) for row in rows])
+        values = [_values(row, int(row.retrying)) for row in rows]
+        insert_rows(db, "events", StoredEvent.__struct_fields__, values)
 
 
 def _values(row: StoredEvent, retrying: int) -> tuple[Any, ...]:
