@@ -1,4 +1,4 @@
-"""Administration of a provider: keys, customers, stored configurations."""
+"""Administration of a provider: keys, customers, configurations, profile."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING
 from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
-    from trackerapi.models import ApiKey, Customer, NewApiKey, RegisteredJobConfig
+    from types import EllipsisType
+
+    from trackerapi.models import (
+        ApiKey,
+        Customer,
+        NewApiKey,
+        ProviderProfile,
+        RegisteredJobConfig,
+    )
     from trackerapi.wire.calls import Calls
 
 _KEY_ID = re.compile(r"[0-9A-Za-z]{1,32}")
 
 
 class Administration:
-    """Keys, customers and stored configurations of a provider: `TrackerApi.admin`.
+    """Keys, customers, configurations and profile of a provider: `TrackerApi.admin`.
 
     Each method blocks until the backend answers, with repeated attempts for at most
     three times `timeout_seconds`. Iterators make a request for each page of a list.
-    Creating keys and customers needs a key with the scope `admin`. Every method raises
-    a `BackendError` if the backend refuses the request or gives no usable answer.
+    Creating keys and customers, and changing the profile, need the scope `admin`. Every
+    method raises a `BackendError` if the backend refuses the request or gives no usable
+    answer.
     """
 
     def __init__(self, calls: "Callable[[], Calls]") -> None:
@@ -108,3 +117,55 @@ class Administration:
             config_id: Id of the configuration, such as `Job.configuration_id`.
         """
         return self._calls().get_job_configuration(config_id)
+
+    def get_provider_profile(self) -> "ProviderProfile":
+        """Return the profile of the provider, which customers read on their pages."""
+        return self._calls().get_provider_profile()
+
+    def update_provider_profile(
+        self,
+        *,
+        display_name: "str | EllipsisType | None" = ...,
+        contact_text: "str | EllipsisType | None" = ...,
+        contact_phone: "str | EllipsisType | None" = ...,
+        contact_mail: "str | EllipsisType | None" = ...,
+        time_zone: "str | EllipsisType | None" = ...,
+        language: "str | EllipsisType | None" = ...,
+        accent: "str | EllipsisType | None" = ...,
+    ) -> "ProviderProfile":
+        """Change the profile of the provider; return the whole profile.
+
+        A value that is left out stays unchanged, and None removes a value.
+
+        Args:
+            display_name: Name of the provider for customers; 1 to 100 characters.
+            contact_text: Whom customers ask, and when; 1 to 300 characters.
+            contact_phone: Telephone number, such as `+49 30 1234567`.
+            contact_mail: Mail address without a name.
+            time_zone: Time zone of times on the page, such as `Europe/Berlin`.
+            language: `en` or `de`, for a browser without a known language.
+            accent: Colour of bars and links, such as `#0c6a60`, with a contrast of at
+                least 4.5 to 1 on white.
+
+        Raises:
+            TypeError: If a value is not text.
+            ValueError: If `language` is unknown, or `display_name` or `contact_text`
+                is too long or not printable.
+            BackendRejected: If the backend rejects another value; the message names it.
+
+        Example:
+            admin = tracker.admin
+            admin.update_provider_profile(time_zone="Europe/Berlin", accent=None)
+        """
+        values = {
+            "display_name": display_name,
+            "contact_text": contact_text,
+            "contact_phone": contact_phone,
+            "contact_mail": contact_mail,
+            "time_zone": time_zone,
+            "language": language,
+            "accent": accent,
+        }
+        return self._calls().update_provider_profile(
+            {name: value for name, value in values.items() if value is not ...}
+        )

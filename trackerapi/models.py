@@ -151,6 +151,11 @@ class ShareLink:
 
     Attributes:
         revoked_at: Time when the link was revoked; None while the link works.
+        label: Purpose of the link, in the provider's words; None without a label.
+        language: Language of the page until its reader chooses another; None for the
+            language of the browser.
+        last_opened_at: Time of the latest view of the page, to five minutes; None
+            before the first view.
     """
 
     id: int
@@ -158,6 +163,9 @@ class ShareLink:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    label: str | None = None
+    language: str | None = None
+    last_opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +260,37 @@ class Customer:
     reference: str | None
     name: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderProfile:
+    """What customers read about the provider; None for a value that is not set.
+
+    Attributes:
+        name: Name of the provider in the backend; the page shows it without a
+            `display_name`.
+        display_name: Name of the provider for customers.
+        contact_text: Whom customers ask, and when.
+        contact_phone: Telephone number.
+        contact_mail: Mail address.
+        time_zone: Time zone of times on the page, such as `Europe/Berlin`; None for
+            UTC.
+        language: Language of the page for a browser without a known language; None for
+            English.
+        accent: Colour of bars and links on a light page, such as `#0c6a60`.
+        accent_dark: Colour of bars and links on a dark page, which the backend derives
+            from `accent`.
+    """
+
+    name: str
+    display_name: str | None
+    contact_text: str | None
+    contact_phone: str | None
+    contact_mail: str | None
+    time_zone: str | None
+    language: str | None
+    accent: str | None
+    accent_dark: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,4 +105,4 @@ def test_backend_keeps_the_contract_for_generated_requests(tmp_path: Path) -> No
             check=False,
         )
     assert run.returncode == 0, run.stdout
-    assert "Tested: 22" in run.stdout
+    assert "Tested: 24" in run.stdout

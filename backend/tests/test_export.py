@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import transfer
 from trackerapi_backend.store.schema import metadata
@@ -163,7 +164,11 @@ def fill(api: httpx.Client) -> str:
     report(api, job, kind="progress", tag="load", completed=0.1, total=1e15)
     without = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "plain"}
     assert api.post("/jobs", json=without).status_code == 201
-    links = [api.post(f"/jobs/{job['id']}/share-links", json={}) for _ in range(2)]
+    named = {"label": "Zoë 🙂", "language": "de"}
+    path = f"/jobs/{job['id']}/share-links"
+    links = [api.post(path, json=sent) for sent in ({}, named)]
+    profile = {"display_name": "Zoë & Co", "accent": "#0c6a60", "language": "en"}
+    assert api.patch("/provider-profile", json=profile).is_success
     revoked = links[1].json()["share_link"]["id"]
     assert api.post(f"/share-links/{revoked}/revoke").is_success
     return urlsplit(links[0].json()["url"]).path
@@ -189,8 +194,14 @@ def responses(service: Service, page: str) -> dict[str, Any]:
                 "jobs": jobs,
                 "job": [api.get(path).json() for path in paths],
                 "events": [all_items(api, f"{path}/events") for path in paths],
-                "links": [all_items(api, f"{path}/share-links") for path in paths],
+                # Each view of a page may change the time of its link's latest view.
+                "links": [
+                    {**item, "last_opened_at": None}
+                    for path in paths
+                    for item in all_items(api, f"{path}/share-links")
+                ],
                 "customers": all_items(api, "/customers"),
+                "profile": api.get("/provider-profile").json(),
                 "configurations": all_items(api, "/job_configurations"),
                 # Each use of a key changes the time of its latest use.
                 "keys": [
@@ -516,8 +527,8 @@ def test_additional_row_is_refused(
         if table == "share_links":
             insert_copy(db, table, {"id": 99, "token_hash": b"x" * 32})
         else:
-            stored = {"id": 5, "name": "Other", "created_at": 0}
-            transfer_table("providers").insert(db, [list(stored.values())])
+            stored = {"id": 5, "name": "Other", "created_at": utc_now()}
+            db.execute(metadata.tables["providers"].insert().values(stored))
     before = count_stored(tmp_path, database_url)
     error = failed_import(variables, exported.file)
     assert "not in the file" in error
@@ -586,8 +597,9 @@ def test_value_that_no_column_can_store_is_one_error(
     """A value of a changed file that the driver cannot send is one error."""
     variables = new_target(tmp_path, database_url, exported)
     header, table, row, *rest = lines_of(exported.file)
+    row[table["columns"].index("created_at")] = created_at
     file = tmp_path / "changed.export"
-    write_lines(file, [header, table, [*row[:-1], created_at], *rest])
+    write_lines(file, [header, table, row, *rest])
     error = failed_import(variables, file)
     assert error.startswith("providers (id 1) of the file is rejected by the database")
     assert not any(count_stored(tmp_path, database_url).values())

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from trackerapi_backend.instants import to_micros, utc_now
+from trackerapi_backend.instants import from_micros, to_micros, utc_now
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.routes.serialization import serialize_job
@@ -22,6 +22,8 @@ from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store import providers as stored_providers
+from trackerapi_backend.store import share_links as stored_links
 from trackerapi_backend.store.migrations import HEAD, current_revision, is_newer
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -111,6 +113,13 @@ def old_database(tmp_path: Path) -> Path:
             ),
             {"id": OLD_JOB, "state": json.dumps(OLD_STATE)},
         )
+        db.execute(
+            text(
+                "INSERT INTO share_links (id, job_id, token_hash, created_at,"
+                " expires_at) VALUES (1, :job, x'00', 0, 5)"
+            ),
+            {"job": OLD_JOB},
+        )
         for number, (completed, total) in enumerate([(10, 40), (5, 40)], start=1):
             db.execute(
                 text(
@@ -136,9 +145,17 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
     with closing(SqliteStore(old_database, migrate=True)) as store:
         key = store.read(lambda db: stored_keys.find_key(db, 1, "old"))
         events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
+        profile = store.read(lambda db: stored_providers.get_profile(db, 1))
+        link = store.read(lambda db: stored_links.find_share_link(db, 1, 1))
     assert key is not None
     assert (key.label, key.key_hmac, key.scopes) == ("Old", b"\0", ["read"])
     assert key.job_id is None
+    assert (profile.name, profile.display_name, profile.accent) == ("One", None, None)
+    assert link is not None
+    assert (link.expires_at, link.label, link.language, link.last_opened_at) == (
+        *(from_micros(5), None),
+        *(None, None),
+    )
     assert [(row.completed, row.part) for row in events] == [(10, None), (5, None)]
     copy = old_database.with_name(f"{old_database.name}.before-{HEAD}")
     with closing(sqlite3.connect(copy)) as before:

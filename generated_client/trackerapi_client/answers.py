@@ -28,6 +28,8 @@ OPERATIONS: Final[dict[str, dict[int, str]]] = {
     "GET /customers": {200: "CustomerPage"},
     "POST /customers": {201: "Customer"},
     "GET /customers/{}": {200: "Customer"},
+    "GET /provider-profile": {200: "ProviderProfile"},
+    "PATCH /provider-profile": {200: "ProviderProfile"},
     "GET /livez": {200: "Health"},
     "GET /readyz": {200: "Health"},
 }
@@ -362,6 +364,9 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "created_at": {"type": "string", "format": "date-time"},
             "expires_at": {"type": "string", "format": "date-time"},
             "revoked_at": {"type": ["string", "null"], "format": "date-time"},
+            "label": {"type": ["string", "null"]},
+            "language": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "last_opened_at": {"type": ["string", "null"], "format": "date-time"},
         },
     },
     "ShareLinkCreated": {
@@ -375,6 +380,31 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "properties": {
             "items": {"type": "array", "items": {"$ref": "ShareLink"}},
             "next_cursor": {"type": ["string", "null"]},
+        },
+    },
+    "ProviderProfile": {
+        "type": "object",
+        "required": [
+            "name",
+            "display_name",
+            "contact_text",
+            "contact_phone",
+            "contact_mail",
+            "time_zone",
+            "language",
+            "accent",
+            "accent_dark",
+        ],
+        "properties": {
+            "name": {"type": "string"},
+            "display_name": {"type": ["string", "null"]},
+            "contact_text": {"type": ["string", "null"]},
+            "contact_phone": {"type": ["string", "null"]},
+            "contact_mail": {"type": ["string", "null"]},
+            "time_zone": {"type": ["string", "null"]},
+            "language": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "accent": {"type": ["string", "null"]},
+            "accent_dark": {"type": ["string", "null"]},
         },
     },
     "Customer": {

@@ -30,9 +30,11 @@ def test_share_link_leads_to_the_page_and_can_be_revoked(
 ) -> None:
     """Share links are created, listed with the newest first, and revoked."""
     url = job.share_link(expires_at=datetime.now(UTC) + timedelta(days=1))
-    job.share_link()
+    job.share_link(label="For the ward", language="de")
 
     newest, oldest = job.share_links()
+    assert (newest.label, newest.language) == ("For the ward", "de")
+    assert (oldest.label, oldest.language, oldest.last_opened_at) == (None, None, None)
     assert url.startswith(f"{backend.base_url}/s/")
     assert newest.revoked_at is None
     assert newest.id > oldest.id
@@ -120,6 +122,35 @@ def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
         tracker.admin.create_customer(reference=reference)
 
 
+def test_profile_is_changed_value_by_value(tracker: TrackerApi) -> None:
+    """A value that is left out stays, and None removes a value."""
+    admin = tracker.admin
+    changed = admin.update_provider_profile(display_name="Radiology", accent="#0c6a60")
+    assert (changed.display_name, changed.accent) == ("Radiology", "#0c6a60")
+    assert changed.accent_dark is not None
+    zone = admin.update_provider_profile(time_zone="Europe/Berlin", accent=None)
+    assert (zone.time_zone, zone.accent, zone.accent_dark) == (
+        *("Europe/Berlin", None),
+        None,
+    )
+    assert zone.display_name == "Radiology"
+    assert admin.get_provider_profile() == zone
+    admin.update_provider_profile(display_name=None, time_zone=None)
+
+
+def test_impossible_profile_is_rejected(tracker: TrackerApi) -> None:
+    """The library or the backend rejects an invalid value and names it."""
+    admin = tracker.admin
+    with pytest.raises(ValueError, match="language must be 'de' or 'en', got 'fr'"):
+        admin.update_provider_profile(language="fr")
+    with pytest.raises(ValueError, match="display_name must have 1 to 100 characters"):
+        admin.update_provider_profile(display_name="")
+    with pytest.raises(BackendRejected, match="did you mean Europe/Berlin"):
+        admin.update_provider_profile(time_zone="europe/berlin")
+    with pytest.raises(BackendRejected, match=r"a contrast of 1\.51 to 1"):
+        admin.update_provider_profile(accent="#ffcc00")
+
+
 def test_keys_are_made_used_and_revoked(
     tracker: TrackerApi, backend: RunningBackend
 ) -> None:
@@ -194,6 +225,10 @@ WRONG_ARGUMENTS: dict[str, Callable[[TrackerApi, TrackerJob, Any], object]] = {
     "label": lambda tracker, _, value: tracker.admin.create_api_key(value),
     "customer_id": lambda tracker, _, value: tracker.admin.get_customer(value),
     "config_id": lambda tracker, _, value: tracker.admin.get_job_config(value),
+    "display_name": lambda tracker, _, value: tracker.admin.update_provider_profile(
+        display_name=value
+    ),
+    "language": lambda _, job, value: job.share_link(language=value),
     "share_link_id": lambda _, job, value: job.revoke_share_link(value),
     "provider_job_id": lambda tracker, _, value: tracker.list_jobs(
         provider_job_id=value

@@ -15,7 +15,7 @@ from scripts.contract.document import Contract, Node, Operation
 from scripts.contract.schema_rules import snake_name
 from scripts.contract.walk import component_name
 
-TEXTS = ("a b", "1.0.0", "c1f", "abc", "gzip")
+TEXTS = ("a b", "1.0.0", "c1f", "abc", "gzip", "+49 30", "a@b.example", "#0c6a60")
 FORMATTED = {
     "binary": "{}\n",
     "date-time": "2026-11-24T01:00:00+00:00",

@@ -50,6 +50,7 @@ from trackerapi.models import (
     Customer,
     JobEvent,
     NewApiKey,
+    ProviderProfile,
     RegisteredJobConfig,
     ShareLink,
 )
@@ -192,6 +193,7 @@ def read_calls(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
     assert_type(stored, RegisteredJobConfig)
     assert_type(job.events(), Iterator[JobEvent])
     assert_type(job.share_link(expires_at=moment), str)
+    assert_type(job.share_link(label="For the ward", language="de"), str)
     assert_type(job.share_links(), Iterator[ShareLink])
     assert_type(job.revoke_share_link(1), ShareLink)
 
@@ -203,6 +205,18 @@ def administration(tracker: TrackerApi) -> None:
     assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
     assert_type(tracker.admin.create_customer(reference="ward-3"), Customer)
     assert_type(tracker.admin.list_customers(), Iterator[Customer])
+    assert_type(tracker.admin.get_provider_profile(), ProviderProfile)
+    assert_type(
+        tracker.admin.update_provider_profile(time_zone="Europe/Berlin", accent=None),
+        ProviderProfile,
+    )
+
+
+async def administration_in_a_loop(tracker: AsyncTrackerApi) -> None:
+    """Read and change the profile in an event loop."""
+    admin = tracker.admin
+    assert_type(await admin.get_provider_profile(), ProviderProfile)
+    assert_type(await admin.update_provider_profile(language="de"), ProviderProfile)
 
 
 async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:

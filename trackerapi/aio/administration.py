@@ -9,12 +9,20 @@ from trackerapi.aio.pages import paged
 from trackerapi.process.event_loops import run_in_thread
 
 if TYPE_CHECKING:
+    from types import EllipsisType
+
     from trackerapi.administration import Administration
-    from trackerapi.models import ApiKey, Customer, NewApiKey, RegisteredJobConfig
+    from trackerapi.models import (
+        ApiKey,
+        Customer,
+        NewApiKey,
+        ProviderProfile,
+        RegisteredJobConfig,
+    )
 
 
 class AsyncAdministration:
-    """Keys, customers and stored configurations: `AsyncTrackerApi.admin`.
+    """Keys, customers, configurations and profile: `AsyncTrackerApi.admin`.
 
     The members and parameters are those of `Administration`, which documents them. No
     call blocks the event loop.
@@ -70,3 +78,32 @@ class AsyncAdministration:
     async def get_job_config(self, config_id: int) -> "RegisteredJobConfig":
         """Return one stored configuration."""
         return await run_in_thread(partial(self._sync.get_job_config, config_id))
+
+    async def get_provider_profile(self) -> "ProviderProfile":
+        """Return the profile of the provider, which customers read on their pages."""
+        return await run_in_thread(self._sync.get_provider_profile)
+
+    async def update_provider_profile(
+        self,
+        *,
+        display_name: "str | EllipsisType | None" = ...,
+        contact_text: "str | EllipsisType | None" = ...,
+        contact_phone: "str | EllipsisType | None" = ...,
+        contact_mail: "str | EllipsisType | None" = ...,
+        time_zone: "str | EllipsisType | None" = ...,
+        language: "str | EllipsisType | None" = ...,
+        accent: "str | EllipsisType | None" = ...,
+    ) -> "ProviderProfile":
+        """Change the profile of the provider; return the whole profile."""
+        return await run_in_thread(
+            partial(
+                self._sync.update_provider_profile,
+                display_name=display_name,
+                contact_text=contact_text,
+                contact_phone=contact_phone,
+                contact_mail=contact_mail,
+                time_zone=time_zone,
+                language=language,
+                accent=accent,
+            )
+        )

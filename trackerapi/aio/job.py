@@ -214,9 +214,22 @@ class AsyncTrackerJob:
         """Iterate over the job's events in order of arrival; one request per page."""
         return paged(self._job.events)
 
-    async def share_link(self, *, expires_at: datetime | None = None) -> str:
+    async def share_link(
+        self,
+        *,
+        expires_at: datetime | None = None,
+        label: str | None = None,
+        language: str | None = None,
+    ) -> str:
         """Make a link to the customer's page of this job; return its address."""
-        return await run_in_thread(partial(self._job.share_link, expires_at=expires_at))
+        return await run_in_thread(
+            partial(
+                self._job.share_link,
+                expires_at=expires_at,
+                label=label,
+                language=language,
+            )
+        )
 
     def share_links(self) -> "AsyncIterator[ShareLink]":
         """Iterate over the links to this job, newest first, without addresses."""

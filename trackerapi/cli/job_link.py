@@ -21,6 +21,7 @@ at the time of --expires-at. If the address cannot be printed, the exit status i
 examples:
   trackerapi job link import-7
   trackerapi job link --job import-7 --expires-at 2026-12-24T18:00:00+01:00
+  trackerapi job link import-7 --label "For the ward" --language de
 """
 
 
@@ -33,6 +34,14 @@ def add_commands(commands: Any) -> None:
         metavar="TIME",
         type=moment,
         help="time at which the link expires; by default in 30 days",
+    )
+    parser.add_argument(
+        "--label", help="purpose of the link, which the page does not show"
+    )
+    parser.add_argument(
+        "--language",
+        choices=("en", "de"),
+        help="language of the page; by default the language of the browser",
     )
     add_job(parser)
     add_backend(parser)
@@ -47,7 +56,13 @@ def _link(options: argparse.Namespace) -> int:
         job = job_of(tracker, options)
         print_secret(
             "the link",
-            lambda: one_line(job.share_link(expires_at=options.expires_at)),
+            lambda: one_line(
+                job.share_link(
+                    expires_at=options.expires_at,
+                    label=options.label,
+                    language=options.language,
+                )
+            ),
             lambda _link: "it was never shown, and expires by itself",
         )
     return FINE

@@ -405,7 +405,13 @@ class TrackerJob:
         """
         return map(self._own_event, self._calls().list_events(self._id()))
 
-    def share_link(self, *, expires_at: datetime | None = None) -> str:
+    def share_link(
+        self,
+        *,
+        expires_at: datetime | None = None,
+        label: str | None = None,
+        language: str | None = None,
+    ) -> str:
         """Make a link to the customer's page of this job; return the address.
 
         Each call makes a new link. No later call returns the address.
@@ -413,14 +419,21 @@ class TrackerJob:
         Args:
             expires_at: Time when the link expires; aware. None for the backend's
                 default of 30 days.
+            label: Purpose of the link for `share_links()`, which the page does not
+                show; 1 to 100 characters.
+            language: Language of the page until its reader chooses another: `en` or
+                `de`. None for the language of the browser.
 
         Raises:
-            ValueError: If `expires_at` has no offset.
+            ValueError: If `expires_at` has no offset, or `language` is unknown.
             BackendError: If the backend gives no usable answer.
         """
         if expires_at is not None:
             as_rfc3339(expires_at)
-        return self._calls().create_share_link(self._id(), expires_at)[1]
+        _link, address = self._calls().create_share_link(
+            self._id(), expires_at, label=label, language=language
+        )
+        return address
 
     def share_links(self) -> "Iterator[ShareLink]":
         """Iterate over the links to this job, newest first, without addresses.

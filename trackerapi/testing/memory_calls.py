@@ -120,7 +120,12 @@ class MemoryCalls:
         return iter(self._find(job_id).event_answers())
 
     def create_share_link(
-        self, job_id: int, expires_at: datetime | None
+        self,
+        job_id: int,
+        expires_at: datetime | None,
+        *,
+        label: str | None = None,
+        language: str | None = None,
     ) -> tuple[ShareLink, str]:
         """Answer with a link to a page that does not exist."""
         self._find(job_id)
@@ -131,6 +136,8 @@ class MemoryCalls:
             created_at=now,
             expires_at=expires_at or now + timedelta(days=LINK_DAYS),
             revoked_at=None,
+            label=label,
+            language=language,
         )
         return link, f"{BASE_URL}/s/{job_id}"
 

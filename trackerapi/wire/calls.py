@@ -31,6 +31,10 @@ from trackerapi_client.api.jobs import (
     get_job,
     list_jobs,
 )
+from trackerapi_client.api.provider import (
+    get_provider_profile,
+    update_provider_profile,
+)
 from trackerapi_client.api.share_links import (
     create_share_link,
     list_share_links,
@@ -58,6 +62,9 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 200
 """Number of items on one page of a list; the maximum that the backend allows."""
+
+_PROFILE_LENGTHS: Final = {"contact_text": 300, "contact_mail": 254}
+"""Maximum lengths of the members that may be longer than a name."""
 
 T = TypeVar("T")
 
@@ -214,15 +221,29 @@ class Calls:
         return map(_event, events)
 
     def create_share_link(
-        self, job_id: int, expires_at: datetime | None
+        self,
+        job_id: int,
+        expires_at: datetime | None,
+        *,
+        label: str | None = None,
+        language: str | None = None,
     ) -> tuple[answers.ShareLink, str]:
         """Create a link to a job; return the link and its address.
 
         Args:
             job_id: The job, by the backend's id.
             expires_at: End of the link; None for the default of the backend.
+            label: Label that the provider reads; None for a link without a label.
+            language: Language of the page; None for the language of the browser.
+
+        Raises:
+            ValueError: If the language is unknown.
         """
-        body = models.ShareLinkInput(expires_at=_or_unset(expires_at))
+        body = models.ShareLinkInput(
+            expires_at=_or_unset(expires_at),
+            label=_name("label", label),
+            language=UNSET if language is None else _language(language),
+        )
         answer = create_share_link.sync_detailed(job_id, client=self._client, body=body)
         created = _parsed(answer, models.ShareLinkCreated)
         check_subject(created.share_link.job_id, job_id)
@@ -286,6 +307,37 @@ class Calls:
         customer = _parsed_of(customer_id, answer, models.Customer)
         return _plain(answers.Customer, customer)
 
+    def get_provider_profile(self) -> answers.ProviderProfile:
+        """Return the profile of the provider."""
+        answer = get_provider_profile.sync_detailed(client=self._client)
+        return _plain(answers.ProviderProfile, _parsed(answer, models.ProviderProfile))
+
+    def update_provider_profile(
+        self, changes: Mapping[str, str | None]
+    ) -> answers.ProviderProfile:
+        """Change the profile of the provider; return the whole profile.
+
+        Args:
+            changes: New value by member of `ProviderProfileChange`; None removes a
+                value.
+
+        Raises:
+            TypeError: If a value is not text.
+            ValueError: If a value is blank or too long, or the language is unknown.
+        """
+        checked = {
+            name: value
+            if value is None
+            else check_name(name, value, _PROFILE_LENGTHS.get(name, MAX_NAME_LENGTH))
+            for name, value in changes.items()
+        }
+        language = checked.get("language")
+        if language is not None:
+            _language(language)
+        body = models.ProviderProfileChange.from_dict(checked)
+        answer = update_provider_profile.sync_detailed(client=self._client, body=body)
+        return _plain(answers.ProviderProfile, _parsed(answer, models.ProviderProfile))
+
     def _items(
         self, call: Callable[..., Response[Any]], page_type: type[Any], **filters: Any
     ) -> Iterator[Any]:
@@ -343,6 +395,14 @@ def _name(
     argument: str, value: str | None, longest: int = MAX_NAME_LENGTH
 ) -> str | Unset:
     return UNSET if value is None else check_name(argument, value, longest)
+
+
+def _language(value: str) -> models.Language:
+    known = [each.value for each in models.Language]
+    if check_name("language", value) not in known:
+        listed = " or ".join(map(repr, known))
+        raise ValueError(f"language must be {listed}, got {value!r}")
+    return models.Language(value)
 
 
 def _or_unset(value: T | None) -> T | Unset:

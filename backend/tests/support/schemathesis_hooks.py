@@ -1,9 +1,9 @@
 """Hooks for schemathesis: rules of the contract that JSON Schema cannot express.
 
 Only schemathesis loads this module. JSON Schema cannot express that names are unique
-across items, that two members are equal if both are sent, or that a time lies in the
-future. The hooks correct generated bodies that should be valid. Bodies that should be
-invalid are not changed.
+across items, that two members are equal if both are sent, that a time lies in the
+future, that a time zone is known, or that a colour is dark. The hooks correct generated
+bodies that should be valid. Bodies that should be invalid are not changed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def map_case(_context: Any, case: Any) -> Any:
         _align_names(case.body)
         if isinstance(case.body.get("expires_at"), str):
             case.body["expires_at"] = "2999-12-31T00:00:00Z"
+        for member, valid in (("time_zone", "Europe/Berlin"), ("accent", "#0c6a60")):
+            if isinstance(case.body.get(member), str):
+                case.body[member] = valid
         for configuration in (case.body, case.body.get("configuration")):
             if isinstance(configuration, dict):
                 _make_unique(configuration.get("step_configurations", []), "tag")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trackerapi_backend.cli.output import printable_line
@@ -11,7 +12,7 @@ from trackerapi_backend.requests.contract import check, named_schema
 from trackerapi_backend.settings import MAX_PORT, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
     PrintLine = Callable[[str], None]
@@ -109,20 +110,27 @@ def check_options(schema_name: str, values: dict[str, object]) -> None:
 
     Args:
         schema_name: Name of an object schema.
-        values: Value of each option by its name without dashes, which is also the
-            name of a member of the schema.
+        values: Value of each option by the name of a member of the schema. The option
+            has the same name, with dashes instead of underscores.
 
     Raises:
         SettingsError: If a value is not valid; the message names the option.
     """
-    try:
+    with naming_options():
         check(named_schema(schema_name), values)
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Turn a `Problem` about a member into a `SettingsError` that names the option."""
+    try:
+        yield
     except Problem as problem:
         first = next(iter(problem.errors), None)
         # A value that is not UTF-8 has a problem without a location.
         if first is None:
             raise
-        option = first["pointer"].replace("/", "--", 1)
+        option = first["pointer"].replace("/", "--", 1).replace("_", "-")
         raise SettingsError(f"{option} {first['detail']}") from None
 
 

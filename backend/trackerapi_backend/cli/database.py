@@ -1,8 +1,8 @@
 """Access of commands to the database, without a server.
 
-`key`, `customer`, `export` and `import` open the database themselves, so they need no
-running server. With SQLite they fail beside a server: the server holds the lock on the
-file.
+`key`, `customer`, `provider`, `export` and `import` open the database themselves, so
+they need no running server. With SQLite they fail beside a server: the server holds the
+lock on the file.
 """
 
 from __future__ import annotations

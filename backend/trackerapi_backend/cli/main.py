@@ -14,6 +14,7 @@ from trackerapi_backend.cli import (
     import_,
     key,
     migrate,
+    provider,
     serve,
 )
 from trackerapi_backend.cli.arguments import Parser, add_group
@@ -69,6 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")
-    for module in (dev, serve, migrate, key, customer, export, import_):
+    for module in (dev, serve, migrate, key, customer, provider, export, import_):
         module.add_parser(commands)
     return parser

@@ -173,9 +173,11 @@ class JobTokenCreated(TypedDict):
 
 
 class ShareLinkInput(TypedDict):
-    """Lifetime of a new link."""
+    """Properties of a new link."""
 
     expires_at: NotRequired[str]
+    label: NotRequired[str]
+    language: NotRequired[Literal["en", "de"]]
 
 
 class ShareLink(TypedDict):
@@ -186,6 +188,9 @@ class ShareLink(TypedDict):
     created_at: str
     expires_at: str
     revoked_at: str | None
+    label: NotRequired[str | None]
+    language: NotRequired[str | Literal["en", "de"] | None]
+    last_opened_at: NotRequired[str | None]
 
 
 class ShareLinkCreated(TypedDict):
@@ -200,6 +205,32 @@ class ShareLinkPage(TypedDict):
 
     items: list[ShareLink]
     next_cursor: str | None
+
+
+class ProviderProfileChange(TypedDict):
+    """New values of the profile. A missing member leaves its value unchanged, and null removes the value."""
+
+    display_name: NotRequired[str | None]
+    contact_text: NotRequired[str | None]
+    contact_phone: NotRequired[str | None]
+    contact_mail: NotRequired[str | None]
+    time_zone: NotRequired[str | None]
+    language: NotRequired[Literal["en", "de"] | None]
+    accent: NotRequired[str | None]
+
+
+class ProviderProfile(TypedDict):
+    """What customers read about the provider. A value that is not set is null."""
+
+    name: str
+    display_name: str | None
+    contact_text: str | None
+    contact_phone: str | None
+    contact_mail: str | None
+    time_zone: str | None
+    language: str | Literal["en", "de"] | None
+    accent: str | None
+    accent_dark: str | None
 
 
 class CustomerInput(TypedDict):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from trackerapi_backend.pages import customer, front, reference, stylesheet
+from trackerapi_backend.pages.openings import Openings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
 def page_routes(services: Services) -> list[BaseRoute]:
     """Return the routes of all pages."""
-    enter = partial(customer.enter, services)
+    openings = Openings(services)
+    enter = partial(customer.enter, services, openings)
     return [
         _route("/", "front_page", front.show),
         _route("/s/{token}", "enter_share_link", enter),
         # Some mail programs add a slash to the end of a link.
         _route("/s/{token}/", "enter_share_link", enter),
-        _route("/app/jobs/{job_id}", "customer_page", partial(customer.show, services)),
+        _route(
+            "/app/jobs/{job_id}",
+            "customer_page",
+            partial(customer.show, services, openings),
+        ),
         _route("/docs", "reference_page", reference.show),
         _route("/openapi.json", "contract", reference.contract),
         _route(stylesheet.ROUTE, "stylesheet", stylesheet.show),

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from trackerapi_backend.pages.openings import Openings
     from trackerapi_backend.requests.call import Services
 
 _STORES_COOKIES = "kept"
@@ -102,7 +103,7 @@ class _JobView:
         return math.floor(self.percent or 0)
 
 
-async def enter(services: Services, request: Request) -> Response:
+async def enter(services: Services, openings: Openings, request: Request) -> Response:
     """Show the page of a share link and set its cookies.
 
     A browser that sends the cookies is redirected to an address without the token.
@@ -117,7 +118,7 @@ async def enter(services: Services, request: Request) -> Response:
     if _STORES_COOKIES in request.cookies:
         address += choices_of(request).query.removesuffix("?")
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
-    response = await _page(services, request, token, link.job_id)
+    response = await _page(services, openings, request, token, link.job_id)
     public = services.public_base_url or str(request.base_url)
     # Each cookie has the path of its page. Otherwise a browser that has opened many
     # links would send all their cookies with each request.
@@ -137,7 +138,7 @@ async def enter(services: Services, request: Request) -> Response:
     return response
 
 
-async def show(services: Services, request: Request) -> Response:
+async def show(services: Services, openings: Openings, request: Request) -> Response:
     """Show the page of a job to a browser with the cookie of a valid link."""
     text: str = request.path_params["job_id"]
     # A long text is rejected first: `int()` raises for more than 4,300 digits.
@@ -145,19 +146,20 @@ async def show(services: Services, request: Request) -> Response:
         return await show_invalid_link(request)
     job_id = int(text)
     token = request.cookies.get(_cookie_name(job_id), "")
-    return await _page(services, request, token, job_id)
+    return await _page(services, openings, request, token, job_id)
 
 
 async def _page(
-    services: Services, request: Request, token: str, job_id: int
+    services: Services, openings: Openings, request: Request, token: str, job_id: int
 ) -> Response:
     formats = Formats(language_of(request), utc_now())
-    view = await run_in_threadpool(
+    found = await run_in_threadpool(
         services.store.read, lambda db: _find_view(db, token, job_id, formats)
     )
-    if view is None:
+    if found is None:
         return await show_invalid_link(request)
-    return page(
+    link, view = found
+    response = page(
         "customer.html",
         job=view,
         formats=formats,
@@ -165,6 +167,8 @@ async def _page(
         languages=LANGUAGES,
         choices=choices_of(request),
     )
+    response.background = openings.task_for(link)
+    return response
 
 
 def _cookie_name(job_id: int) -> str:
@@ -177,8 +181,8 @@ def _find_link(db: Connection, token: str) -> Row[Any] | None:
 
 def _find_view(
     db: Connection, token: str, job_id: int, formats: Formats
-) -> _JobView | None:
-    """Return the view of a job; None unless the token is valid for this job."""
+) -> tuple[Row[Any], _JobView] | None:
+    """Return a link and the view of its job; None unless the token is of this job."""
     link = _find_link(db, token)
     if link is None or link.job_id != job_id:
         return None
@@ -187,7 +191,8 @@ def _find_view(
         return None
     state = from_document(job.state)
     steps = _steps(state, job.document)
-    provider = providers.find_provider_name(db, link.provider_id)
+    profile = providers.get_profile(db, link.provider_id)
+    provider = profile.display_name or profile.name
     messages = customer_view.find_messages(db, job_id)
     keys, values = customer_keys(job.document), customer_view.find_values(db, job_id)
     shown = {
@@ -199,7 +204,7 @@ def _find_view(
     message = _status_message(state, messages)
     page_job = PageJob(state=state, steps=steps, provider=provider, message=message)
     plan = plan_of(job)
-    return _JobView(
+    view = _JobView(
         name=job.name,
         title=job.title,
         reference=None
@@ -218,6 +223,7 @@ def _find_view(
         ],
         refresh_seconds=_REFRESH_SECONDS.get(state.status),
     )
+    return link, view
 
 
 def _steps(job: JobState, document: Mapping[str, Any] | None) -> list[PageStep]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from trackerapi_backend.instants import format_instant, format_micros
+from trackerapi_backend.jobs.colors import dark_variant
 from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.projection.job import percent, shown_status
 from trackerapi_backend.projection.snapshot import from_document
@@ -149,6 +150,24 @@ def serialize_share_link(row: Row[Any]) -> models.ShareLink:
         "created_at": format_instant(row.created_at),
         "expires_at": format_instant(row.expires_at),
         "revoked_at": _instant(row.revoked_at),
+        "label": row.label,
+        "language": row.language,
+        "last_opened_at": _instant(row.last_opened_at),
+    }
+
+
+def serialize_profile(row: Row[Any]) -> models.ProviderProfile:
+    """Return the document of a provider's profile."""
+    return {
+        "name": row.name,
+        "display_name": row.display_name,
+        "contact_text": row.contact_text,
+        "contact_phone": row.contact_phone,
+        "contact_mail": row.contact_mail,
+        "time_zone": row.time_zone,
+        "language": row.language,
+        "accent": row.accent,
+        "accent_dark": None if row.accent is None else dark_variant(row.accent),
     }
 
 

@@ -28,13 +28,16 @@ _TOKEN_BYTES = 32
 async def create_share_link(call: Call) -> Response:
     """Create a link to the customer's page of a job; no later response has its URL."""
     job_id: int = call.parameters["job_id"]
+    sent: models.ShareLinkInput = call.body
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    expires_at = read_expiry(call.body, now=call.now) or call.now + DEFAULT_LIFETIME
+    expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
     values = {
         "job_id": job_id,
         "token_hash": hash_token(token),
         "created_at": call.now,
         "expires_at": expires_at,
+        "label": sent.get("label"),
+        "language": sent.get("language"),
     }
     row = await call.write(lambda db: _create(db, call.provider_id, values))
     created: models.ShareLinkCreated = {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 
 def create_provider(db: Connection, name: str, *, now: datetime) -> int:
@@ -36,7 +37,17 @@ def find_provider(db: Connection, name: str | None) -> int | None:
     return db.execute(query).scalar()
 
 
-def find_provider_name(db: Connection, provider_id: int) -> str:
-    """Return the name of an existing provider."""
-    query = select(providers.c.name).where(providers.c.id == provider_id)
-    return str(db.execute(query).scalar_one())
+def get_profile(db: Connection, provider_id: int) -> Row[Any]:
+    """Return the row of an existing provider, which has its name and its profile."""
+    return db.execute(select(providers).where(providers.c.id == provider_id)).one()
+
+
+def update_profile(
+    db: Connection, provider_id: int, changes: Mapping[str, Any]
+) -> Row[Any]:
+    """Change the profile of an existing provider; return the row of the provider."""
+    if changes:
+        db.execute(
+            update(providers).where(providers.c.id == provider_id).values(changes)
+        )
+    return get_profile(db, provider_id)

@@ -123,6 +123,14 @@ providers = Table(
     Column("id", _Id, primary_key=True),
     Column("name", String(100), nullable=False),
     Column("created_at", Instant, nullable=False),
+    # The profile, which customers read; null for a value that is not set.
+    Column("display_name", String(100)),
+    Column("contact_text", String(300)),
+    Column("contact_phone", String(40)),
+    Column("contact_mail", String(254)),
+    Column("time_zone", String(64)),
+    Column("language", String(20)),
+    Column("accent", String(7)),
 )
 
 customers = Table(
@@ -298,4 +306,7 @@ share_links = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("label", String(100)),
+    Column("language", String(20)),
+    Column("last_opened_at", Instant),
 )

@@ -47,6 +47,15 @@ def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
     )
 
 
+def record_opening(db: Connection, link_id: int, *, now: datetime) -> None:
+    """Set the time of the last view of a link's page."""
+    db.execute(
+        update(share_links)
+        .where(share_links.c.id == link_id)
+        .values(last_opened_at=now)
+    )
+
+
 def find_valid_link(
     db: Connection, token_hash: bytes, *, now: datetime
 ) -> Row[Any] | None:

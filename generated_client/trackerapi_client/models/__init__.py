@@ -26,6 +26,7 @@ from .job_status import JobStatus
 from .job_step import JobStep
 from .job_token_created import JobTokenCreated
 from .job_token_input import JobTokenInput
+from .language import Language
 from .metadata import Metadata
 from .metadata_configuration import MetadataConfiguration
 from .metadata_configuration_seen import MetadataConfigurationSeen
@@ -33,6 +34,8 @@ from .metadata_kind import MetadataKind
 from .metadata_policy import MetadataPolicy
 from .problem import Problem
 from .problem_error import ProblemError
+from .provider_profile import ProviderProfile
+from .provider_profile_change import ProviderProfileChange
 from .rejected_line import RejectedLine
 from .share_link import ShareLink
 from .share_link_created import ShareLinkCreated
@@ -69,6 +72,7 @@ __all__ = (
     "JobStep",
     "JobTokenCreated",
     "JobTokenInput",
+    "Language",
     "Metadata",
     "MetadataConfiguration",
     "MetadataConfigurationSeen",
@@ -76,6 +80,8 @@ __all__ = (
     "MetadataPolicy",
     "Problem",
     "ProblemError",
+    "ProviderProfile",
+    "ProviderProfileChange",
     "RejectedLine",
     "ShareLink",
     "ShareLinkCreated",

@@ -120,6 +120,10 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
             configs = [one async for one in admin.list_job_configs(tag=config.tag)]
             assert [one.id for one in configs] == [stored.id]
             assert await admin.get_job_config(stored.id) == configs[0]
+            profile = await admin.update_provider_profile(contact_text="Front desk")
+            assert await admin.get_provider_profile() == profile
+            assert profile.contact_text == "Front desk"
+            await admin.update_provider_profile(contact_text=None)
 
     asyncio.run(main())
 

@@ -365,6 +365,19 @@ def test_link_opens_the_page(machine: Machine, how: str) -> None:
     assert (page.status_code, "An import" in page.text) == (200, True)
 
 
+def test_link_has_label_and_language(machine: Machine) -> None:
+    """`job link --label --language` makes a link with both."""
+    job_id = new_job(machine)
+    options = ("--label", "For the ward", "--language", "de")
+
+    done = machine.run("job", "link", job_id, *options)
+
+    assert (done.status, done.err) == (FINE, "")
+    with tracker_at(machine) as tracker:
+        [link] = tracker.job(job_id).share_links()
+    assert (link.label, link.language) == ("For the ward", "de")
+
+
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
 def test_link_expires_on_time(machine: Machine, zone: str) -> None:
     """`--expires-at` sets the expiry of the link, in any local time zone."""
@@ -384,6 +397,8 @@ def test_link_expires_on_time(machine: Machine, zone: str) -> None:
         (["link"], USAGE),
         (["link", "a", "--job", "b"], USAGE),
         (["link", "a", "--expires-at", "tomorrow"], USAGE),
+        (["link", "a", "--language", "fr"], USAGE),
+        (["link", "a", "--label", ""], USAGE),
         (["link", "a", "--expires-at", "9999-12-31T23:59:59-01:00"], USAGE),
         (["link", "no such job"], REFUSED),
         (["list", "--limit", "0"], USAGE),

@@ -79,7 +79,7 @@ def sync_detailed(
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): Lifetime of a new link.
+        body (ShareLinkInput): Properties of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -113,7 +113,7 @@ def sync(
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): Lifetime of a new link.
+        body (ShareLinkInput): Properties of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,7 +142,7 @@ async def asyncio_detailed(
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): Lifetime of a new link.
+        body (ShareLinkInput): Properties of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -174,7 +174,7 @@ async def asyncio(
 
     Args:
         job_id (int): The backend's id of the job.
-        body (ShareLinkInput): Lifetime of a new link.
+        body (ShareLinkInput): Properties of a new link.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -1,0 +1,228 @@
+"""Profile of a provider: contract, rules for zone and accent, command."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trackerapi_backend.jobs.colors import (
+    DARK_CARD,
+    LIGHT_CARD,
+    MIN_CONTRAST,
+    contrast,
+    dark_variant,
+)
+
+from backend.tests.support.service import (
+    command,
+    error_line,
+    prepare,
+    problem_name,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+    from backend.tests.support.service import Service
+
+EMPTY = dict.fromkeys(
+    (
+        *("display_name", "contact_text", "contact_phone", "contact_mail"),
+        *("time_zone", "language", "accent", "accent_dark"),
+    )
+)
+FULL = {
+    "display_name": "Example Radiology",
+    "contact_text": "Front desk, until 18:00",
+    "contact_phone": "+49 (30) 123-45.67/8",
+    "contact_mail": "front.desk+mri@clinic.example",
+    "time_zone": "Europe/Berlin",
+    "language": "de",
+    "accent": "#0C6A60",
+}
+
+
+@pytest.fixture(autouse=True)
+def without_profile(api: httpx.Client) -> Iterator[None]:
+    """Remove the profile after each test: all tests share the provider."""
+    yield
+    assert api.patch("/provider-profile", json=dict.fromkeys(FULL)).status_code == 200
+
+
+def test_profile_is_changed_member_by_member(api: httpx.Client) -> None:
+    """A missing member stays, null removes a value, and the dark accent follows."""
+    assert api.get("/provider-profile").json() == {"name": "One", **EMPTY}
+    full = api.patch("/provider-profile", json=FULL)
+    assert full.status_code == 200, full.text
+    stored = {**FULL, "accent": "#0c6a60", "accent_dark": "#498f88"}
+    assert full.json() == {"name": "One", **stored}
+    assert api.patch("/provider-profile", json={}).json() == full.json()
+    assert api.get("/provider-profile").json() == full.json()
+    removed = api.patch(
+        "/provider-profile", json={"accent": None, "language": None}
+    ).json()
+    gone = {"language": None, "accent": None, "accent_dark": None}
+    assert removed == {**full.json(), **gone}
+
+
+def test_profile_belongs_to_its_provider(
+    api: httpx.Client, other_api: httpx.Client
+) -> None:
+    """A change of one profile does not show in the profile of another provider."""
+    assert api.patch("/provider-profile", json=FULL).is_success
+    assert other_api.get("/provider-profile").json() == {"name": "Two", **EMPTY}
+
+
+@pytest.mark.parametrize(
+    ("key", "read", "changed"),
+    [("read", 200, 403), ("admin", 403, 200), ("ingest", 403, 403), (None, 401, 401)],
+)
+def test_profile_needs_its_scope(
+    service: Service, key: str | None, read: int, changed: int
+) -> None:
+    """The profile is read with `read` and changed with `admin`."""
+    with service.client(key) as caller:
+        assert caller.get("/provider-profile").status_code == read
+        answer = caller.patch("/provider-profile", json={"display_name": "New"})
+        assert answer.status_code == changed
+
+
+INVALID: list[tuple[str, Any]] = [
+    *(("display_name", value) for value in ("", " ", "a\nb", "x" * 101, 7)),
+    *(("contact_text", value) for value in ("", "a\tb", "x" * 301)),
+    *(("contact_phone", value) for value in ("call us", "12", "+49;x=1", "1" * 41)),
+    *(
+        ("contact_mail", value)
+        for value in (
+            *("nobody", "a@b@c", "a b@c.example", "<a@c.example>", "a@c.example?cc=x"),
+            *("a@-x y.example", "x" * 250 + "@c.example"),
+        )
+    ),
+    *(
+        ("time_zone", value)
+        for value in ("Mars/Olympus", "localtime", "../etc/passwd", "posix/UTC", "")
+    ),
+    *(("language", value) for value in ("fr", "EN", "")),
+    *(("accent", value) for value in ("0c6a60", "#0c6", "red", "#0c6a60;}", "#ffffff")),
+]
+
+
+@pytest.mark.parametrize(("member", "value"), INVALID)
+def test_invalid_value_is_rejected_by_its_name(
+    api: httpx.Client, member: str, value: object
+) -> None:
+    """An invalid value gets 422, names the member, and changes nothing."""
+    answer = api.patch("/provider-profile", json={"display_name": "New", member: value})
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+    assert f"/{member}" in {error["pointer"] for error in answer.json()["errors"]}
+    assert api.get("/provider-profile").json()["display_name"] is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("europe/berlin", "did you mean Europe/Berlin?"),
+        ("Europe/Berln", "did you mean Europe/Berlin?"),
+        ("12345678", "such as Europe/Berlin"),
+    ],
+)
+def test_unknown_zone_names_the_nearest(
+    api: httpx.Client, zone: str, hint: str
+) -> None:
+    """The error for an unknown time zone names the nearest zone, or an example."""
+    answer = api.patch("/provider-profile", json={"time_zone": zone})
+    assert hint in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("accent", "shown"),
+    [
+        ("#ffffff", "1.00"),
+        ("#ffcc00", "1.51"),
+        ("#787878", "4.41"),
+        ("#777777", "4.47"),
+    ],
+)
+def test_accent_with_little_contrast_is_rejected_with_its_contrast(
+    api: httpx.Client, accent: str, shown: str
+) -> None:
+    """The error for a light accent names its contrast, rounded down."""
+    answer = api.patch("/provider-profile", json={"accent": accent})
+    assert answer.status_code == 422
+    assert f"a contrast of {shown} to 1 on white" in answer.json()["detail"]
+
+
+def test_accent_at_the_limit_is_accepted(api: httpx.Client) -> None:
+    """Grey 76 has a contrast of 4.54 with white and is accepted."""
+    assert api.patch("/provider-profile", json={"accent": "#767676"}).is_success
+
+
+def test_each_accent_has_a_dark_variant_with_enough_contrast() -> None:
+    """Every accent mixed with white has 4.5 to 1 on the dark card, and no more white.
+
+    White alone has more, so every colour has a variant.
+    """
+    levels = range(0, 256, 17)
+    for red, green, blue in product(levels, repeat=3):
+        accent = f"#{red:02x}{green:02x}{blue:02x}"
+        if contrast(accent, LIGHT_CARD) < MIN_CONTRAST:
+            continue
+        dark = dark_variant(accent)
+        assert contrast(dark, DARK_CARD) >= MIN_CONTRAST, accent
+        assert dark == accent or contrast(dark, DARK_CARD) < MIN_CONTRAST * 1.1, accent
+
+
+def test_cards_are_those_of_the_style_sheet() -> None:
+    """The backgrounds of the contrast rule are the cards of the page."""
+    style = files("trackerapi_backend.pages").joinpath("static/page.css").read_text()
+    light, dark = re.findall("--card: (#[0-9a-f]+);", style)[:2]
+    assert (light.replace("#fff", "#ffffff"), dark) == (LIGHT_CARD, DARK_CARD)
+
+
+def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
+    """`provider set` changes the named values alone, and `show` prints all values."""
+    prepare(tmp_path)
+    environment = variables_of(tmp_path)
+    options = ("--display-name", "Zoë & Co", "--accent", "#0C6A60")
+    first = command("provider", "set", *options, environment=environment)
+    assert first.returncode == 0, first.stderr
+    more = ("--time-zone", "Asia/Kathmandu", "--unset", "accent")
+    changed = command("provider", "set", *more, environment=environment)
+    shown = command("provider", "show", environment=environment)
+    assert changed.stdout == shown.stdout
+    assert dict(line.split("\t") for line in shown.stdout.splitlines()) == {
+        "name": "One",
+        "display-name": "Zoë & Co",
+        **dict.fromkeys(("contact-text", "contact-phone", "contact-mail"), "-"),
+        "time-zone": "Asia/Kathmandu",
+        **dict.fromkeys(("language", "accent"), "-"),
+    }
+    other = command("provider", "show", "--provider", "Two", environment=environment)
+    assert "display-name\t-" in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([], "name at least one value"),
+        (["--accent", "#ffcc00"], "--accent has a contrast of 1.51 to 1"),
+        (["--time-zone", "Berlin"], "--time-zone is not a name of the IANA database"),
+        (["--contact-phone", "call us"], "--contact-phone "),
+        (["--accent", "#0c6a60", "--unset", "accent"], "exclude each other"),
+        (["--provider", "Three", "--language", "de"], "the provider does not exist"),
+    ],
+)
+def test_command_names_the_option_of_an_invalid_value(
+    tmp_path: Path, options: list[str], error: str
+) -> None:
+    """An invalid option of `provider set` is one line that names the option."""
+    prepare(tmp_path)
+    result = command("provider", "set", *options, environment=variables_of(tmp_path))
+    assert error in error_line(result)

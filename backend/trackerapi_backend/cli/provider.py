@@ -1,0 +1,96 @@
+"""`trackerapi-backend provider`: profile of a provider, which customers read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.cli.arguments import (
+    add_group,
+    add_provider_options,
+    check_options,
+    naming_options,
+)
+from trackerapi_backend.cli.database import open_provider
+from trackerapi_backend.jobs.profile import checked_profile
+from trackerapi_backend.settings import SettingsError
+from trackerapi_backend.store import providers as stored
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from sqlalchemy import Row
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
+
+_MEMBERS = {
+    "display_name": ("NAME", "name of the provider for customers"),
+    "contact_text": ("TEXT", 'whom customers ask, such as "Front desk, until 18:00"'),
+    "contact_phone": ("NUMBER", "telephone number, such as +49 30 1234567"),
+    "contact_mail": ("ADDRESS", "mail address"),
+    "time_zone": ("ZONE", "zone of times on the page, such as Europe/Berlin"),
+    "language": ("LANGUAGE", "en or de, for browsers without a known language"),
+    "accent": ("COLOUR", "colour of bars and links, such as #0c6a60"),
+}
+_OPTIONS = {member.replace("_", "-"): member for member in _MEMBERS}
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `provider` and its actions."""
+    parser = commands.add_parser(
+        "provider", help="show and change what customers read about a provider"
+    )
+    actions = add_group(parser, "ACTION")
+    show = actions.add_parser("show", help="show the profile")
+    add_provider_options(show)
+    show.set_defaults(run=show_profile)
+    change = actions.add_parser(
+        "set", help="change the profile; a value without an option stays unchanged"
+    )
+    add_provider_options(change)
+    for option, member in _OPTIONS.items():
+        metavar, help_text = _MEMBERS[member]
+        change.add_argument(f"--{option}", metavar=metavar, help=help_text)
+    change.add_argument(
+        "--unset",
+        action="append",
+        default=[],
+        choices=list(_OPTIONS),
+        metavar="OPTION",
+        help="name of an option whose value is removed; may be repeated",
+    )
+    change.set_defaults(run=set_profile)
+
+
+def show_profile(options: Namespace, print_line: PrintLine) -> None:
+    """Print the profile of a provider: one line for each value."""
+    with open_provider(options) as access:
+        _print(stored.get_profile(access.db, access.provider_id), print_line)
+
+
+def set_profile(options: Namespace, print_line: PrintLine) -> None:
+    """Change the profile of a provider; print the whole profile."""
+    changes = _changes(options)
+    check_options("ProviderProfileChange", changes)
+    with naming_options():
+        changes = checked_profile(changes)
+    with open_provider(options) as access:
+        row = stored.update_profile(access.db, access.provider_id, changes)
+    _print(row, print_line)
+
+
+def _changes(options: Namespace) -> dict[str, Any]:
+    given = vars(options)
+    changes = {name: given[name] for name in _MEMBERS if given[name] is not None}
+    for option in options.unset:
+        if _OPTIONS[option] in changes:
+            raise SettingsError(f"--{option} and --unset {option} exclude each other")
+    changes |= {_OPTIONS[option]: None for option in options.unset}
+    if not changes:
+        raise SettingsError("name at least one value, such as --display-name")
+    return changes
+
+
+def _print(row: Row[Any], print_line: PrintLine) -> None:
+    print_line(f"name\t{row.name}")
+    for option, member in _OPTIONS.items():
+        print_line(f"{option}\t{getattr(row, member) or '-'}")
