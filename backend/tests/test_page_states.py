@@ -52,7 +52,7 @@ def open_page(api: httpx.Client, job: dict[str, Any], language: str = "") -> str
 
 def head_text(page: str) -> str:
     """Return the text of the head; times of today are `T`, ages are `A`."""
-    text = page_text(page.partition("<main>")[2].partition("</section>")[0])
+    text = page_text(page.partition('<main id="job">')[2].partition("</section>")[0])
     text = re.sub(r"\(\d\d:\d\d UTC[^)]*\)", "(T)", text)
     text = re.sub(r"\d\d:\d\d UTC(?! on| am)", "T", text)
     ages = "just now|gerade eben|(vor )?\\d+ (seconds? ago|minutes? ago|Sekunden?)"

@@ -12,6 +12,7 @@ import pytest
 
 from backend.tests.support.pages import page_text
 from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, new_name, report
+from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +93,8 @@ def test_page_shows_nothing_of_the_provider(
         event_metadata={"canary-key": "canary-value"},
     )
     page = reader.get(link["url"]).text
+    with open_stream(reader, f"{link['url']}/stream") as stream:
+        page += str(stream.message())
     hidden = ["canary", job["provider_job_id"], "say_hello", "my_job"]
     assert [word for word in hidden if word in page] == []
 

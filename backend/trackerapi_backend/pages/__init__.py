@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from trackerapi_backend.pages import customer, front, reference, stylesheet
+from trackerapi_backend.pages import customer, front, reference, stream, stylesheet
 from trackerapi_backend.pages.openings import Openings
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ def page_routes(services: Services) -> list[BaseRoute]:
         _route("/s/{token}", "enter_share_link", enter),
         # Some mail programs add a slash to the end of a link.
         _route("/s/{token}/", "enter_share_link", enter),
+        _route(
+            "/s/{token}/stream",
+            "stream_page",
+            partial(stream.stream_by_link, services),
+        ),
+        _route(
+            "/app/jobs/{job_id}/stream",
+            "stream_page",
+            partial(stream.stream_by_cookie, services),
+        ),
         _route(
             "/app/jobs/{job_id}",
             "customer_page",

@@ -72,7 +72,7 @@ class _Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _JobView:
+class JobView:
     """Values for the template of the customer's page.
 
     Attributes:
@@ -83,6 +83,7 @@ class _JobView:
         started: Begin of the job as a sentence; None before the begin.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
+        version: Version of the job, which the page does not show.
     """
 
     name: str
@@ -96,6 +97,13 @@ class _JobView:
     groups: Sequence[StepGroup]
     messages: Sequence[_Message]
     refresh_seconds: int | None
+    version: int
+
+    @property
+    def document_title(self) -> str:
+        """Title of the browser's tab."""
+        name = self.title or self.name
+        return name if self.percent is None else f"{self.whole_percent} % · {name}"
 
     @property
     def whole_percent(self) -> int:
@@ -109,9 +117,7 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
     A browser that sends the cookies is redirected to an address without the token.
     """
     token: str = request.path_params["token"]
-    link = await run_in_threadpool(
-        services.store.read, lambda db: _find_link(db, token)
-    )
+    link = await run_in_threadpool(services.store.read, lambda db: find_link(db, token))
     if link is None:
         return await show_invalid_link(request)
     address = f"/app/jobs/{link.job_id}"
@@ -123,7 +129,7 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
     # Each cookie has the path of its page. Otherwise a browser that has opened many
     # links would send all their cookies with each request.
     for name, value, path in (
-        (_cookie_name(link.job_id), token, address),
+        (cookie_name(link.job_id), token, address),
         (_STORES_COOKIES, "yes", f"/s/{token}"),
     ):
         response.set_cookie(
@@ -140,13 +146,20 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
 
 async def show(services: Services, openings: Openings, request: Request) -> Response:
     """Show the page of a job to a browser with the cookie of a valid link."""
+    job_id = job_id_in(request)
+    if job_id is None:
+        return await show_invalid_link(request)
+    token = request.cookies.get(cookie_name(job_id), "")
+    return await _page(services, openings, request, token, job_id)
+
+
+def job_id_in(request: Request) -> int | None:
+    """Return the job id in the path of a request; None for any other text."""
     text: str = request.path_params["job_id"]
     # A long text is rejected first: `int()` raises for more than 4,300 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID))):
-        return await show_invalid_link(request)
-    job_id = int(text)
-    token = request.cookies.get(_cookie_name(job_id), "")
-    return await _page(services, openings, request, token, job_id)
+        return None
+    return int(text)
 
 
 async def _page(
@@ -171,27 +184,33 @@ async def _page(
     return response
 
 
-def _cookie_name(job_id: int) -> str:
+def cookie_name(job_id: int) -> str:
+    """Return the name of the cookie with the token of a link to a job."""
     return f"share_{job_id}"
 
 
-def _find_link(db: Connection, token: str) -> Row[Any] | None:
+def find_link(db: Connection, token: str) -> Row[Any] | None:
+    """Return the valid link of a token, with the `provider_id` of its job."""
     return share_links.find_valid_link(db, hash_token(token), now=utc_now())
 
 
 def _find_view(
     db: Connection, token: str, job_id: int, formats: Formats
-) -> tuple[Row[Any], _JobView] | None:
+) -> tuple[Row[Any], JobView] | None:
     """Return a link and the view of its job; None unless the token is of this job."""
-    link = _find_link(db, token)
+    link = find_link(db, token)
     if link is None or link.job_id != job_id:
         return None
     job = jobs.find_job(db, link.provider_id, job_id)
-    if job is None:
-        return None
+    return None if job is None else (link, find_view(db, job, formats))
+
+
+def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
+    """Return the view of a job."""
+    job_id, provider_id = job.id, job.provider_id
     state = from_document(job.state)
     steps = _steps(state, job.document)
-    profile = providers.get_profile(db, link.provider_id)
+    profile = providers.get_profile(db, provider_id)
     provider = profile.display_name or profile.name
     messages = customer_view.find_messages(db, job_id)
     keys, values = customer_keys(job.document), customer_view.find_values(db, job_id)
@@ -204,7 +223,7 @@ def _find_view(
     message = _status_message(state, messages)
     page_job = PageJob(state=state, steps=steps, provider=provider, message=message)
     plan = plan_of(job)
-    view = _JobView(
+    return JobView(
         name=job.name,
         title=job.title,
         reference=None
@@ -222,8 +241,8 @@ def _find_view(
             _Message(row.message, formats.time(row.shown_at)) for row in messages
         ],
         refresh_seconds=_REFRESH_SECONDS.get(state.status),
+        version=state.event_count + 1,
     )
-    return link, view
 
 
 def _steps(job: JobState, document: Mapping[str, Any] | None) -> list[PageStep]:

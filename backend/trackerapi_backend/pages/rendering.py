@@ -23,8 +23,12 @@ _HEADERS = {
 
 def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a response with a rendered template."""
-    text = _environment().get_template(template).render(values)
-    return HTMLResponse(text, status, _HEADERS)
+    return HTMLResponse(fragment(template, **values), status, _HEADERS)
+
+
+def fragment(template: str, **values: Any) -> str:
+    """Return the text of a rendered template."""
+    return _environment().get_template(template).render(values)
 
 
 @cache

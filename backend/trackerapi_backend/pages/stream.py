@@ -1,0 +1,144 @@
+"""Stream of the customer's page: the parts of the page that change.
+
+A page streams from its own path with `/stream` at the end, and with its own query:
+`/s/{token}/stream` by the link, `/app/jobs/{job_id}/stream` by the cookie. The renderer
+of the page makes the message, in the language of the request:
+
+    event: page
+    id: 12-9f3a01bc
+    data: {"version": 12, "title": "41 % · Brain MRI", "parts": {"job": "<section ...",
+        "facts": "<p>..."}}
+
+`data` is one line of JSON. `title` is the title of the document, as text. `parts` has
+the inner HTML of elements of the page, by element id. `version` never falls. A message
+follows each event of the job. Without an event, a message follows when other words than
+those in `<time>` elements change, such as the headline of a job that has become silent:
+the page itself has to keep the ages in `<time>` elements, which also grow without a
+connection. Comments, end and `Last-Event-ID` are those of `stream_job`.
+
+All viewers of a job in one language share a message. So the parts depend on nothing
+else: neither on the link nor on other choices of the reader.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from starlette.concurrency import run_in_threadpool
+
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.live.hub import Message, Watch, encode_message
+from trackerapi_backend.live.stream import EventStream
+from trackerapi_backend.pages.customer import (
+    cookie_name,
+    find_link,
+    find_view,
+    job_id_in,
+)
+from trackerapi_backend.pages.formats import Formats
+from trackerapi_backend.pages.front import show_invalid_link
+from trackerapi_backend.pages.language import language_of
+from trackerapi_backend.pages.rendering import fragment
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.requests.call import client_address
+from trackerapi_backend.store import jobs
+from trackerapi_backend.store.schema import compact_json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from trackerapi_backend.requests.call import Services
+
+RENDER_SECONDS = 60.0
+"""Time after which an unchanged job is rendered again, in seconds."""
+
+_TIMES = re.compile("<time.*?</time>", re.DOTALL)
+
+_PARTS = {"job": "customer_job.html", "facts": "customer_facts.html"}
+"""Template of the inner HTML of each element, by the id of the element."""
+
+
+async def stream_by_link(services: Services, request: Request) -> Response:
+    """Stream the page of a share link."""
+    return await _stream(services, request, request.path_params["token"], None)
+
+
+async def stream_by_cookie(services: Services, request: Request) -> Response:
+    """Stream the page of a job to a browser with the cookie of a valid link."""
+    job_id = job_id_in(request)
+    if job_id is None:
+        return await show_invalid_link(request)
+    token = request.cookies.get(cookie_name(job_id), "")
+    return await _stream(services, request, token, job_id)
+
+
+async def _stream(
+    services: Services, request: Request, token: str, job_id: int | None
+) -> Response:
+    """Stream the job of a token, which must be `job_id` unless that is None."""
+
+    async def find() -> Row[Any] | None:
+        link = await run_in_threadpool(
+            services.store.read, lambda db: find_link(db, token)
+        )
+        return link if link is not None and job_id in (None, link.job_id) else None
+
+    async def check() -> None:
+        if await find() is None:
+            raise Problem("not-found", "The link has ended.")
+
+    link = await find()
+    if link is None:
+        return await show_invalid_link(request)
+    language = language_of(request)
+    watch = Watch(
+        job_id=link.job_id,
+        form=("page", language),
+        read=_PageReader(link.provider_id, link.job_id, language),
+        address=client_address(request),
+        link_id=link.id,
+        last_id=request.headers.get("last-event-id", ""),
+    )
+    return EventStream(services.hub, watch, check)
+
+
+class _PageReader:
+    """Query of the message of a page; an unchanged page is not rendered each time."""
+
+    def __init__(self, provider_id: int, job_id: int, language: str) -> None:
+        self._provider_id, self._job_id = provider_id, job_id
+        self._language = language
+        self._message: Message | None = None
+        self._render_at = 0.0
+
+    def __call__(self, db: Connection) -> Message | None:
+        """Return the message; None if the job does not exist."""
+        job = jobs.find_job(db, self._provider_id, self._job_id)
+        if job is None:
+            return None
+        now, version = time.monotonic(), from_document(job.state).event_count + 1
+        known = self._message
+        if known is None or known.version != version or now >= self._render_at:
+            self._render_at = now + RENDER_SECONDS
+            self._message = known = _message_of(db, job, self._language)
+        return known
+
+
+def _message_of(db: Connection, job: Row[Any], language: str) -> Message:
+    formats = Formats(language, utc_now())
+    view = find_view(db, job, formats)
+    version, title = view.version, view.document_title
+    parts = {
+        name: fragment(template, job=view, formats=formats)
+        for name, template in _PARTS.items()
+    }
+    lasting = _TIMES.sub("", title + "".join(parts.values()))
+    data = compact_json({"version": version, "title": title, "parts": parts})
+    id_ = f"{version}-{crc32(lasting.encode()):08x}"
+    return encode_message(version, "page", data, id_=id_)
