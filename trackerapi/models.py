@@ -295,7 +295,7 @@ class ProviderProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredJobConfig:
-    """A job configuration in the store of the backend, where it never changes.
+    """A job configuration in the store of the backend, where only its texts change.
 
     Attributes:
         revision: Number of this content among all contents of the same tag; 1 for the

@@ -212,6 +212,101 @@ def test_invalid_units_are_rejected(api: httpx.Client, tag: str, units: Any) -> 
     assert answer.json()["errors"][0]["pointer"] == "/step_configurations/1/units"
 
 
+GERMAN = {
+    "name": "Einlesen",
+    "steps": {"a": {"name": "Lesen", "units": "Bilder"}},
+    "metadata": {"Operator": "Bediener"},
+}
+
+
+def test_texts_are_no_content(api: httpx.Client, tag: str) -> None:
+    """Sent texts replace the texts of the revision; without texts, they stay."""
+    sent = ({}, {"de": GERMAN}, None, {"pt-BR": {"name": "Ler"}}, None, {}, None)
+    answers = [
+        api.post(
+            "/job_configurations",
+            json=document(tag, version="1.0.0")
+            | ({} if each is None else {"texts": each}),
+        )
+        for each in sent
+    ]
+    assert [answer.status_code for answer in answers] == [201] + [200] * 6
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    pt = {"pt-BR": {"name": "Ler"}}
+    stored = [answer.json()["texts"] for answer in answers]
+    assert stored == [{}, {"de": GERMAN}, {"de": GERMAN}, pt, pt, {}, {}]
+
+
+def test_texts_belong_to_their_revision(api: httpx.Client, tag: str) -> None:
+    """A new revision has only its own texts; both revisions list theirs."""
+    german = {"texts": {"de": GERMAN}}
+    first = api.post("/job_configurations", json=document(tag) | german).json()
+    second = api.post("/job_configurations", json=document(tag, name="New")).json()
+    listed = api.get("/job_configurations", params={"tag": tag}).json()["items"]
+    assert [each["texts"] for each in listed] == [{}, {"de": GERMAN}]
+    assert listed == [second, first]
+    assert api.get(f"/job_configurations/{first['id']}").json() == first
+
+
+def test_creation_of_a_job_stores_texts(api: httpx.Client, tag: str) -> None:
+    """The configuration in a creation brings its texts, for a known job as well."""
+    job = {"provider_job_id": tag, "customer_id": CUSTOMER, "tag": tag}
+    for status, name in ((201, "Lesen"), (200, "Einlesen")):
+        texts = {"texts": {"de": {"name": name}}}
+        answer = api.post("/jobs", json=job | {"configuration": document(tag) | texts})
+        assert answer.status_code == status
+        [stored] = api.get("/job_configurations", params={"tag": tag}).json()["items"]
+        assert (stored["revision"], stored["texts"]) == (1, texts["texts"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "pointer", "detail"),
+    [
+        ({"de": {"steps": {"c/": {}}}}, "/de/steps/c~1", "is not the tag of a step"),
+        (
+            {"en": {}, "de": {"metadata": {"Operators": "x"}}},
+            "/de/metadata/Operators",
+            "is not the name of a metadata key",
+        ),
+        ({"DE": {}}, "/DE", "is not a language such as de or pt-BR"),
+        ({"": {}}, "/", "is not a language such as de or pt-BR"),
+        ({"de": {"nam": "x"}}, "/de/nam", "is not a known member; did you mean name?"),
+        ({"de": {"name": ""}}, "/de/name", "needs at least 1 character(s)"),
+        ({"de": {"steps": {"a": {"units": 1}}}}, "/de/steps/a/units", "is not a text"),
+        ({"de": {"metadata": {"Operator": None}}}, "/de/metadata/Operator", None),
+        (
+            {f"a{a}{b}": {} for a in "abcdefgh" for b in "abcdefgh"},
+            "",
+            "has more than 50 members",
+        ),
+    ],
+)
+def test_invalid_texts_are_rejected(
+    api: httpx.Client, tag: str, texts: Any, pointer: str, detail: str | None
+) -> None:
+    """Texts for unknown names and in no language get 422, and nothing is stored."""
+    sent = document(tag, texts=texts)
+    sent["step_configurations"][0]["metadata_configurations"] = [{"name": "Operator"}]
+    answer = api.post("/job_configurations", json=sent)
+    job = {"provider_job_id": tag, "customer_id": CUSTOMER, "tag": tag}
+    carried = api.post("/jobs", json=job | {"configuration": sent})
+    assert (answer.status_code, carried.status_code) == (422, 422)
+    [error] = answer.json()["errors"]
+    assert error["pointer"] == f"/texts{pointer}"
+    assert error["detail"] == (detail or error["detail"])
+    assert carried.json()["errors"][0]["pointer"] == f"/configuration/texts{pointer}"
+    assert api.get("/job_configurations", params={"tag": tag}).json()["items"] == []
+
+
+def test_texts_name_any_key_of_a_configuration_without_metadata(
+    api: httpx.Client, tag: str
+) -> None:
+    """Texts for undeclared metadata keys are accepted if no step declares a key."""
+    texts = {"de": {"metadata": {"Operator": "Bediener"}}}
+    answer = api.post("/job_configurations", json=document(tag, texts=texts))
+    assert (answer.status_code, answer.json()["texts"]) == (201, texts)
+
+
 def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
     """A content without `after` has the same hash as in older releases."""
     with (

@@ -17,9 +17,13 @@ from sqlalchemy import inspect, text
 from trackerapi_backend.instants import from_micros, to_micros, utc_now
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.recording import Report, record_reports
-from trackerapi_backend.routes.serialization import serialize_job
+from trackerapi_backend.routes.serialization import (
+    serialize_configuration,
+    serialize_job,
+)
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import configurations as stored_configs
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import providers as stored_providers
@@ -147,6 +151,7 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
         events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
         profile = store.read(lambda db: stored_providers.get_profile(db, 1))
         link = store.read(lambda db: stored_links.find_share_link(db, 1, 1))
+        config = store.read(lambda db: stored_configs.find_configuration(db, 1, 1))
     assert key is not None
     assert (key.label, key.key_hmac, key.scopes) == ("Old", b"\0", ["read"])
     assert key.job_id is None
@@ -156,6 +161,8 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
         *(from_micros(5), None),
         *(None, None),
     )
+    assert config is not None
+    assert serialize_configuration(config)["texts"] == {}
     assert [(row.completed, row.part) for row in events] == [(10, None), (5, None)]
     copy = old_database.with_name(f"{old_database.name}.before-{HEAD}")
     with closing(sqlite3.connect(copy)) as before:
@@ -187,6 +194,7 @@ def test_state_of_an_older_release_is_folded_again(
     assert after is not None
     old, new = serialize_job(before), serialize_job(after)
     assert (old["title"], old["reference"]) == (None, None)
+    assert old["steps"][0]["units"] is None
     assert (old["percent"], old["steps"][0]["completed"]) == (25.0, 5)
     assert (new["percent"], new["steps"][0]["completed"]) == (75.0, 30)
     assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,76 @@ def test_page_shows_only_metadata_for_the_customer(
     assert 'href="javascript' not in page
     assert "canary" not in page
     assert "4,321" not in page
+
+
+TEXTS: dict[str, Any] = {
+    "de": {
+        "name": "Einlesen",
+        "steps": {"load": {"name": "Lesen <b>", "units": "Bildern"}, "store": {}},
+        "metadata": {"Slices": "Schichten"},
+    },
+    "fr": {"name": "Lecture"},
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "language", "shown"),
+    [
+        (TEXTS, "de", ("Einlesen", "Lesen <b>", "412 von 1.840 Bildern", "Schichten:")),
+        (TEXTS, "en", ("Import", "Load", "412 of 1,840 images", "Slices:")),
+        (TEXTS, "fr", ("Import", "Load", "412 of 1,840 images", "Slices:")),
+        (
+            {"de-AT": TEXTS["de"], "de-CH": TEXTS["fr"]},
+            "de",
+            ("Einlesen", "Lesen <b>", "412 von 1.840 Bildern", "Schichten:"),
+        ),
+        (
+            {"en": {"name": "Reading", "steps": {"load": {"units": "pictures"}}}},
+            "en",
+            ("Reading", "Load", "412 of 1,840 pictures", "Slices:"),
+        ),
+        (
+            {"en": {"name": "Reading"}},
+            "de",
+            ("Import", "Load", "412 von 1.840 images", "Slices:"),
+        ),
+    ],
+    ids=["own", "other", "no language of the page", "regional", "partly", "fallback"],
+)
+def test_page_shows_the_texts_of_its_language(
+    api: httpx.Client,
+    reader: httpx.Client,
+    texts: dict[str, Any],
+    language: str,
+    shown: tuple[str, ...],
+) -> None:
+    """Names and units have the language of the page, or else are as configured."""
+    key = {"name": "Slices", "kind": "number", "audience": "customer"}
+    load = {"tag": "load", "name": "Load", "points": 1, "units": "images"}
+    steps = [
+        load | {"metadata_configurations": [key]},
+        {"tag": "store", "name": "Store", "points": 1},
+    ]
+    tag = new_name()
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    job = new_job(api, tag=tag, configuration=document)
+    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    metadata = {"event_metadata": {"Slices": 7}}
+    report(api, job, kind="progress", tag="load", completed=412, total=1840, **metadata)
+    api.post("/job_configurations", json=document | {"texts": texts})
+
+    page = reader.get(link["url"], headers={"Accept-Language": language}).text
+
+    name, step, count, value = shown
+    assert re.findall("<h1[^>]*>(.*)</h1>", page) == [name]
+    assert f" · {name}</title>" in page
+    names = re.findall('class="name"[^>]*>(.*)</p>', page)
+    assert [html.unescape(each) for each in names] == [step, "Store"]
+    assert page_text(page).count(count) == 2
+    assert re.findall("<dt[^>]*>(.*)</dt>", page) == [value]
+    assert page_text(page).count(step) == 2
+    stored = api.get(f"/jobs/{job['id']}").json()
+    assert (stored["name"], stored["steps"][0]["name"]) == ("Import", "Load")
 
 
 def test_page_escapes_messages(

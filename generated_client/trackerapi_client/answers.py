@@ -122,6 +122,18 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "units": {"type": "string"},
         },
     },
+    "LanguageTexts": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "steps": {"type": "object", "additionalProperties": {"$ref": "StepTexts"}},
+            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    },
+    "StepTexts": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "units": {"type": "string"}},
+    },
     "JobConfiguration": {
         "type": "object",
         "required": [
@@ -151,6 +163,10 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "items": {"$ref": "StepConfiguration"},
             },
             "created_at": {"type": "string", "format": "date-time"},
+            "texts": {
+                "type": "object",
+                "additionalProperties": {"$ref": "LanguageTexts"},
+            },
         },
     },
     "JobConfigurationPage": {

@@ -72,14 +72,26 @@ def _reduced(contract: Contract, schema: Node) -> dict[str, Any]:
     if choices:
         return choices[0] if len(choices) == 1 else {"anyOf": choices}
     reduced = {key: schema[key] for key in _KEPT if key in schema}
+    return reduced | _inner(contract, schema)
+
+
+def _inner(contract: Contract, schema: Node) -> dict[str, Any]:
+    """Return the reduced schemas of members, items and other members."""
+    inner: dict[str, Any] = {}
     if "properties" in schema:
-        reduced["properties"] = {
+        inner["properties"] = {
             name: _reduced(contract, each)
             for name, each in schema["properties"].items()
         }
     if "items" in schema:
-        reduced["items"] = _reduced(contract, schema["items"])
-    return reduced
+        inner["items"] = _reduced(contract, schema["items"])
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        values = _reduced(contract, others)
+        # Values of any type, such as metadata, have nothing to check.
+        if values.keys() & {"$ref", "type"}:
+            inner["additionalProperties"] = values
+    return inner
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -185,7 +185,7 @@ def test_schema_describes_each_member() -> None:
     schema = json_schema()
     objects = [schema, *schema["$defs"].values()]
 
-    assert len(objects) == 4
+    assert len(objects) == 6
     for described in objects:
         assert described["description"]
         assert described["additionalProperties"] is False
@@ -203,6 +203,9 @@ def test_schema_uses_words_of_json_schema_only() -> None:
             "enum",
             "const",
             "anyOf",
+            "maxProperties",
+            "propertyNames",
+            "patternProperties",
             "$ref",
             "$defs",
             "$schema",
@@ -217,6 +220,7 @@ def words(schema: dict[str, Any]) -> set[str]:
     for part in [
         *schema.get("properties", {}).values(),
         *schema.get("$defs", {}).values(),
+        *schema.get("patternProperties", {}).values(),
         *([schema["items"]] if "items" in schema else []),
     ]:
         used |= words(part)

@@ -33,6 +33,14 @@ FULL: Final[dict[str, Any]] = {
             "after": ["measure", "check"],
         },
     ],
+    "texts": {
+        "de": {
+            "name": "Aufnahme",
+            "steps": {"measure": {"name": "Messen", "units": "Bilder"}},
+            "metadata": {"Volume": "Volumen"},
+        },
+        "pt-BR": {"name": "Exame"},
+    },
 }
 
 

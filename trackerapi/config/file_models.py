@@ -17,6 +17,7 @@ from trackerapi.arguments import MAX_NAME_LENGTH, NAME_PATTERN
 from trackerapi.config.json_file import Location, json_pointer, read_json_file
 from trackerapi.config.size import check_size
 from trackerapi.config.step_order import check_order
+from trackerapi.config.texts import check_texts
 from trackerapi.errors import ConfigError
 
 MAX_POINTS: Final = 1_000_000
@@ -24,6 +25,8 @@ MAX_JOBS: Final = 500
 MAX_STEPS: Final = 500
 MAX_METADATA_KEYS: Final = 50
 MAX_AFTER: Final = 100
+MAX_LANGUAGES: Final = 50
+MAX_METADATA_NAMES: Final = 1000
 
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _PRE: Final = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -33,6 +36,9 @@ SEMVER_PATTERN: Final = (
 )
 """Pattern of a version by Semantic Versioning 2.0.0."""
 
+LANGUAGE_PATTERN: Final = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
+"""Pattern of a language by BCP 47, in its simple form: language, script, region."""
+
 # `$` also matches before a line end in Python, but not in ECMA-262. With this suffix,
 # validators in Python and in editors accept the same texts.
 _AT_END: Final = r"(?!\n)"
@@ -41,6 +47,10 @@ _AT_END: Final = r"(?!\n)"
 # Default of a member that the file omits. The type is not `X | None`: the file must not
 # say null, except for `units`, which is null in files of the original service.
 _ABSENT: Final[Any] = None
+
+
+# pydantic writes a pattern of keys as `patternProperties`, which accepts other keys.
+_NO_OTHER_KEYS: Final[dict[str, Any]] = {"additionalProperties": False}
 
 
 def _text(pattern: str, description: str | None = None) -> Any:
@@ -117,6 +127,38 @@ class StepModel(_Strict):
     ] = Field(default=_ABSENT)
 
 
+class StepTextsModel(_Strict):
+    """Texts of one step in one language."""
+
+    name: Annotated[str, _text(NAME_PATTERN, "Display name of the step.")] = Field(
+        default=_ABSENT
+    )
+    units: Annotated[str, _text(NAME_PATTERN, "Name of the counted units.")] = Field(
+        default=_ABSENT
+    )
+
+
+class LanguageModel(_Strict):
+    """Texts in one language; the configuration replaces missing texts."""
+
+    name: Annotated[str, _text(NAME_PATTERN, "Display name of the job.")] = Field(
+        default=_ABSENT
+    )
+    # `check_texts()` refuses any key that is not the tag of a step.
+    steps: Annotated[
+        dict[str, StepTextsModel],
+        Field(max_length=MAX_STEPS, description="Texts of the steps, by tag."),
+    ] = Field(default=_ABSENT)
+    metadata: Annotated[
+        dict[Annotated[str, _text(NAME_PATTERN)], Annotated[str, _text(NAME_PATTERN)]],
+        Field(
+            max_length=MAX_METADATA_NAMES,
+            description="Display names of metadata keys, by key.",
+            json_schema_extra=_NO_OTHER_KEYS,
+        ),
+    ] = Field(default=_ABSENT)
+
+
 class JobModel(_Strict):
     """Configuration of a kind of job: its name and steps."""
 
@@ -134,6 +176,14 @@ class JobModel(_Strict):
         list[StepModel],
         Field(min_length=1, max_length=MAX_STEPS, description="Steps in order."),
     ]
+    texts: Annotated[
+        dict[Annotated[str, _text(LANGUAGE_PATTERN)], LanguageModel],
+        Field(
+            max_length=MAX_LANGUAGES,
+            description="Texts for the customer by language, such as de or pt-BR.",
+            json_schema_extra=_NO_OTHER_KEYS,
+        ),
+    ] = Field(default=_ABSENT)
 
 
 class FileModel(_Strict):
@@ -152,15 +202,20 @@ class FileModel(_Strict):
 # Keys that had another name in files of the original service.
 _FORMER_KEYS: Final = {"steps": "step_configurations"}
 
-# The model at each depth of a pydantic location: job_configs, 0, step_configurations…
-_MODELS: Final[Sequence[type[BaseModel]]] = (
-    FileModel,
-    JobModel,
-    StepModel,
-    MetadataModel,
-)
+# The model of the items or values of a list or mapping, by its key.
+_MODELS: Final[Mapping[object, type[BaseModel]]] = {
+    "job_configs": JobModel,
+    "step_configurations": StepModel,
+    "metadata_configurations": MetadataModel,
+    "texts": LanguageModel,
+    "steps": StepTextsModel,
+}
+
+# Last part of a pydantic location for a key of a mapping.
+_KEY: Final = "[key]"
 
 _NAME_REASON: Final = "must not be blank or contain control characters or line breaks"
+_LANGUAGE_REASON: Final = "must be a language such as de or pt-BR"
 _TEXT_REASON: Final = "must be text"
 _LENGTH_REASON: Final = f"must have 1 to {MAX_NAME_LENGTH} characters"
 _POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
@@ -168,6 +223,7 @@ _POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
 # Reasons by pydantic's type of the error. An error about a number is about `points`:
 # all other members are texts or lists.
 _REASONS: Final = {
+    "dict_type": "must be an object",
     "extra_forbidden": "unknown key {name!r}",
     "greater_than_equal": _POINTS_REASON,
     "int_type": _POINTS_REASON,
@@ -194,7 +250,8 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: If the file cannot be read or does not match the schema, if a
-            tag or metadata key is used twice, or if a step can never become ready.
+            tag or metadata key is used twice, if a step can never become ready, or if
+            a text is for an unknown step or metadata key.
     """
     content = read_json_file(path)
     document = _validate(FileModel, content, path, "")
@@ -214,7 +271,8 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
 
     Raises:
         ConfigError: If the document does not match the schema, if a tag or metadata
-            key is used twice, or if a step can never become ready.
+            key is used twice, if a step can never become ready, or if a text is for an
+            unknown step or metadata key.
     """
     match document:
         case {**members}:  # any mapping: pydantic accepts only a dict as an object
@@ -282,7 +340,9 @@ def _config_error(
         if mistake["type"] != "missing" or mistake["loc"] not in misspelt
     ]
     first, *others = shown
-    location = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
+    location = first["loc"]
+    if first["type"] == "missing" or location[-1:] == (_KEY,):
+        location = location[:-1]
     more = f" (and {len(others)} more)" if others else ""
     return ConfigError(
         _reason(first) + more,
@@ -294,8 +354,8 @@ def _config_error(
 
 def _similar_key(model: type[BaseModel], loc: Location) -> str | None:
     """Return the known key that the unknown key at `loc` resembles; else None."""
-    # Each level of models adds two parts to a location: a key and an index.
-    level = _MODELS[_MODELS.index(model) + len(loc) // 2]
+    # Each level of models adds two parts to a location: a key, and an index or a key.
+    level = next((_MODELS[outer] for outer in loc[-3:-2]), model)
     known = [field.alias or name for name, field in level.model_fields.items()]
     key = str(loc[-1]).lower()
     if _FORMER_KEYS.get(key) in known:
@@ -307,6 +367,8 @@ def _similar_key(model: type[BaseModel], loc: Location) -> str | None:
 def _reason(mistake: ErrorDetails) -> str:
     name = mistake["loc"][-1] if mistake["loc"] else ""
     kind = mistake["type"]
+    if name == _KEY and mistake["loc"][-3] == "texts":
+        return _LANGUAGE_REASON
     if kind == "string_pattern_mismatch" and name == "version":
         return f"must look like 1.0.0, got {mistake['input']!r}"
     if kind in _REASONS:
@@ -323,6 +385,7 @@ def _refuse_contradictions(job: Mapping[str, Any], path: Path | None, at: str) -
         pointer = f"{at}/step_configurations/{index}/metadata_configurations"
         _refuse_repeats(keys, "name", path, pointer)
     check_order(steps, path, f"{at}/step_configurations")
+    check_texts(job, path, f"{at}/texts")
     check_size(job, path, at)
 
 

@@ -3,10 +3,11 @@
 pydantic is imported only when a file is read or a document from code is checked.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,21 @@ class StepConfiguration:
     units: str | None = None
 
 
+class StepTexts(TypedDict, total=False):
+    """Name and units of a step in one language."""
+
+    name: str
+    units: str
+
+
+class LanguageTexts(TypedDict, total=False):
+    """Texts in one language: of the job, of steps by tag, of metadata keys by key."""
+
+    name: str
+    steps: Mapping[str, StepTexts]
+    metadata: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobConfig:
     """Configuration of a kind of job: its name and steps.
@@ -63,6 +79,8 @@ class JobConfig:
         step_configurations: Steps, in the order of display.
         version: Semantic version; None if the backend numbers revisions by content.
         metadata: `declared` drops undeclared metadata keys; None keeps them.
+        texts: Texts for the customer by language, such as de or pt-BR, in place of
+            the names and units of the configuration.
 
     Example:
         config = JobConfig(tag="imaging", name="Imaging", step_configurations=(load,))
@@ -74,6 +92,10 @@ class JobConfig:
     step_configurations: tuple[StepConfiguration, ...]
     version: str | None = None
     metadata: str | None = None
+    # A dict has no hash; equal configurations still have the same hash without it.
+    texts: Mapping[str, LanguageTexts] = field(
+        default_factory=dict[str, LanguageTexts], hash=False
+    )
 
     def find_step(self, name: str) -> StepConfiguration | None:
         """Return the step with this tag, else the only step with this display name.
@@ -92,6 +114,8 @@ class JobConfig:
         document["step_configurations"] = [
             _step_document(step) for step in self.step_configurations
         ]
+        if self.texts:
+            document["texts"] = copy.deepcopy(dict(self.texts))
         return document
 
 

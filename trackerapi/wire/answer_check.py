@@ -131,9 +131,14 @@ def _member_faults(
     for name in schema.get("required", ()):
         if name not in value:
             yield f"{pointer}/{name} is missing"
-    for name, each in schema.get("properties", {}).items():
+    members = schema.get("properties", {})
+    for name, each in members.items():
         if name in value:
             yield from _faults(each, value[name], f"{pointer}/{name}")
+    others = schema.get("additionalProperties", {})
+    for name in value if others else ():
+        if name not in members:
+            yield from _faults(others, value[name], f"{pointer}/{name}")
 
 
 def _is_allowed(schema: Mapping[str, Any], value: Any) -> bool:

@@ -456,14 +456,14 @@ def _event(model: models.Event) -> answers.JobEvent:
 
 
 def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
-    members = ("tag", "name", "version", "metadata", "step_configurations")
+    members = ("tag", "name", "version", "metadata", "step_configurations", "texts")
     stored = _without_blanks(model.to_dict())
     document = {name: stored[name] for name in members if name in stored}
     return _plain(answers.RegisteredJobConfig, model, document=document)
 
 
 def _without_blanks(value: Any) -> Any:
-    """Return JSON without nulls and empty lists, in the form of a configuration file.
+    """Return JSON without nulls and empty values, in the form of a configuration file.
 
     An empty `after` stays, because it has a meaning: the step waits for no other step.
     """
@@ -474,5 +474,5 @@ def _without_blanks(value: Any) -> Any:
     return {
         name: _without_blanks(member)
         for name, member in value.items()
-        if member is not None and (member != [] or name == "after")
+        if member not in (None, [], {}) or (member == [] and name == "after")
     }

@@ -1,9 +1,10 @@
 """Hooks for schemathesis: rules of the contract that JSON Schema cannot express.
 
 Only schemathesis loads this module. JSON Schema cannot express that names are unique
-across items, that two members are equal if both are sent, that a time lies in the
-future, that a time zone is known, or that a colour is dark. The hooks correct generated
-bodies that should be valid. Bodies that should be invalid are not changed.
+across items, that two members are equal if both are sent, that texts are for known
+steps, that a time lies in the future, that a time zone is known, or that a colour is
+dark. The hooks correct generated bodies that should be valid. Bodies that should be
+invalid are not changed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def map_case(_context: Any, case: Any) -> Any:
         for configuration in (case.body, case.body.get("configuration")):
             if isinstance(configuration, dict):
                 _make_unique(configuration.get("step_configurations", []), "tag")
+                _name_known_steps_and_keys(configuration)
     return case
 
 
@@ -57,3 +59,17 @@ def _make_unique(items: list[dict[str, Any]], member: str) -> None:
         if "after" in item:
             item["after"] = [str(earlier) for earlier in range(min(place, 100))]
         _make_unique(item.get("metadata_configurations", []), "name")
+
+
+def _name_known_steps_and_keys(configuration: dict[str, Any]) -> None:
+    """Rename the steps and metadata keys of texts to those of the configuration."""
+    steps = configuration.get("step_configurations", [])
+    keys = [
+        key["name"] for step in steps for key in step.get("metadata_configurations", ())
+    ]
+    names = {"steps": [step["tag"] for step in steps], "metadata": dict.fromkeys(keys)}
+    for texts in configuration.get("texts", {}).values():
+        for member, known in names.items():
+            if known and member in texts:
+                values = texts[member].values()
+                texts[member] = dict(zip(known, values, strict=False))

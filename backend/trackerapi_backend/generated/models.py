@@ -92,34 +92,11 @@ class StepConfiguration(TypedDict):
     units: NotRequired[str]
 
 
-class JobConfigurationInput(TypedDict):
-    """Steps of a job, with display names and weights."""
+class StepTexts(TypedDict):
+    """Texts of one step in one language."""
 
-    tag: str
-    name: str
-    version: NotRequired[str]
-    metadata: NotRequired[Literal["declared"]]
-    step_configurations: list[StepConfigurationInput]
-
-
-class JobConfiguration(TypedDict):
-    """A stored job configuration, which never changes."""
-
-    id: int
-    tag: str
-    name: str
-    version: str | None
-    revision: int
-    metadata: str | Literal["declared"] | None
-    step_configurations: list[StepConfiguration]
-    created_at: str
-
-
-class JobConfigurationPage(TypedDict):
-    """One page of job configurations."""
-
-    items: list[JobConfiguration]
-    next_cursor: str | None
+    name: NotRequired[str]
+    units: NotRequired[str]
 
 
 MetadataLevel3: TypeAlias = Any
@@ -270,20 +247,6 @@ class ProblemError(TypedDict):
     detail: str
 
 
-class JobInput(TypedDict):
-    """Properties of a new job."""
-
-    provider_job_id: str
-    customer_id: int
-    tag: str
-    configuration: NotRequired[JobConfigurationInput]
-    finish: NotRequired[Literal["auto", "explicit"]]
-    created_at: NotRequired[str]
-    metadata: NotRequired[dict[str, Any]]
-    title: NotRequired[str]
-    reference: NotRequired[str]
-
-
 class Job(TypedDict):
     """A tracked job."""
 
@@ -379,6 +342,14 @@ class Problem(TypedDict):
     errors: NotRequired[list[ProblemError]]
 
 
+class LanguageTexts(TypedDict):
+    """Texts in one language. A missing text is replaced by the text in the configuration."""
+
+    name: NotRequired[str]
+    steps: NotRequired[dict[str, StepTexts]]
+    metadata: NotRequired[dict[str, str]]
+
+
 class RejectedLine(TypedDict):
     """A rejected line with the reason."""
 
@@ -387,9 +358,55 @@ class RejectedLine(TypedDict):
     problem: Problem
 
 
+class JobConfiguration(TypedDict):
+    """A stored job configuration. Only its `texts` can change."""
+
+    id: int
+    tag: str
+    name: str
+    version: str | None
+    revision: int
+    metadata: str | Literal["declared"] | None
+    step_configurations: list[StepConfiguration]
+    created_at: str
+    texts: NotRequired[dict[str, LanguageTexts]]
+
+
+class JobConfigurationPage(TypedDict):
+    """One page of job configurations."""
+
+    items: list[JobConfiguration]
+    next_cursor: str | None
+
+
 class BatchReport(TypedDict):
     """Counts of stored lines and duplicates, and the rejected lines."""
 
     accepted: int
     duplicates: int
     rejected: list[RejectedLine]
+
+
+class JobConfigurationInput(TypedDict):
+    """Steps of a job, with display names and weights."""
+
+    tag: str
+    name: str
+    version: NotRequired[str]
+    metadata: NotRequired[Literal["declared"]]
+    step_configurations: list[StepConfigurationInput]
+    texts: NotRequired[dict[str, LanguageTexts]]
+
+
+class JobInput(TypedDict):
+    """Properties of a new job."""
+
+    provider_job_id: str
+    customer_id: int
+    tag: str
+    configuration: NotRequired[JobConfigurationInput]
+    finish: NotRequired[Literal["auto", "explicit"]]
+    created_at: NotRequired[str]
+    metadata: NotRequired[dict[str, Any]]
+    title: NotRequired[str]
+    reference: NotRequired[str]

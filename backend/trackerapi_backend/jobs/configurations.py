@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.jobs.step_order import check_order
+from trackerapi_backend.jobs.texts import check_texts
 from trackerapi_backend.problems import Problem, invalid, shorten
 from trackerapi_backend.store import configurations as stored
 
@@ -36,6 +37,8 @@ def register(
 ) -> tuple[Row[Any], bool]:
     """Store a configuration unless its content is stored already.
 
+    Texts of the request replace the stored texts: they are not part of the content.
+
     Args:
         db: Connection in a transaction.
         provider_id: Provider of the configuration.
@@ -47,10 +50,13 @@ def register(
         The configuration, and whether it is new.
 
     Raises:
-        Problem: If names are not unique, a step can never become ready, or the version
-            is stored with other content; the message names the differences.
+        Problem: If names are not unique, a step can never become ready, a text is for
+            an unknown step or metadata key, or the version is stored with other
+            content; the message names the differences.
     """
     document = canonicalize(sent, pointer)
+    check_texts(sent, pointer)
+    texts = sent.get("texts")
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -59,6 +65,8 @@ def register(
     tag = document["tag"]
     known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
     if known is not None:
+        if texts is not None and texts != (known.texts or {}):
+            known = stored.save_texts(db, known.id, texts)
         return known, False
     other = version and stored.find_configuration_by_version(
         db, provider_id, tag, version
@@ -78,12 +86,15 @@ def register(
         "content_hash": content_hash,
         "document": document,
         "created_at": now,
+        **({"texts": texts} if texts else {}),
     }
     return stored.create_configuration(db, values), True
 
 
 def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
     """Return the content of a configuration with the defaults of missing members.
+
+    Texts are not part of the content.
 
     Args:
         sent: Configuration of the request, valid by its schema.
@@ -97,6 +108,7 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
     _check_unique([step["tag"] for step in steps], pointer, "tag")
     check_order(steps, pointer)
     document: dict[str, Any] = dict(sent)
+    document.pop("texts", None)
     document["step_configurations"] = [
         {
             "tag": step["tag"],

@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
+from trackerapi_backend.pages.configured_texts import ConfiguredTexts
 from trackerapi_backend.pages.formats import Formats
 from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, PageJob, PageStep, cuts_of, head_of
@@ -38,7 +39,13 @@ from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.projection.statuses import JobStatus
 from trackerapi_backend.projection.step import StepState
 from trackerapi_backend.requests.credentials import hash_token
-from trackerapi_backend.store import customer_view, jobs, providers, share_links
+from trackerapi_backend.store import (
+    configurations,
+    customer_view,
+    jobs,
+    providers,
+    share_links,
+)
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
@@ -76,7 +83,7 @@ class JobView:
     """Values for the template of the customer's page.
 
     Attributes:
-        name: Kind of job: the display name of its configuration.
+        name: Kind of job: the name of its configuration in the language of the reader.
         title: Name of this job for the customer; None without a title.
         reference: Text that the customer quotes, in a sentence; None without a
             reference.
@@ -209,14 +216,17 @@ def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
     """Return the view of a job."""
     job_id, provider_id = job.id, job.provider_id
     state = from_document(job.state)
-    steps = _steps(state, job.document)
+    texts = ConfiguredTexts(
+        configurations.find_texts(db, job.configuration_id), formats.language
+    )
+    steps = _steps(state, job.document, texts)
     profile = providers.get_profile(db, provider_id)
     provider = profile.display_name or profile.name
     messages = customer_view.find_messages(db, job_id)
     keys, values = customer_keys(job.document), customer_view.find_values(db, job_id)
     shown = {
         step.tag: shown_metadata(
-            keys.get(step.tag, ()), values.get(step.tag, {}), formats
+            keys.get(step.tag, ()), values.get(step.tag, {}), texts, formats
         )
         for step in steps
     }
@@ -224,7 +234,7 @@ def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
     page_job = PageJob(state=state, steps=steps, provider=provider, message=message)
     plan = plan_of(job)
     return JobView(
-        name=job.name,
+        name=texts.job_name(job.name),
         title=job.title,
         reference=None
         if job.reference is None
@@ -245,13 +255,15 @@ def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
     )
 
 
-def _steps(job: JobState, document: Mapping[str, Any] | None) -> list[PageStep]:
+def _steps(
+    job: JobState, document: Mapping[str, Any] | None, texts: ConfiguredTexts
+) -> list[PageStep]:
     configured = document["step_configurations"] if document else []
     return [
         PageStep(
             step["tag"],
-            step["name"],
-            step.get("units"),
+            texts.step_name(step),
+            texts.units(step),
             number,
             state := job.steps.get(step["tag"], StepState()),
             shown_status(job, state),

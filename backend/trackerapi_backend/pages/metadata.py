@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trackerapi_backend.pages.configured_texts import ConfiguredTexts
     from trackerapi_backend.pages.formats import Formats
 
 MAX_TEXT_LENGTH = 200
@@ -20,7 +21,7 @@ class MetadataValue:
     """Metadata value on the customer's page.
 
     Attributes:
-        name: Metadata key.
+        name: Name of the metadata key for the reader.
         text: Text of the value, with units; name of the host for a link.
         link: Web address to open; None for a value without a link.
     """
@@ -31,30 +32,38 @@ class MetadataValue:
 
 
 def shown_metadata(
-    keys: Sequence[Mapping[str, Any]], latest: Mapping[str, Any], formats: Formats
+    keys: Sequence[Mapping[str, Any]],
+    latest: Mapping[str, Any],
+    texts: ConfiguredTexts,
+    formats: Formats,
 ) -> Sequence[MetadataValue]:
     """Return the latest metadata values of a step for the page.
 
     Args:
         keys: Configurations of the metadata keys for the customer.
         latest: Latest value by key. A key that is missing or null is not shown.
+        texts: Names of the metadata keys in the language of the reader.
         formats: Language of the reader.
     """
     return [
-        _shown_value(key, latest[key["name"]], formats)
+        _shown_value(
+            texts.metadata_name(key["name"]), key, latest[key["name"]], formats
+        )
         for key in keys
         if latest.get(key["name"]) is not None
     ]
 
 
-def _shown_value(key: Mapping[str, Any], value: Any, formats: Formats) -> MetadataValue:
+def _shown_value(
+    name: str, key: Mapping[str, Any], value: Any, formats: Formats
+) -> MetadataValue:
     if key["kind"] == "link" and _is_web_address(value):
         # The name of the host alone: readers cannot judge a long address.
-        return MetadataValue(key["name"], urlsplit(value).hostname or "", value)
+        return MetadataValue(name, urlsplit(value).hostname or "", value)
     text = _text(value, formats)
     if key["units"]:
         text = f"{text} {key['units']}"
-    return MetadataValue(key["name"], text)
+    return MetadataValue(name, text)
 
 
 def _text(value: Any, formats: Formats) -> str:

@@ -68,6 +68,10 @@ def problem_errors(
                     "pointer": f"{pointer}/{escape_name(name)}",
                     "detail": "is not a known member" + _suggestion(name, known),
                 }
+        case "propertyNames" if _is_about_language(facts["error"]):
+            name = escape_name(facts["error"].instance)
+            detail = "is not a language such as de or pt-BR"
+            yield {"pointer": f"{pointer}/{name}", "detail": detail}
         case "minLength" if pointer.endswith("/version"):
             # A short version also violates its pattern, which has a clearer error.
             return
@@ -107,6 +111,12 @@ def _pattern_reason(pattern: str) -> str:
     if pattern.startswith("^(0|[1-9]"):
         return "is not a version such as 1.0.0"
     return "does not have the form that the contract describes"
+
+
+def _is_about_language(error: ValidationError) -> bool:
+    """Return whether an error is about the form of a language tag."""
+    facts = error.kind.as_dict()
+    return str(facts.get("pattern", "")).startswith("^[a-z]{2,3}(-")
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Operations on job configurations, the immutable descriptions of steps."""
+"""Operations on job configurations, the descriptions of steps."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def serialize_configuration(row: Row[Any]) -> models.JobConfiguration:
         "metadata": row.document.get("metadata"),
         "step_configurations": row.document["step_configurations"],
         "created_at": format_instant(row.created_at),
+        "texts": row.texts or {},
     }
 
 

@@ -1,10 +1,10 @@
-"""Queries on job configurations; a stored configuration never changes."""
+"""Queries on job configurations; only the texts of a stored configuration change."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import job_configurations
@@ -32,6 +32,27 @@ def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
         .values({**values, "revision": revision})
         .returning(job_configurations)
     ).one()
+
+
+def save_texts(
+    db: Connection, configuration_id: int, texts: Mapping[str, Any]
+) -> Row[Any]:
+    """Replace the texts of a configuration; return its row."""
+    return db.execute(
+        update(job_configurations)
+        .where(_stored.id == configuration_id)
+        .values(texts=texts)
+        .returning(job_configurations)
+    ).one()
+
+
+def find_texts(db: Connection, configuration_id: int | None) -> Mapping[str, Any]:
+    """Return the texts of a configuration by language.
+
+    Empty without texts, and for the id None of a job without a configuration.
+    """
+    query = select(_stored.texts).where(_stored.id == configuration_id)
+    return db.execute(query).scalar() or {}
 
 
 def find_configuration(
@@ -118,6 +139,8 @@ def list_configurations(
         query = query.where(_stored.version == filters["version"])
     if "ids" in filters:
         query = query.where(_stored.id.in_(filters["ids"]))
-    return fetch_page(
-        db, query, _stored.id, span, weigh=lambda row: int(row.document.length)
-    )
+    return fetch_page(db, query, _stored.id, span, weigh=_length)
+
+
+def _length(row: Row[Any]) -> int:
+    return int(row.document.length) + (row.texts.length if row.texts else 0)

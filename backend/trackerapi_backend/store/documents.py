@@ -1,4 +1,4 @@
-"""Configuration documents, parsed once and shared by all rows with the same text.
+"""Configuration documents and their texts, parsed once and shared by equal rows.
 
 A configuration can have megabytes, and all jobs of a list or batch may have the same
 configuration.

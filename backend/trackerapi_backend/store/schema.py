@@ -184,6 +184,8 @@ job_configurations = Table(
     Column("content_hash", LargeBinary(32), nullable=False),
     Column("document", DocumentText, nullable=False),
     Column("created_at", Instant, nullable=False),
+    # Texts for the customer by language; null without texts.
+    Column("texts", DocumentText),
     UniqueConstraint("provider_id", "tag", "revision"),
     UniqueConstraint("provider_id", "tag", "content_hash"),
     Index(None, "provider_id", "name"),

@@ -8,6 +8,7 @@ from .api_key_page import ApiKeyPage
 from .api_key_scope import ApiKeyScope
 from .audience import Audience
 from .batch_report import BatchReport
+from .configuration_texts import ConfigurationTexts
 from .customer import Customer
 from .customer_input import CustomerInput
 from .customer_page import CustomerPage
@@ -27,10 +28,12 @@ from .job_step import JobStep
 from .job_token_created import JobTokenCreated
 from .job_token_input import JobTokenInput
 from .language import Language
+from .language_texts import LanguageTexts
 from .metadata import Metadata
 from .metadata_configuration import MetadataConfiguration
 from .metadata_configuration_seen import MetadataConfigurationSeen
 from .metadata_kind import MetadataKind
+from .metadata_names import MetadataNames
 from .metadata_policy import MetadataPolicy
 from .problem import Problem
 from .problem_error import ProblemError
@@ -44,6 +47,8 @@ from .share_link_page import ShareLinkPage
 from .step_configuration import StepConfiguration
 from .step_configuration_input import StepConfigurationInput
 from .step_status import StepStatus
+from .step_texts import StepTexts
+from .texts_of_steps import TextsOfSteps
 
 __all__ = (
     "ApiKey",
@@ -54,6 +59,7 @@ __all__ = (
     "ApiKeyScope",
     "Audience",
     "BatchReport",
+    "ConfigurationTexts",
     "Customer",
     "CustomerInput",
     "CustomerPage",
@@ -73,10 +79,12 @@ __all__ = (
     "JobTokenCreated",
     "JobTokenInput",
     "Language",
+    "LanguageTexts",
     "Metadata",
     "MetadataConfiguration",
     "MetadataConfigurationSeen",
     "MetadataKind",
+    "MetadataNames",
     "MetadataPolicy",
     "Problem",
     "ProblemError",
@@ -90,4 +98,6 @@ __all__ = (
     "StepConfiguration",
     "StepConfigurationInput",
     "StepStatus",
+    "StepTexts",
+    "TextsOfSteps",
 )

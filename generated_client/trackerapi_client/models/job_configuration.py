@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.metadata_policy import MetadataPolicy
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.configuration_texts import ConfigurationTexts
     from ..models.step_configuration import StepConfiguration
 
 
@@ -17,7 +19,7 @@ T = TypeVar("T", bound="JobConfiguration")
 
 @_attrs_define
 class JobConfiguration:
-    """A stored job configuration, which never changes."""
+    """A stored job configuration. Only its `texts` can change."""
 
     id: int
     tag: str
@@ -28,6 +30,10 @@ class JobConfiguration:
     metadata: MetadataPolicy | None | str
     step_configurations: list[StepConfiguration]
     created_at: datetime.datetime
+    texts: ConfigurationTexts | Unset = UNSET
+    """ Texts for the customer by language, such as `de` or `pt-BR`; at most 50 languages. The customer's page shows
+    the texts of its language in place of the names and units in the configuration. Texts are not part of the
+    content of a revision. """
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -54,6 +60,10 @@ class JobConfiguration:
 
         created_at = self.created_at.isoformat()
 
+        texts: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.texts, Unset):
+            texts = self.texts.to_dict()
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -68,11 +78,14 @@ class JobConfiguration:
                 "created_at": created_at,
             }
         )
+        if texts is not UNSET:
+            field_dict["texts"] = texts
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.configuration_texts import ConfigurationTexts  # noqa: PLC0415
         from ..models.step_configuration import StepConfiguration  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -115,6 +128,13 @@ class JobConfiguration:
 
         created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
 
+        _texts = d.pop("texts", UNSET)
+        texts: ConfigurationTexts | Unset
+        if isinstance(_texts, Unset):
+            texts = UNSET
+        else:
+            texts = ConfigurationTexts.from_dict(_texts)
+
         job_configuration = cls(
             id=id,
             tag=tag,
@@ -124,6 +144,7 @@ class JobConfiguration:
             metadata=metadata,
             step_configurations=step_configurations,
             created_at=created_at,
+            texts=texts,
         )
 
         return job_configuration

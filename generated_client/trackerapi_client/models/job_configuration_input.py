@@ -9,6 +9,7 @@ from ..models.metadata_policy import MetadataPolicy
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.configuration_texts import ConfigurationTexts
     from ..models.step_configuration_input import StepConfigurationInput
 
 
@@ -27,6 +28,10 @@ class JobConfigurationInput:
     """ Version by SemVer. Without a version, new content becomes the next revision. """
     metadata: MetadataPolicy | Unset = UNSET
     """ With `declared`, a client drops undeclared metadata keys before it stores an event. """
+    texts: ConfigurationTexts | Unset = UNSET
+    """ Texts for the customer by language, such as `de` or `pt-BR`; at most 50 languages. The customer's page shows
+    the texts of its language in place of the names and units in the configuration. Texts are not part of the
+    content of a revision. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -44,6 +49,10 @@ class JobConfigurationInput:
         if not isinstance(self.metadata, Unset):
             metadata = self.metadata.value
 
+        texts: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.texts, Unset):
+            texts = self.texts.to_dict()
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -57,11 +66,14 @@ class JobConfigurationInput:
             field_dict["version"] = version
         if metadata is not UNSET:
             field_dict["metadata"] = metadata
+        if texts is not UNSET:
+            field_dict["texts"] = texts
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.configuration_texts import ConfigurationTexts  # noqa: PLC0415
         from ..models.step_configuration_input import StepConfigurationInput  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -87,12 +99,20 @@ class JobConfigurationInput:
         else:
             metadata = MetadataPolicy(_metadata)
 
+        _texts = d.pop("texts", UNSET)
+        texts: ConfigurationTexts | Unset
+        if isinstance(_texts, Unset):
+            texts = UNSET
+        else:
+            texts = ConfigurationTexts.from_dict(_texts)
+
         job_configuration_input = cls(
             tag=tag,
             name=name,
             step_configurations=step_configurations,
             version=version,
             metadata=metadata,
+            texts=texts,
         )
 
         return job_configuration_input

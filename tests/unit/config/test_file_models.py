@@ -83,6 +83,11 @@ def steps(count: int) -> list[dict[str, Any]]:
     return [{"name": "S", "tag": f"s{i}", "points": 0} for i in range(count)]
 
 
+def languages(count: int) -> dict[str, Any]:
+    """Return empty texts in `count` languages."""
+    return {f"a{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}": {} for i in range(count)}
+
+
 def keys(count: int) -> list[dict[str, Any]]:
     """Return `count` metadata keys."""
     return [{"name": f"k{i}", "kind": "link"} for i in range(count)]
@@ -125,6 +130,8 @@ VERSION: Final = "must look like 1.0.0, got "
 WHOLE: Final = "must be a whole number from 0 to 1,000,000"
 TEXT: Final = "must be text"
 LIST: Final = "must be a list"
+OBJECT: Final = "must be an object"
+LANGUAGE: Final = "must be a language such as de or pt-BR"
 
 BAD: Final = {
     "job_configs_missing": Bad(
@@ -221,6 +228,43 @@ BAD: Final = {
     "units_empty": Bad(f"{STEP}/units", "", LENGTH),
     "units_blank": Bad(f"{STEP}/units", " ", CHARACTERS),
     "units_long": Bad(f"{STEP}/units", "x" * 101, LENGTH),
+    **{
+        f"texts_{name}": Bad(f"{JOB}/texts", texts, reason, f"{JOB}/texts{at}", meant)
+        for name, texts, reason, at, meant in (
+            ("null", None, OBJECT, "", None),
+            ("list", [], OBJECT, "", None),
+            ("of_a_language_null", {"de": None}, OBJECT, "/de", None),
+            ("key_misspelt", {"de": {"nmae": "x"}}, "unknown key", "/de/nmae", "name"),
+            ("name_null", {"de": {"name": None}}, TEXT, "/de/name", None),
+            ("name_blank", {"de": {"name": " "}}, CHARACTERS, "/de/name", None),
+            ("steps_list", {"de": {"steps": []}}, OBJECT, "/de/steps", None),
+            (
+                "step_key_misspelt",
+                {"de": {"steps": {"measure": {"unit": "x"}}}},
+                *("unknown key 'unit'", "/de/steps/measure/unit", "units"),
+            ),
+            (
+                "units_long",
+                {"de": {"steps": {"measure": {"units": "x" * 101}}}},
+                *(LENGTH, "/de/steps/measure/units", None),
+            ),
+            (
+                "metadata_number",
+                {"de": {"metadata": {"Volume": 1}}},
+                *(TEXT, "/de/metadata/Volume", None),
+            ),
+            (
+                "metadata_key_blank",
+                {"de": {"metadata": {" ": "x"}}},
+                *(CHARACTERS, "/de/metadata/ ", None),
+            ),
+            ("too_many", languages(51), "must have at most 50 items", "", None),
+            *(
+                (f"language_{tag!a}", {tag: {}}, LANGUAGE, f"/{tag}", None)
+                for tag in ("", "d", "DE", "deu-", "de_AT", "de-at", "de-AT\n", "en-12")
+            ),
+        )
+    },
     "key_name_missing": Bad(f"{KEY}/name", ABSENT, "'name' is missing", pointer=KEY),
     "key_name_blank": Bad(f"{KEY}/name", "  ", CHARACTERS),
     "key_kind_null": Bad(f"{KEY}/kind", None, "must be 'text', 'number' or 'link"),
@@ -257,6 +301,20 @@ GOOD: Final = {
     "keys_most": change(f"{STEP}/metadata_configurations", keys(50)),
     "units_absent": change(f"{STEP}/units", ABSENT),
     "units_longest": change(f"{STEP}/units", "x" * 100),
+    "texts_none": change(f"{JOB}/texts", {}),
+    "texts_empty": change(f"{JOB}/texts", {"de": {"steps": {}, "metadata": {}}}),
+    "texts_most": change(f"{JOB}/texts", languages(50)),
+    "texts_full": change(
+        f"{JOB}/texts",
+        {
+            tag: {
+                "name": "Aufnahme",
+                "steps": {"measure": {"name": "Messen", "units": "Bilder"}},
+                "metadata": {"Volume": "Volumen"},
+            }
+            for tag in ("de", "de-AT", "zh-Hant-TW", "es-419", "gsw")
+        },
+    ),
     "key_kind_left_out": change(f"{KEY}/kind", ABSENT),
     "key_units_null": change(f"{KEY}/units", None),
     "display_names_equal": change(f"{JOB}/step_configurations", steps(2)),
@@ -312,6 +370,23 @@ ORDERS: Final = {
     ),
 }
 
+STRANGERS: Final = {
+    "step": Bad(
+        f"{JOB}/texts",
+        {"en": {}, "de": {"steps": {"measure": {}, "Mesure/": {}}}},
+        "no step has the tag 'Mesure/'",
+        pointer=f"{JOB}/texts/de/steps/Mesure~1",
+        suggestion="measure",
+    ),
+    "metadata": Bad(
+        f"{JOB}/texts",
+        {"pt-BR": {"metadata": {"Volumes": "x"}}},
+        "no step has the metadata key 'Volumes'",
+        pointer=f"{JOB}/texts/pt-BR/metadata/Volumes",
+        suggestion="Volume",
+    ),
+}
+
 REPEATS: Final = {
     "job_tag": Bad(
         "/job_configs",
@@ -334,9 +409,9 @@ REPEATS: Final = {
 }
 
 
-@pytest.mark.parametrize("bad", ORDERS.values(), ids=ORDERS)
-def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
-    """ConfigError names the step that could never become ready."""
+@pytest.mark.parametrize("bad", [*ORDERS.values(), *STRANGERS.values()])
+def test_contradiction_is_rejected(bad: Bad, path: Path) -> None:
+    """ConfigError names the step that is never ready, or the text of no step or key."""
     document = change(bad.at, bad.value)
     path.write_text(json.dumps(document), encoding="utf-8")
 
@@ -347,6 +422,15 @@ def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
     with pytest.raises(ConfigError) as from_code:
         check_job_document(document["job_configs"][0])
     assert f"{JOB}{from_code.value.pointer}" == bad.pointer
+
+
+def test_texts_name_any_key_of_a_configuration_without_metadata() -> None:
+    """Texts for undeclared metadata keys are accepted if no step declares a key."""
+    document = change(f"{STEP}/metadata_configurations", [])["job_configs"][0]
+    document["texts"] = {"de": {"metadata": {"Volume": "Volumen"}}}
+
+    assert check_job_document(document) == document
+    validator("JobConfigurationInput").validate(document)
 
 
 @pytest.mark.parametrize("has_audience", [True, False])
@@ -470,6 +554,28 @@ def test_loader_and_schema_agree(
         assert not SCHEMA.is_valid(document)
     else:
         assert SCHEMA.is_valid(document)
+
+
+@given(
+    texts=st.dictionaries(
+        st.text(st.sampled_from("adeDEAT-019_\n"), max_size=6)
+        | st.sampled_from(["de", "de-AT", "zh-Hant", "zh-Hant-TW", "es-419"]),
+        st.none() | st.fixed_dictionaries({}, optional={"name": st.text(max_size=2)}),
+        max_size=2,
+    )
+)
+def test_loader_schema_and_contract_agree_on_texts(texts: dict[str, Any]) -> None:
+    """The loader accepts texts exactly if the JSON Schema and the contract do."""
+    document = change(f"{JOB}/texts", texts)
+    job = document["job_configs"][0]
+    try:
+        check_job_document(job)
+    except ConfigError:
+        is_accepted = False
+    else:
+        is_accepted = True
+    assert SCHEMA.is_valid(document) == is_accepted
+    assert validator("JobConfigurationInput").is_valid(job) == is_accepted
 
 
 def test_steps_of_the_original_service_are_rejected_with_the_new_name(

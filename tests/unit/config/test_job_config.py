@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.contract_document import validator
 from tests.support.job_configs import FULL, job, steps, write_configs
-from trackerapi.config.job_config import MetadataConfiguration
+from trackerapi.config.job_config import MetadataConfiguration, config_from_code
 from trackerapi.config.manager import JobConfigManager
 
 
@@ -49,10 +50,12 @@ def test_configuration_never_changes() -> None:
     source = copy.deepcopy(FULL)
     config = JobConfigManager().add_job_config(source)
 
-    source["step_configurations"].clear()
-    config.as_document()["step_configurations"].clear()
+    for document in (source, config.as_document()):
+        document["step_configurations"].clear()
+        document["texts"]["de"]["steps"].clear()
 
     assert len(config.step_configurations) == 3
+    assert config.as_document() == FULL
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.tag = "other"  # type: ignore[misc]
 
@@ -65,6 +68,15 @@ def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) ->
     assert config.as_document() == document
     assert json.loads(json.dumps(config.as_document())) == document
     validator("JobConfigurationInput").validate(config.as_document())
+
+
+def test_equal_configurations_have_equal_hashes() -> None:
+    """A configuration with texts can be a key of a dict, and texts are compared."""
+    config = config_from_code(FULL, "")
+    same, other = replace(config), replace(config, texts={})
+
+    assert (same, hash(same)) == (config, hash(config))
+    assert other != config
 
 
 def test_whole_float_becomes_a_whole_number() -> None:

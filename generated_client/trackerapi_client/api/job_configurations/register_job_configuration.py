@@ -78,7 +78,8 @@ def sync_detailed(
      Content that is already stored is answered with 200 and the stored configuration. New content
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
-    itself, or closes a cycle.
+    itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
+    revision, and without `texts` the stored texts stay.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -112,7 +113,8 @@ def sync(
      Content that is already stored is answered with 200 and the stored configuration. New content
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
-    itself, or closes a cycle.
+    itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
+    revision, and without `texts` the stored texts stay.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -141,7 +143,8 @@ async def asyncio_detailed(
      Content that is already stored is answered with 200 and the stored configuration. New content
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
-    itself, or closes a cycle.
+    itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
+    revision, and without `texts` the stored texts stay.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -173,7 +176,8 @@ async def asyncio(
      Content that is already stored is answered with 200 and the stored configuration. New content
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
-    itself, or closes a cycle.
+    itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
+    revision, and without `texts` the stored texts stay.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
