@@ -25,6 +25,7 @@ from benchmarks.rig.engine_cases import (
 from benchmarks.rig.engine_lists import measure_lists
 from benchmarks.rig.engine_loads import (
     CONNECTIONS,
+    measure_beside_late_events,
     measure_memory,
     measure_processes,
     measure_provider,
@@ -108,6 +109,10 @@ class Run:
                 cases["overlap"] = measure_overlap(server, rounds, amounts)
             with _timed("late events"):
                 cases |= measure_late_events(server, rounds, amounts)
+            with _timed("another provider beside late events"):
+                cases["beside late"] = measure_beside_late_events(
+                    server, rounds, amounts
+                )
             with _timed("reads"):
                 cases["read"], stored = measure_reads(server, rounds, amounts)
         self._measure_lists(SQLITE, lambda _name: "")

@@ -125,8 +125,8 @@ def measure_late_events(
     """Return the seconds of a late event in a long and in a short history, by kind."""
     cases = {f"late {kind}": Pair() for kind in LATE_KINDS}
     with server.connect() as connection:
-        long = _new_history(server, connection, amounts.long_history)
-        short = _new_history(server, connection, SHORT_HISTORY)
+        long = new_history(server, connection, amounts.long_history)
+        short = new_history(server, connection, SHORT_HISTORY)
         sent = 0
         for kind in LATE_KINDS:
             for _ in range(rounds):
@@ -134,17 +134,14 @@ def measure_late_events(
                 for _ in range(amounts.late_events):
                     sent += 1
                     for history, taken in zip((long, short), times, strict=True):
-                        # The same positions within both histories.
-                        at = history.count * (0.25 + sent % 97 / 200)
-                        number = history.count + sent
-                        body = history.events.event(number, at=at, kind=kind)
+                        body = history.late_event(sent, kind)
                         taken.append(seconds_of_post(connection, body))
                 cases[f"late {kind}"].add(*map(statistics.median, times))
     return cases
 
 
 @dataclass(frozen=True, slots=True)
-class _History:
+class History:
     """A job with events.
 
     Attributes:
@@ -157,10 +154,15 @@ class _History:
     events: JobEvents
     count: int
 
+    def late_event(self, number: int, kind: str) -> bytes:
+        """Return a late event; a number has the same place within each history."""
+        at = self.count * (0.25 + number % 97 / 200)
+        return self.events.event(self.count + number, at=at, kind=kind)
 
-def _new_history(
+
+def new_history(
     server: Server, connection: Connection, count: int, limit: float = math.inf
-) -> _History:
+) -> History:
     """Create a job with events.
 
     Args:
@@ -176,7 +178,7 @@ def _new_history(
         numbers = range(sent, min(sent + MAX_BATCH, count))
         connection.post_batch([events.event(n) for n in numbers], is_array=False)
         sent = numbers.stop
-    return _History(job_id, events, sent)
+    return History(job_id, events, sent)
 
 
 def seconds_of_post(connection: Connection, event: bytes) -> float:
@@ -197,10 +199,10 @@ def measure_reads(server: Server, rounds: int, amounts: Amounts) -> tuple[Pair, 
     """
     pair = Pair()
     with server.connect() as connection:
-        long = _new_history(
+        long = new_history(
             server, connection, amounts.read_history, amounts.fill_seconds
         )
-        short = _new_history(server, connection, SHORT_READ_HISTORY)
+        short = new_history(server, connection, SHORT_READ_HISTORY)
         for _ in range(rounds):
             times = alternate(
                 amounts.reads,

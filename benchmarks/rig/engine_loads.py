@@ -3,16 +3,23 @@
 The cases measure memory, another provider beside a load, and the rate of two processes.
 """
 
+import itertools
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from benchmarks.rig.engine_cases import (
+    LATE_KINDS,
     MAX_BATCH,
+    SHORT_HISTORY,
     Amounts,
+    History,
     Pair,
+    new_history,
     p99,
     seconds_of_post,
 )
@@ -24,6 +31,8 @@ CONNECTIONS: Final = 16
 HEAVY_CONNECTIONS: Final = 64
 TWO_PROCESSES_BATCH: Final = 50
 MESSAGE_LENGTHS: Final = {"usual batches": 0, "batches near 1 MB": 550}
+LATE_TURNS: Final = 4
+_LATE_PAUSE_SECONDS: Final = 0.03
 _PROBE_PAUSE_SECONDS: Final = 0.005
 
 
@@ -110,6 +119,53 @@ def measure_provider(busy: Server, idle: Server, rounds: int, amounts: Amounts) 
         note(f"engine: load of {sent.events:,} events, {sent.refusals:,} refusals")
         pair.add(*map(p99, times))
     return pair
+
+
+def measure_beside_late_events(server: Server, rounds: int, amounts: Amounts) -> Pair:
+    """Return the p99 in seconds of events beside late events of another provider.
+
+    The late events are those of a long and of a short history.
+    """
+    pair = Pair()
+    with server.connect() as sender, server.connect(server.other) as other:
+        counts = (amounts.long_history, SHORT_HISTORY)
+        long, short = [new_history(server, sender, count) for count in counts]
+        probe, numbers = _probe(server, other), itertools.count()
+        for _ in range(rounds):
+            times: tuple[list[float], list[float]] = ([], [])
+            # Both sides take turns, so that a change of the machine concerns both.
+            for _ in range(LATE_TURNS):
+                for history, taken in zip((long, short), times, strict=True):
+                    with _late_events(sender, history, numbers):
+                        taken += [
+                            probe() for _ in range(amounts.reads // 2 // LATE_TURNS)
+                        ]
+            pair.add(*map(p99, times))
+    return pair
+
+
+@contextmanager
+def _late_events(
+    connection: Connection, history: History, numbers: Iterator[int]
+) -> Iterator[None]:
+    """Report late events of a history, a few at a time, during the block."""
+    is_over = threading.Event()
+
+    def report() -> None:
+        # Each late event after an error reads all events that can change a status. The
+        # pauses keep their number small.
+        while not is_over.wait(_LATE_PAUSE_SECONDS):
+            number = next(numbers)
+            kind = LATE_KINDS[number % len(LATE_KINDS)]
+            seconds_of_post(connection, history.late_event(number, kind))
+
+    with ThreadPoolExecutor(1) as pool:
+        reporter = pool.submit(report)
+        try:
+            yield
+        finally:
+            is_over.set()
+        reporter.result()
 
 
 def _probe(server: Server, connection: Connection) -> Callable[[], float]:

@@ -67,75 +67,108 @@ class Figures:
     memory_bytes: dict[str, float] = field(default_factory=dict)
 
 
-def targets_of(figures: Figures, amounts: Amounts) -> list[Target]:
-    """Return the targets with their measured values."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Texts and bound of a case that compares two sides.
 
-    def measured(case: str) -> float | None:
-        return figures.cases[case].ratio if case in figures.cases else None
+    Attributes:
+        target: Text of the target.
+        sides: Measured value and names of the two sides.
+        bound: Bound of the ratio.
+        is_minimum: Whether the bound is a minimum.
+        unit: Unit of the values; those in "ms" are measured in seconds.
+    """
 
-    return [
-        *(
-            Target(
-                what=f"events per CPU second beside the plain route, {engine}, batches"
-                f" of {size:,}",
-                bound=bound,
-                measured=_ratio(figures.costs.get((engine, size), [])),
-                is_minimum=True,
-            )
-            for (engine, size), bound in BOUNDS.items()
+    target: str
+    sides: str
+    bound: float = 1.5
+    is_minimum: bool = False
+    unit: str = "ms"
+
+
+def cases_of(amounts: Amounts) -> dict[str, Case]:
+    """Return the cases by name."""
+    long, few = f"{amounts.long_history:,} events", f"{SHORT_HISTORY:,}"
+    read, many = f"{amounts.read_history:,} events", f"{amounts.many_jobs:,} jobs"
+    return {
+        "overlap": Case(
+            target="CPU per event, four workers in the same seconds beside one worker",
+            sides="CPU per event: four workers / one",
+            unit="µs",
         ),
-        Target(
-            what="CPU per event, four workers in the same seconds beside one worker",
-            bound=1.5,
-            measured=measured("overlap"),
-        ),
-        *(
-            Target(
-                what=f"time of a late {kind}, {amounts.long_history:,} events beside"
-                f" {SHORT_HISTORY:,}",
-                bound=1.5,
-                measured=measured(f"late {kind}"),
+        **{
+            f"late {kind}": Case(
+                target=f"time of a late {kind}, {long} beside {few}",
+                sides=f"late {kind}: {long} / {few}",
             )
             for kind in LATE_KINDS
+        },
+        "beside late": Case(
+            target=f"p99 of an event beside another provider's late events, {long}"
+            f" beside {few}",
+            sides=f"p99 of an event beside late events: {long} / {few}",
         ),
-        Target(
-            what=f"p99 of an event beside {HEAVY_CONNECTIONS} connections of another"
+        "provider": Case(
+            target=f"p99 of an event beside {HEAVY_CONNECTIONS} connections of another"
             " provider, beside an idle server",
+            sides="p99 of an event: loaded server / idle server",
             bound=3.0,
-            measured=measured("provider"),
         ),
-        *(
-            Target(
-                what=f"memory beside {HEAVY_CONNECTIONS} connections of two providers,"
-                f" {load}",
-                bound=MAX_MEMORY_MB,
-                measured=figures.memory_bytes[load] / _MB,
-                unit="MB",
-            )
-            for load in MESSAGE_LENGTHS
-        ),
-        *(
-            Target(
-                what=f"p99 of a list of 50 jobs, {engine}, {amounts.many_jobs:,} jobs"
-                f" beside {FEW_JOBS:,}",
+        **{
+            f"list, {engine}": Case(
+                target=f"p99 of a list of 50 jobs, {engine}, {many} beside"
+                f" {FEW_JOBS:,}",
+                sides=f"p99 of a list, {engine}: {many} / {FEW_JOBS:,}",
                 bound=2.0,
-                measured=measured(f"list, {engine}"),
             )
             for engine in ENGINES
+        },
+        "read": Case(
+            target=f"p99 of reading a job, {read} beside {SHORT_READ_HISTORY:,}",
+            sides=f"p99 of a read: {read} / {SHORT_READ_HISTORY:,}",
         ),
-        Target(
-            what=f"p99 of reading a job, {amounts.read_history:,} events beside"
-            f" {SHORT_READ_HISTORY:,}",
-            bound=1.5,
-            measured=measured("read"),
-        ),
-        Target(
-            what="events a second, two processes on PostgreSQL beside one",
+        "processes": Case(
+            target="events a second, two processes on PostgreSQL beside one",
+            sides="events a second: two processes / one",
             bound=1.4,
-            measured=measured("processes"),
             is_minimum=True,
+            unit="",
         ),
+    }
+
+
+def targets_of(figures: Figures, amounts: Amounts) -> list[Target]:
+    """Return the targets with their measured values."""
+    costs = [
+        Target(
+            what=f"events per CPU second beside the plain route, {engine}, batches of"
+            f" {size:,}",
+            bound=bound,
+            measured=_ratio(figures.costs.get((engine, size), [])),
+            is_minimum=True,
+        )
+        for (engine, size), bound in BOUNDS.items()
     ]
+    cases = [
+        Target(
+            what=case.target,
+            bound=case.bound,
+            measured=figures.cases[name].ratio if name in figures.cases else None,
+            is_minimum=case.is_minimum,
+        )
+        for name, case in cases_of(amounts).items()
+    ]
+    memory = [
+        Target(
+            what=f"memory beside {HEAVY_CONNECTIONS} connections of two providers,"
+            f" {load}",
+            bound=MAX_MEMORY_MB,
+            measured=figures.memory_bytes[load] / _MB,
+            unit="MB",
+        )
+        for load in MESSAGE_LENGTHS
+    ]
+    return [*costs, *cases, *memory]
 
 
 def _ratio(pairs: Sequence[tuple[Cost, Cost]]) -> float | None:
@@ -174,32 +207,17 @@ def print_costs(figures: Figures) -> None:
 
 def print_cases(figures: Figures, amounts: Amounts) -> None:
     """Print both sides of each case."""
-    units: dict[str, tuple[str, float, str]] = {
-        "overlap": ("CPU per event: four workers / one", 1, "µs"),
-        "provider": ("p99 of an event: loaded server / idle server", 1e3, "ms"),
-        "read": (
-            f"p99 of a read: {amounts.read_history:,} events / {SHORT_READ_HISTORY:,}",
-            1e3,
-            "ms",
-        ),
-        "processes": ("events a second: two processes / one", 1, ""),
-    }
-    for kind in LATE_KINDS:
-        histories = f"{amounts.long_history:,} events / {SHORT_HISTORY:,}"
-        units[f"late {kind}"] = (f"late {kind}: {histories}", 1e3, "ms")
-
-    for engine in ENGINES:
-        lists = f"{amounts.many_jobs:,} jobs / {FEW_JOBS:,}"
-        units[f"list, {engine}"] = (f"p99 of a list, {engine}: {lists}", 1e3, "ms")
+    cases = cases_of(amounts)
 
     def row(name: str, pair: Pair) -> list[str]:
-        title, factor, unit = units[name]
+        case = cases[name]
+        factor = 1e3 if case.unit == "ms" else 1.0
         sides = [
-            figure((median_of(values) or 0.0) * factor, unit)
+            figure((median_of(values) or 0.0) * factor, case.unit)
             for values in (pair.ours, pair.beside)
         ]
         ratios = [a / b for a, b in zip(pair.ours, pair.beside, strict=True)]
-        return [title, *sides, _with_range(pair.ratio, ratios)]
+        return [case.sides, *sides, _with_range(pair.ratio, ratios)]
 
     head = ("case: first / second", "first", "second", "ratio (range)")
     print_table(head, [row(name, pair) for name, pair in figures.cases.items()])
