@@ -12,11 +12,19 @@ import httpx
 import pytest
 
 from backend.tests.support.pages import page_text
-from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, new_name, report
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    new_job,
+    new_name,
+    prepare,
+    report,
+    serve_existing,
+)
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from backend.tests.support.service import Service
 
@@ -477,24 +485,60 @@ def test_revoked_link_opens_nothing(
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("path", ["", "/app"])
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            "en",
+            "Job progress This service shows how far jobs are. To see a job, open the"
+            " whole link that you were sent. For programs: what this service takes and"
+            " answers",
+        ),
+        (
+            "de",
+            "Fortschritt von Aufträgen Dieser Dienst zeigt, wie weit Aufträge sind. Um"
+            " einen Auftrag zu sehen, öffnen Sie den ganzen Link, den Sie bekommen"
+            " haben. Für Programme: was dieser Dienst annimmt und beantwortet",
+        ),
+    ],
+)
 def test_reader_without_a_link_gets_the_start_page(
-    service: Service, path: str, slash: str
+    service: Service, path: str, slash: str, language: str, text: str
 ) -> None:
     """The address of the service, and of `/app`, shows the start page."""
-    answer = httpx.get(f"{service.base_url}{path}{slash}", timeout=60)
+    headers = {"Accept-Language": language}
+    answer = httpx.get(f"{service.base_url}{path}{slash}", headers=headers, timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    assert "open the whole link" in answer.text
+    assert page_text(answer.text.partition("<main>")[2]) == text
+    assert f'<html lang="{language}">' in answer.text
 
 
-def test_link_with_a_slash_at_its_end_works(
-    reader: httpx.Client, link: dict[str, Any]
+@pytest.mark.parametrize(
+    "end",
+    ["/", ".", ",", "/.", ")", ">", ">.", '"', "%20", "%0A", "!", "…", "?lang=de"],
+)
+def test_link_with_punctuation_at_its_end_works(
+    reader: httpx.Client, link: dict[str, Any], end: str
 ) -> None:
-    """A link with an additional slash at its end shows the page of the job."""
+    """A link with punctuation of the sentence around it shows the page of the job.
+
+    The address of the page with cookies may have such an end too.
+    """
     for _ in range(2):
-        answer = reader.get(link["url"] + "/")
+        answer = reader.get(link["url"] + end)
         assert answer.status_code == 200
         assert "My Job" in answer.text
+    assert reader.get(str(answer.url) + end.partition("?")[0]).status_code == 200
+
+
+def test_link_with_punctuation_keeps_the_language(
+    reader: httpx.Client, link: dict[str, Any]
+) -> None:
+    """The redirect of a link with punctuation keeps the choices of its reader."""
+    answer = reader.get(f"{link['url']}.?lang=de")
+    assert '<html lang="de">' in answer.text
+    assert answer.history[0].headers["referrer-policy"] == "no-referrer"
 
 
 @pytest.mark.parametrize(
@@ -502,7 +546,8 @@ def test_link_with_a_slash_at_its_end_works(
     [
         *("/app/jobs/" + number for number in ("9" * 5000, "9" * 17, "0", "-1", "1.5")),
         *("/app/jobs/" + text for text in ("abc", "%D9%A1", "%00", "1/steps", "")),
-        *("/app/nothing", "/app/jobs", "/s/", "/s/unknown", "/s/unknown/", "/s/a/b"),
+        *("/app/nothing", "/app/jobs", "/s", "/s/", "/s/unknown", "/s/a/b", "/s/a/./b"),
+        *("/s/unknown/stream", "/s/unknown......", "/app/static/other.css"),
         "/s/" + "x" * 5000,
     ],
 )
@@ -534,3 +579,71 @@ def test_documentation_loads_no_foreign_resource(
             assert f'id="{operation["operationId"]}"' in page
     assert 'src="http' not in page
     assert 'rel="stylesheet" href="/' in page
+
+
+PAGE_PATHS = ["/", "/app", "/app/", "/app/jobs/1", "/app/nothing", "/s/a", "/s/a/b"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", PAGE_PATHS)
+def test_other_method_shows_a_page(service: Service, path: str, method: str) -> None:
+    """Any other method than GET and HEAD gets a page with status 405 and `Allow`."""
+    address = f"{service.base_url}{path}"
+    answer = httpx.request(method, address, params={"lang": "de"}, timeout=60)
+    assert answer.status_code == 405
+    assert sorted(answer.headers["allow"].split(", ")) == ["GET", "HEAD"]
+    assert page_text(answer.text.partition("<main>")[2]) == (
+        "Das geht hier nicht Diese Seite zeigt nur, wie weit die Arbeit ist. Öffnen Sie"
+        " den ganzen Link noch einmal aus der Nachricht."
+    )
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("POST", "/docs", 405), ("GET", "/apps", 404)],
+)
+def test_program_gets_a_problem_elsewhere(
+    service: Service, method: str, path: str, status: int
+) -> None:
+    """Errors under other paths stay problem documents, for browsers too."""
+    headers = {"Accept": "text/html"}
+    address = f"{service.base_url}{path}"
+    answer = httpx.request(method, address, headers=headers, timeout=60)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+FAILING_READS = """
+from trackerapi_backend.store import StoreError, share_links
+def fail(*_arguments, **_options):
+    raise %s
+share_links.find_valid_link = fail
+"""
+UNAVAILABLE = {
+    "en": "This page cannot be shown right now The service behind it does not answer."
+    " This says nothing about the work itself. Load the page again in a minute.",
+    "de": "Diese Seite lässt sich gerade nicht zeigen Der Dienst dahinter antwortet"
+    " nicht. Über die Arbeit selbst sagt das nichts. Laden Sie die Seite in einer"
+    " Minute noch einmal.",
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [('StoreError("canary.db is locked", cause="canary")', 503), ("OSError(1)", 500)],
+)
+def test_failure_shows_a_page(tmp_path: Path, error: str, status: int) -> None:
+    """A page whose data cannot be read says so, without the cause."""
+    keys, prelude = prepare(tmp_path), FAILING_READS % error
+    with serve_existing(tmp_path, keys, prelude=prelude) as (_process, service):
+        for language, text in UNAVAILABLE.items():
+            answer = httpx.get(
+                f"{service.base_url}/s/token",
+                headers={"Accept-Language": language},
+                timeout=MAX_WAIT_SECONDS,
+            )
+            assert answer.status_code == status
+            assert page_text(answer.text.partition("<main>")[2]) == text
+            assert ("retry-after" in answer.headers) is (status == 503)
+            assert "canary" not in answer.text

@@ -1,8 +1,9 @@
 """Application: routes of the contract and pages, errors, request log.
 
 Each response has an `X-Request-Id`. This module alone turns exceptions into problem
-responses. The log has one line per response: request id, operation, method, status,
-duration, provider and public part of the key, but never a path, header or body.
+responses, and into pages for the addresses that people open. The log has one line per
+response: request id, operation, method, status, duration, provider and public part of
+the key, but never a path, header or body.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from trackerapi_backend.pages import page_routes
+from trackerapi_backend.pages.front import failure_page, is_for_people
 from trackerapi_backend.problems import Problem, problem_response, unavailable
 from trackerapi_backend.requests.call import read_call
 from trackerapi_backend.requests.contract import operations
@@ -174,7 +176,10 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
 
 def _failure(error: BaseException, scope: Scope) -> Response:
     request_id = scope["state"]["request_id"]
-    return problem_response(_problem_of(error, scope, request_id), request_id)
+    problem = _problem_of(error, scope, request_id)
+    if is_for_people(scope["path"]):
+        return failure_page(problem, Request(scope))
+    return problem_response(problem, request_id)
 
 
 def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 def page_routes(services: Services) -> list[BaseRoute]:
     """Return the routes of all pages."""
     openings = Openings(services)
-    enter = partial(customer.enter, services, openings)
     return [
         _route("/", "front_page", front.show),
-        _route("/s/{token}", "enter_share_link", enter),
-        # Some mail programs add a slash to the end of a link.
-        _route("/s/{token}/", "enter_share_link", enter),
+        _route(
+            "/s/{token}",
+            "enter_share_link",
+            partial(customer.enter, services, openings),
+        ),
         _route(
             "/s/{token}/stream",
             "stream_page",

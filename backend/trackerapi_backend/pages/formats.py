@@ -10,7 +10,8 @@ from markupsafe import Markup, escape
 
 from trackerapi_backend.instants import from_micros
 from trackerapi_backend.pages.numbers import number_text
-from trackerapi_backend.pages.texts import MONTHS, STATES, WORDS
+from trackerapi_backend.pages.texts import STATES
+from trackerapi_backend.pages.words import MONTHS, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

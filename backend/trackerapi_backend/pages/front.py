@@ -1,8 +1,16 @@
-"""Start page of the service, and page of an invalid link."""
+"""Start page of the service, and pages in place of errors."""
 
 from __future__ import annotations
 
+import re
+from http.client import (
+    INTERNAL_SERVER_ERROR,
+    METHOD_NOT_ALLOWED,
+    TOO_MANY_REQUESTS,
+)
 from typing import TYPE_CHECKING
+
+from starlette.responses import RedirectResponse
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.pages.formats import Formats
@@ -11,24 +19,73 @@ from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.texts import LANGUAGES, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from trackerapi_backend.problems import Problem
 
-async def show(_request: Request) -> Response:
+# Mail programs take the punctuation after a link, or a line end, as a part of it.
+_WITH_PUNCTUATION = re.compile(
+    "(/s/[A-Za-z0-9_-]+|/app/jobs/[0-9]{1,16})[^A-Za-z0-9_-]{1,5}"
+)
+
+
+async def show(request: Request) -> Response:
     """Show the start page."""
-    return page("front.html")
-
-
-async def show_invalid_link(request: Request) -> Response:
-    """Show the page of an invalid link, with status 404."""
     formats = Formats(language_of(request), utc_now())
     return page(
-        "dead_end.html",
-        status=404,
+        "front.html",
+        formats=formats,
         language=formats.language,
         languages=LANGUAGES,
         choices=choices_of(request),
-        headline=formats.headline(State.INVALID_LINK, {}),
-        line=formats.line(State.INVALID_LINK, {}),
     )
+
+
+async def show_invalid_link(request: Request) -> Response:
+    """Show the page of an invalid link; redirect a link with punctuation at its end."""
+    match = _WITH_PUNCTUATION.fullmatch(request.scope["path"])
+    if match is None:
+        return _dead_end(request, 404, State.INVALID_LINK)
+    address = match[1] + choices_of(request).query.removesuffix("?")
+    return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
+
+
+def is_for_people(path: str) -> bool:
+    """Return whether people open the addresses with this path in a browser."""
+    return path in ("/", "/s", "/app") or path.startswith(("/s/", "/app/"))
+
+
+def failure_page(problem: Problem, request: Request) -> Response:
+    """Return the page in place of a problem, with its status and headers.
+
+    The page has no detail of the problem, which is for programs.
+    """
+    state = State.INVALID_LINK
+    if problem.status == METHOD_NOT_ALLOWED:
+        state = State.NOT_POSSIBLE
+    elif problem.status == TOO_MANY_REQUESTS or problem.status >= INTERNAL_SERVER_ERROR:
+        state = State.UNAVAILABLE
+    return _dead_end(request, problem.status, state, problem.headers)
+
+
+def _dead_end(
+    request: Request,
+    status: int,
+    state: State,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    formats = Formats(language_of(request), utc_now())
+    response = page(
+        "dead_end.html",
+        status=status,
+        language=formats.language,
+        languages=LANGUAGES,
+        choices=choices_of(request),
+        headline=formats.headline(state, {}),
+        line=formats.line(state, {}),
+    )
+    response.headers.update(headers or {})
+    return response

@@ -1,4 +1,4 @@
-"""Table of all texts of the customer's page, in each language.
+"""Headlines and lines of each state of the customer's page, in each language.
 
 A line is a sequence of sentences. A sentence with a value that is unknown is left out.
 Where a sentence is a tuple, its first variant with known values is shown, so that the
@@ -40,6 +40,8 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     WITH_REMARKS = "with remarks"
     INVALID_LINK = "dead link"
+    NOT_POSSIBLE = "not possible"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,136 +241,38 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
             ],
         ),
     },
-}
-
-WORDS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "started": "Started at {at}.",
-        "reference": "Reference {reference}",
-        "several_running": "{step} and {more} more",
-        "step_position": "step {number} of {count}",
-        "percent": "{percent} percent",
-        "progress": "Progress",
-        "no_history": "Too early to say how long",
-        "live": "Live",
-        "quiet": "Quiet",
-        "waiting": "Waiting for news",
-        "reported": "Reported {age} ({at})",
-        "reported_earlier": "Reported at {at}",
-        "now": "just now",
-        "ago": "{age} ago",
-        "second": "{n} second",
-        "seconds": "{n} seconds",
-        "minute": "{n} minute",
-        "minutes": "{n} minutes",
-        "hour": "{n} hour",
-        "hours": "{n} hours",
-        "on_day": "{clock} on {day}",
-        "day": "{day} {month}",
-        "update": "{n} update",
-        "updates": "{n} updates",
-        "remark": "{n} remark",
-        "remarks": "{n} remarks",
-        "count_of": "{done} of {total}",
-        "count_so_far": "{done} so far",
-        "steps": "Steps",
-        "done_steps": "{n} steps done",
-        "done_step": "{n} step done",
-        "more_steps": "{n} more",
-        "step.running": "since {at}",
-        "step.in_progress": "in progress",
-        "step.done": "done",
-        "step.to_do": "to do",
-        "step.paused": "paused",
-        "step.trying_again": "trying again",
-        "step.not_needed": "not needed",
-        "step.failed": "did not work",
-        "step.not_finished": "not finished",
-        "step.not_reached": "not reached",
-        "step.cancelled": "cancelled",
-        "step.left_out": "left out",
-        "news": "News",
-        "quote": "“{text}”",
-        "yes": "yes",
-        "no": "no",
-        "as_of": "As of {at} on {day}.",
-        "about_percent": (
-            "The percentage counts work that is done, never falls, and is 100 only"
-            " when all of it has succeeded."
+    State.NOT_POSSIBLE: {
+        "en": StateTexts(
+            "This cannot be done here",
+            [
+                "This page only shows how far the work is.",
+                "Open the whole link once more from the message it came in.",
+            ],
         ),
-        "is_refreshing": "This page refreshes itself.",
-        "stop_refreshing": "Let it stand still",
-        "is_still": "This page stands still.",
-        "refresh": "Let it refresh itself",
-    },
-    "de": {
-        "started": "Begonnen um {at}.",
-        "reference": "Referenz {reference}",
-        "several_running": "{step} und {more} weitere",
-        "step_position": "Schritt {number} von {count}",
-        "percent": "{percent} Prozent",
-        "progress": "Fortschritt",
-        "no_history": "Noch nicht abzusehen, wie lange",
-        "live": "Live",
-        "quiet": "Ruhig",
-        "waiting": "Warten auf Nachricht",
-        "reported": "Gemeldet {age} ({at})",
-        "reported_earlier": "Gemeldet um {at}",
-        "now": "gerade eben",
-        "ago": "vor {age}",
-        "second": "{n} Sekunde",
-        "seconds": "{n} Sekunden",
-        "minute": "{n} Minute",
-        "minutes": "{n} Minuten",
-        "hour": "{n} Stunde",
-        "hours": "{n} Stunden",
-        "on_day": "{clock} am {day}",
-        "day": "{day}. {month}",
-        "update": "{n} Meldung",
-        "updates": "{n} Meldungen",
-        "remark": "{n} Anmerkung",
-        "remarks": "{n} Anmerkungen",
-        "count_of": "{done} von {total}",
-        "count_so_far": "bisher {done}",
-        "steps": "Schritte",
-        "done_steps": "{n} Schritte getan",
-        "done_step": "{n} Schritt getan",
-        "more_steps": "{n} weitere",
-        "step.running": "seit {at}",
-        "step.in_progress": "in Arbeit",
-        "step.done": "getan",
-        "step.to_do": "noch zu tun",
-        "step.paused": "unterbrochen",
-        "step.trying_again": "neuer Versuch",
-        "step.not_needed": "nicht nötig",
-        "step.failed": "nicht gelungen",
-        "step.not_finished": "nicht beendet",
-        "step.not_reached": "nicht erreicht",
-        "step.cancelled": "abgebrochen",
-        "step.left_out": "ausgelassen",
-        "news": "Neues",
-        "quote": "„{text}“",
-        "yes": "ja",
-        "no": "nein",
-        "as_of": "Stand: {at} am {day}.",
-        "about_percent": (
-            "Die Prozentzahl zählt getane Arbeit, sinkt nie und ist erst 100, wenn"
-            " alles gelungen ist."
+        "de": StateTexts(
+            "Das geht hier nicht",
+            [
+                "Diese Seite zeigt nur, wie weit die Arbeit ist.",
+                "Öffnen Sie den ganzen Link noch einmal aus der Nachricht.",
+            ],
         ),
-        "is_refreshing": "Diese Seite lädt sich selbst neu.",
-        "stop_refreshing": "Seite anhalten",
-        "is_still": "Diese Seite ist angehalten.",
-        "refresh": "Wieder selbst neu laden",
     },
-}
-
-MONTHS = {
-    "en": (
-        *("January", "February", "March", "April", "May", "June", "July"),
-        *("August", "September", "October", "November", "December"),
-    ),
-    "de": (
-        *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli"),
-        *("August", "September", "Oktober", "November", "Dezember"),
-    ),
+    State.UNAVAILABLE: {
+        "en": StateTexts(
+            "This page cannot be shown right now",
+            [
+                "The service behind it does not answer.",
+                "This says nothing about the work itself.",
+                "Load the page again in a minute.",
+            ],
+        ),
+        "de": StateTexts(
+            "Diese Seite lässt sich gerade nicht zeigen",
+            [
+                "Der Dienst dahinter antwortet nicht.",
+                "Über die Arbeit selbst sagt das nichts.",
+                "Laden Sie die Seite in einer Minute noch einmal.",
+            ],
+        ),
+    },
 }
