@@ -81,20 +81,21 @@ def serve_store(
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with open_listener(settings.host, settings.port) as listener:
         address = _address(listener)
-        writer = Writer(store)
+        writer, hub = Writer(store), Hub(store)
         try:
             services = Services(
                 store=store,
                 writer=writer,
-                hub=Hub(store),
+                hub=hub,
                 authenticator=Authenticator(store, writer, pepper),
                 readiness=Readiness(store, writer),
                 pepper=pepper,
                 public_base_url=settings.public_base_url,
             )
             _tune_garbage_collector()
-            announce(address)
-            _run(services, listener)
+            with hub.connected():
+                announce(address)
+                _run(services, listener)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 

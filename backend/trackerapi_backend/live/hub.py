@@ -26,11 +26,18 @@ from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Hashable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from sqlalchemy import Connection
 
-    from trackerapi_backend.store import Store
+    from trackerapi_backend.store import Channel, Store
 
 MAX_VIEWERS = {"job": 1000, "link": 200, "address": 50}
 """Maximum number of viewers in this process: of a job, of a share link, of a client
@@ -39,6 +46,10 @@ RETRY_AFTER_SECONDS = 30
 """Time after which a viewer in excess may try again, in seconds."""
 REREAD_SECONDS = 15.0
 """Interval between two reads of a topic without a known change, in seconds."""
+DEAF_REREAD_SECONDS = 2.0
+"""The same interval while changes by other processes are not heard of."""
+CHANNEL_CLOSE_SECONDS = 0.5
+"""Time limit for the end of the channel to other processes, in seconds."""
 MAX_TOPICS_PER_READ = 20
 """Maximum number of topics in one read: all of them wait for the slowest."""
 SECONDS_PER_MESSAGE = 0.0001
@@ -191,11 +202,38 @@ class Hub:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: Channel | None = None
 
-    def changed(self, job_ids: Iterable[int]) -> None:
-        """Read the topics of changed jobs. The changes are committed."""
-        for job_id in job_ids:
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Hear of changes by other processes during the block, and tell them of ours.
+
+        A thread may run this block, before and after the event loop.
+        """
+        channel = self._channel = self._store.open_channel(self._hear)
+        try:
+            yield
+        finally:
+            if channel is not None:
+                channel.close(CHANNEL_CLOSE_SECONDS)
+
+    def _hear(self, job_ids: Collection[int] | None) -> None:
+        """Mark topics of jobs as stale; the thread of the channel calls this method."""
+        if self._loop is not None:
+            # The loop is closed at the end of the server.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._mark_jobs, job_ids)
+
+    def _mark_jobs(self, job_ids: Collection[int] | None) -> None:
+        for job_id in list(self._topics) if job_ids is None else job_ids:
             self._mark_stale(self._topics.get(job_id, {}).values())
+
+    def changed(self, job_ids: Collection[int]) -> None:
+        """Read the topics of changed jobs. The changes are committed."""
+        self._mark_jobs(job_ids)
+        if self._channel is not None:
+            self._channel.announce(job_ids)
 
     def suspect(self, job_id: int) -> None:
         """Check all viewers of a job now: permissions to read it have changed."""
@@ -231,7 +269,8 @@ class Hub:
         # Read now, whatever the topic has: another process may have changed the job.
         self._mark_stale([topic])
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._run())
         try:
             yield viewer
         finally:
@@ -260,20 +299,29 @@ class Hub:
 
     async def _run(self) -> None:
         """Read stale topics until there is no viewer."""
-        reread_at = time.monotonic() + REREAD_SECONDS
+        if self._channel is not None:
+            self._channel.watch(is_watching=True)
+        read_all_at = time.monotonic()
         while self._topics:
+            reread_at = read_all_at + self._reread_seconds()
             if not self._stale:
                 self._wake.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(reread_at - time.monotonic()):
                         await self._wake.wait()
             if time.monotonic() >= reread_at:
-                reread_at = time.monotonic() + REREAD_SECONDS
+                read_all_at = time.monotonic()
                 self._mark_stale(self._all_topics())
             topics = list(self._stale)[:MAX_TOPICS_PER_READ]
             for topic in topics:
                 del self._stale[topic]
             await asyncio.sleep(await self._refresh(topics))
+        if self._channel is not None:
+            self._channel.watch(is_watching=False)
+
+    def _reread_seconds(self) -> float:
+        is_deaf = self._channel is not None and not self._channel.is_connected
+        return DEAF_REREAD_SECONDS if is_deaf else REREAD_SECONDS
 
     async def _refresh(self, topics: Sequence[_Topic]) -> float:
         """Read topics; return the time to pause, in seconds."""

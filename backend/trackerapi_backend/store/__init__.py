@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -41,6 +41,25 @@ class StoreError(Exception):
         super().__init__(message)
         self.cause, self.is_transient = cause, is_transient
         self.may_be_stored = may_be_stored
+
+
+class Channel(Protocol):
+    """Connection to the other server processes on the same database.
+
+    Attributes:
+        is_connected: Whether changes by other processes are heard of.
+    """
+
+    is_connected: bool
+
+    def announce(self, job_ids: Collection[int]) -> None:
+        """Tell other processes that jobs have changed; the changes are committed."""
+
+    def watch(self, *, is_watching: bool) -> None:
+        """Set whether this process needs to hear of changes."""
+
+    def close(self, timeout_seconds: float) -> None:
+        """End the connection; abandon it after the time limit."""
 
 
 class Store(Protocol):
@@ -82,6 +101,16 @@ class Store(Protocol):
 
     def shortage(self) -> str | None:
         """Return a sentence about a shortage, such as low disk space, else None."""
+
+    def open_channel(
+        self, heard: Callable[[Collection[int] | None], None]
+    ) -> Channel | None:
+        """Return a channel to other processes; None if no other process may write.
+
+        Args:
+            heard: Function that a thread calls with the ids of jobs that other
+                processes have changed; with None if any job may have changed.
+        """
 
     def close(self) -> None:
         """Close all connections and release all locks."""

@@ -30,9 +30,11 @@ from trackerapi_backend.store.migrations import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from sqlalchemy import Connection, Engine, RootTransaction
+
+    from trackerapi_backend.store import Channel
 
 T = TypeVar("T")
 
@@ -118,7 +120,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
-        connect = _connector(url, limit_silence=not migrate)
+        self._connect = connect = _connector(url, limit_silence=not migrate)
         # The default level of a database may be another one. A transaction has to see
         # what others have committed while it waited for a lock.
         self._writer = _engine(connect, connections=1).execution_options(
@@ -229,6 +231,12 @@ class PostgresStore:
     def shortage(self) -> str | None:
         """Return None: only the server of the database can measure its disk."""
         return None
+
+    def open_channel(self, heard: Callable[[Collection[int] | None], None]) -> Channel:
+        """Return a channel to the other processes on this database."""
+        from trackerapi_backend.store.postgres_channel import PostgresChannel
+
+        return PostgresChannel(self._connect, heard)
 
     def close(self) -> None:
         """Close all connections that no thread uses."""

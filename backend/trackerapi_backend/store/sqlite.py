@@ -36,7 +36,7 @@ from trackerapi_backend.store.migrations import (
 from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -191,6 +191,13 @@ class SqliteStore:
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""
         return self._file.shortage()
+
+    def open_channel(
+        self,
+        heard: Callable[[Collection[int] | None], None],  # noqa: ARG002 -- never called
+    ) -> None:
+        """Return None: no other process writes to the file."""
+        return
 
     def close(self) -> None:
         """Close all connections and release the lock.

@@ -1,0 +1,113 @@
+"""Streams across server processes on one PostgreSQL database."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from backend.tests.support.postgres import new_database, postgres_server
+from backend.tests.support.servers import Servers
+from backend.tests.support.service import new_job, report, send_lines
+from backend.tests.support.streams import open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backend.tests.support.streams import Stream
+    from scripts.postgres_server import PostgresServer
+
+NO_REREADS = (
+    "from trackerapi_backend.live import hub\n"
+    "hub.REREAD_SECONDS = hub.DEAF_REREAD_SECONDS = 3600.0\n"
+)
+FREQUENT_REREADS = "from trackerapi_backend.live import hub\nhub.REREAD_SECONDS = 0.2\n"
+DEAF = (
+    "import psycopg\n"
+    "from trackerapi_backend.live import hub\n"
+    "from trackerapi_backend.store.postgres_channel import PostgresChannel\n"
+    "def fail(self, connection):\n"
+    "    raise psycopg.OperationalError('no LISTEN here')\n"
+    "PostgresChannel._begin = fail\n"
+    "hub.REREAD_SECONDS, hub.DEAF_REREAD_SECONDS = 3600.0, 0.2\n"
+)
+
+
+@pytest.fixture
+def url(postgres: str) -> Iterator[str]:
+    """Address of a new database."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[PostgresServer]:
+    """A server that a test may stop."""
+    with postgres_server() as server:
+        yield server
+
+
+def follow_to(stream: Stream, version: int) -> list[int]:
+    """Read messages up to a version of the job; return their versions."""
+    versions = [int(stream.message().id)]
+    while versions[-1] < version:
+        versions.append(int(stream.message().id))
+    return versions
+
+
+@pytest.mark.parametrize("prelude", [NO_REREADS, DEAF], ids=["notified", "deaf"])
+def test_viewer_of_one_process_follows_reports_to_another(
+    tmp_path: Path, url: str, prelude: str
+) -> None:
+    """Versions grow up to the newest, with LISTEN or, where it fails, by reads."""
+    with closing(Servers(tmp_path, url, count=2, prelude=prelude)) as servers:
+        first, second = servers.services
+        with first.client() as api, second.client() as other:
+            job = new_job(api)
+            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
+                assert stream.message().id == "1"
+                report(api, job, kind="start")
+                assert follow_to(stream, 2) == [2]
+                event = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+                for _ in range(20):
+                    assert send_lines(api, [event] * 5).json()["accepted"] == 5
+                versions = follow_to(stream, 102)
+                assert versions == sorted(set(versions))
+
+
+def test_deleted_job_ends_its_streams(tmp_path: Path, url: str) -> None:
+    """The stream of a job that exists no more ends; a new stream gets 404."""
+    with (
+        closing(Servers(tmp_path, url, prelude=FREQUENT_REREADS)) as servers,
+        servers.services[0].client() as api,
+    ):
+        job = new_job(api)
+        path = f"/jobs/{job['id']}/stream"
+        with open_stream(api, path) as stream:
+            stream.message()
+            with psycopg.connect(url, autocommit=True) as db:
+                db.execute("DELETE FROM jobs WHERE id = %s", (job["id"],))
+            assert list(stream.messages()) == []
+        assert api.get(path).status_code == 404
+
+
+def test_streams_survive_a_restart_of_postgres(
+    tmp_path: Path, own_server: PostgresServer
+) -> None:
+    """After a restart of PostgreSQL, open streams follow reports to any process."""
+    url = own_server.url()
+    with closing(Servers(tmp_path, url, count=2, prelude=NO_REREADS)) as servers:
+        first, second = servers.services
+        with first.client() as api, second.client() as other:
+            job = new_job(api)
+            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
+                stream.message()
+                own_server.stop()
+                own_server.start()
+                report(api, job, kind="start")
+                assert follow_to(stream, 2) == [2]
+                report(api, job, kind="info")
+                assert follow_to(stream, 3) == [3]

@@ -1,0 +1,183 @@
+"""Channel between server processes on one PostgreSQL database: LISTEN and NOTIFY.
+
+A process announces the jobs that it has changed, after the commit and on a connection
+of its own: with a NOTIFY in the transactions that record events, the commits of all
+processes would wait for each other. A process with viewers sends a message about that
+every `PRESENCE_SECONDS`. Without such messages, no process announces anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from trackerapi_backend.store.postgres_connection import LimitedConnection
+
+PRESENCE_SECONDS = 5.0
+"""Interval between two messages of a process with viewers, in seconds."""
+PAUSE_SECONDS = 0.005
+"""Pause after an announcement, in seconds: changes meanwhile are announced together."""
+RETRY_SECONDS = 1.0
+"""Time between two attempts to connect, in seconds."""
+MAX_IDS_PER_MESSAGE = 400
+"""Maximum number of job ids in a message, which may have up to 8,000 bytes."""
+
+_NAME = "trackerapi_jobs"
+_PRESENCE, _ALL = "viewers", "all"
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresChannel:
+    """Thread that announces changed jobs to other processes and hears of theirs.
+
+    Args:
+        connect: Function that opens a connection.
+        heard: Function that the thread calls with the ids of jobs that other processes
+            have changed; with None if any job may have changed.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], LimitedConnection],
+        heard: Callable[[Collection[int] | None], None],
+    ) -> None:
+        self._connect, self._heard = connect, heard
+        self._lock = threading.Lock()
+        self._changed: set[int] = set()
+        self._is_watching = self._is_closing = self._is_answer_due = False
+        self._present_at = self._watched_until = 0.0
+        self.is_connected = False
+        self._waking, self._wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
+        self._thread.start()
+
+    def announce(self, job_ids: Collection[int]) -> None:
+        """Tell other processes of changed jobs, if one of them has viewers."""
+        if job_ids and time.monotonic() < self._watched_until:
+            with self._lock:
+                self._changed.update(job_ids)
+            self._wake()
+
+    def watch(self, *, is_watching: bool) -> None:
+        """Set whether this process has viewers."""
+        self._is_watching, self._present_at = is_watching, 0.0
+        self._wake()
+
+    def close(self, timeout_seconds: float) -> None:
+        """End the thread; abandon it after the time limit."""
+        self._is_closing = True
+        self._wake()
+        self._thread.join(timeout_seconds)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_end, b"1")
+        except BlockingIOError:
+            return  # The pipe is full: the thread will wake.
+
+    def _run(self) -> None:
+        is_logged = False
+        while not self._is_closing:
+            try:
+                with closing(self._connect()) as connection:
+                    self._begin(connection)
+                    is_logged = False
+                    self._serve(connection)
+            except psycopg.Error as error:
+                if not is_logged:
+                    is_logged = True
+                    _log.warning(
+                        "other processes cannot be heard, so jobs with viewers are"
+                        " read every few seconds: %s",
+                        " ".join(str(error).split()),
+                    )
+            self.is_connected = False
+            if not self._is_closing:
+                self._heard(None)
+                time.sleep(RETRY_SECONDS)
+
+    def _begin(self, connection: LimitedConnection) -> None:
+        connection.autocommit = True
+        # An announcement changes no data, so its commit need not reach the disk.
+        connection.execute("SET synchronous_commit = off")
+        connection.add_notify_handler(
+            lambda note: self._receive(note.pid, note.payload)
+        )
+        connection.execute(f"LISTEN {_NAME}")
+        self._own_pid, self._present_at = connection.info.backend_pid, 0.0
+        self.is_connected = True
+        # Announcements before this moment are lost.
+        self._heard(None)
+
+    def _serve(self, connection: LimitedConnection) -> None:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        poll.register(self._waking, select.POLLIN)
+        while not self._is_closing:
+            ready = poll.poll(PRESENCE_SECONDS * 1000)
+            descriptors = [descriptor for descriptor, _ in ready]
+            if self._waking in descriptors:
+                os.read(self._waking, 4096)
+            if connection.fileno() in descriptors:
+                self._receive_all(connection)
+            elif not ready:
+                connection.execute("SELECT 1")  # raises if the server is gone
+            if self._send_due(connection):
+                time.sleep(PAUSE_SECONDS)
+
+    def _receive_all(self, connection: LimitedConnection) -> None:
+        connection.pgconn.consume_input()
+        while note := connection.pgconn.notifies():
+            self._receive(note.be_pid, note.extra.decode())
+
+    def _receive(self, pid: int, payload: str) -> None:
+        if pid == self._own_pid:
+            return
+        if payload == _PRESENCE:
+            now = time.monotonic()
+            # The other process has missed the changes that were not announced.
+            self._is_answer_due |= now >= self._watched_until
+            self._watched_until = now + 3 * PRESENCE_SECONDS
+        elif payload == _ALL:
+            self._heard(None)
+        else:
+            self._heard([int(number) for number in payload.split(",")])
+
+    def _send_due(self, connection: LimitedConnection) -> bool:
+        """Send all messages that are due; return whether there were any."""
+        with self._lock:
+            changed, self._changed = list(self._changed), set()
+        messages = [
+            ",".join(map(str, changed[first : first + MAX_IDS_PER_MESSAGE]))
+            for first in range(0, len(changed), MAX_IDS_PER_MESSAGE)
+        ]
+        if self._is_answer_due:
+            messages.append(_ALL)
+        now = time.monotonic()
+        if self._is_watching and now >= self._present_at:
+            self._present_at = now + PRESENCE_SECONDS
+            messages.append(_PRESENCE)
+        try:
+            for message in messages:
+                connection.execute("SELECT pg_notify(%s, %s)", (_NAME, message))
+        except psycopg.Error:
+            # Announced after the next connection.
+            self._announce_again(changed)
+            raise
+        self._is_answer_due &= not messages
+        return bool(messages)
+
+    def _announce_again(self, changed: Iterable[int]) -> None:
+        with self._lock:
+            self._changed.update(changed)
