@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from backend.tests.support.service import new_job, problem_name, report
+from backend.tests.support.service import new_job, new_name, problem_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,3 +115,13 @@ def test_text_is_stored_or_rejected(api: httpx.Client, text: str) -> None:
     report(api, job, kind="info", **members)
     [stored] = api.get(f"/jobs/{job['id']}/events").json()["items"]
     assert {name: stored[name] for name in members} == members
+
+
+@pytest.mark.parametrize("name", ['{"a,b\\}', "NULL", "%s '\"\\;--", "$1"])
+def test_job_with_odd_name_counts_its_events(api: httpx.Client, name: str) -> None:
+    """Events change the job with the name that they give, whatever it contains."""
+    jobs = [new_job(api, provider_job_id=f"{name}{new_name()}") for _ in range(2)]
+    for job in jobs:
+        report(api, job, kind="progress", tag="load", completed=3, total=9)
+        shown = api.get(f"/jobs/{job['id']}").json()
+        assert (shown["event_count"], shown["status"]) == (1, "running")

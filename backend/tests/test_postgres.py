@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.postgres import PostgresStore
+from trackerapi_backend.store.postgres_sql import queue
 
 from backend.tests.support.fault_preludes import SHORT_RETRIES
 from backend.tests.support.postgres import new_database
@@ -31,6 +32,8 @@ from backend.tests.support.service import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 
 WRITERS = 8
@@ -217,10 +220,35 @@ def test_failed_statement_rolls_the_whole_transaction_back(url: str) -> None:
 
         with pytest.raises(StoreError, match="rolled the transaction back"):
             swallow_an_error()
-        names = store.read(
-            lambda db: db.exec_driver_sql("SELECT name FROM providers").all()
-        )
-    assert names == []
+        assert store.read(providers) == []
+
+
+@pytest.mark.parametrize("more", [0, 1], ids=["commit", "statement"])
+def test_failed_queued_statement_rolls_the_whole_transaction_back(
+    url: str, more: int
+) -> None:
+    """COMMIT or the next statement raises the error of a queued statement."""
+    insert = "INSERT INTO providers VALUES (1, 'One', 0)"
+    with closing(PostgresStore(url, migrate=True)) as store:
+
+        def queue_twice() -> None:
+            with store.transaction() as db:
+                queue(db, insert)
+                queue(db, insert)
+                for _ in range(more):
+                    db.exec_driver_sql("SELECT 1")
+
+        with pytest.raises(IntegrityError, match="duplicate key"):
+            queue_twice()
+        assert store.read(providers) == []
+        with store.transaction() as db:
+            queue(db, insert)
+        assert store.read(providers) == ["One"]
+
+
+def providers(db: Connection) -> list[str]:
+    """Return the names of all providers."""
+    return [*db.exec_driver_sql("SELECT name FROM providers").scalars()]
 
 
 def test_read_only_server_gets_503_and_is_not_ready(tmp_path: Path, url: str) -> None:

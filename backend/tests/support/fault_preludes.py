@@ -44,6 +44,7 @@ from pathlib import Path
 import psycopg
 from psycopg.errors import IoError
 from psycopg.pq import TransactionStatus
+from trackerapi_backend.store.postgres_connection import LimitedConnection
 
 chance = Path({path!r})
 
@@ -81,7 +82,8 @@ class Connection(sqlite3.Connection):
 connect = sqlite3.connect
 sqlite3.connect = lambda *a, **options: connect(*a, factory=Connection, **options)
 
-execute, commit = psycopg.Cursor.execute, psycopg.Connection.commit
+execute, commit = psycopg.Cursor.execute, LimitedConnection.commit
+send_queued = LimitedConnection.send_queued
 RAISE = "DO 'BEGIN RAISE ''damage'' USING ERRCODE = ''%s''; END'"
 STATES = ("53100", "58030", "XX001")  # full disk, I/O error, damaged page
 
@@ -94,6 +96,12 @@ def execute_or_fail(cursor, *arguments, **options):
     return execute(cursor, *arguments, **options)
 
 
+def send_or_fail(connection):
+    if connection._queued and is_due():
+        connection._queued.insert(0, (RAISE % random.choice(STATES), []))
+    return send_queued(connection)
+
+
 def commit_or_fail(connection):
     if is_due():
         connection.rollback()
@@ -102,7 +110,8 @@ def commit_or_fail(connection):
 
 
 psycopg.Cursor.execute = execute_or_fail
-psycopg.Connection.commit = commit_or_fail
+LimitedConnection.commit = commit_or_fail
+LimitedConnection.send_queued = send_or_fail
 """
 """Makes statements and commits fail with a chance, which is the number in a file."""
 

@@ -13,33 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 
+from trackerapi_backend.store import postgres_sql
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
-
 MAX_VALUES = 900
 """Maximum number of values of a statement: some SQLite builds accept only 999."""
-
-
-def fetch(
-    db: Connection, statement: str, values: tuple[Any, ...]
-) -> Sequence[Sequence[Any]]:
-    """Return the rows of a query with a `?` for each value."""
-    return db.exec_driver_sql(_for_driver(db, statement), values).all()
 
 
 def execute_many(
     db: Connection, statement: str, rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Run a statement with a `?` for each value, once for each row of values.
+    """Run a statement of SQLite with a `?` for each value, once for each row.
 
     Raises:
         IntegrityError: If a row violates a constraint.
     """
     if rows:
-        db.exec_driver_sql(_for_driver(db, statement), list(rows))
+        db.exec_driver_sql(statement, list(rows))
 
 
 def insert_rows(
@@ -67,21 +61,25 @@ def _insert_statement(table: str, columns: tuple[str, ...], count: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {rows}"  # noqa: S608 -- names of the schema
 
 
+def is_postgres(db: Connection) -> bool:
+    """Return whether the engine is PostgreSQL; otherwise it is SQLite."""
+    return db.dialect.name == "postgresql"
+
+
 @contextmanager
 def savepoint(db: Connection, name: str) -> Iterator[None]:
     """Roll back the changes of the block if a row violates a constraint.
 
     After any other error the transaction must not commit.
     """
-    db.exec_driver_sql(f"SAVEPOINT {name}")
+    if is_postgres(db):
+        postgres_sql.queue(db, f"SAVEPOINT {name}")
+    else:
+        db.exec_driver_sql(f"SAVEPOINT {name}")
     try:
         yield
+        if is_postgres(db):
+            postgres_sql.send_queued(db)
     except IntegrityError:
         db.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
         raise
-
-
-def _for_driver(db: Connection, statement: str) -> str:
-    """Return a statement with the parameter marks of the driver instead of `?`."""
-    is_ready = db.dialect.paramstyle == "qmark"
-    return statement if is_ready else statement.replace("?", "%s")

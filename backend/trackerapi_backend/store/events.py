@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
-from trackerapi_backend.store.copying import copy_rows
-from trackerapi_backend.store.driver_sql import MAX_VALUES, insert_rows
+from trackerapi_backend.store import postgres_sql
+from trackerapi_backend.store.driver_sql import MAX_VALUES, insert_rows, is_postgres
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 
@@ -45,6 +45,18 @@ class StoredEvent(msgspec.Struct, gc=False):
     detail: str | None
 
 
+_COLUMNS = StoredEvent.__struct_fields__
+# On PostgreSQL, one JSON text with all rows costs this process a third of the CPU time
+# of COPY, and the server about the same. JSON has an `event_id` in base64.
+_encode_json = msgspec.json.Encoder().encode
+_EVENT_ID = "decode(encode(event_id, 'escape'), 'base64')"
+_INSERT_JSON = (
+    f"INSERT INTO events ({', '.join(_COLUMNS)})"  # noqa: S608 -- constants
+    f" SELECT {', '.join(_COLUMNS).replace('event_id', _EVENT_ID)}"
+    " FROM json_populate_recordset(NULL::events, $1::json)"
+)
+
+
 def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
@@ -69,19 +81,18 @@ def add_events(db: Connection, rows: Sequence[StoredEvent]) -> None:
         rows: Events with new ids.
 
     Raises:
-        IntegrityError: If an event is stored already.
+        IntegrityError: If an event is stored already; on PostgreSQL, the next statement
+            raises it.
     """
     if not rows:
         return
-    if db.dialect.name == "postgresql":
-        copy_rows(db, events, [_values(row, row.retrying) for row in rows])
+    if is_postgres(db):
+        postgres_sql.queue(db, _INSERT_JSON, [_encode_json(rows)])
     else:
-        # The driver of SQLite needs much longer to bind a boolean than a number.
-        values = [_values(row, int(row.retrying)) for row in rows]
-        insert_rows(db, "events", StoredEvent.__struct_fields__, values)
+        insert_rows(db, "events", _COLUMNS, [*map(_values, rows)])
 
 
-def _values(row: StoredEvent, retrying: int) -> tuple[Any, ...]:
+def _values(row: StoredEvent) -> tuple[Any, ...]:
     """Return the values of an event in the order of the columns."""
     return (
         row.job_id,
@@ -96,7 +107,8 @@ def _values(row: StoredEvent, retrying: int) -> tuple[Any, ...]:
         row.total,
         row.fraction,
         row.part,
-        retrying,
+        # The driver of SQLite needs much longer to bind a boolean than a number.
+        int(row.retrying),
         row.message,
         row.detail,
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import BigInteger, func, insert, select, type_coerce
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.store.driver_sql import execute_many, fetch
+from trackerapi_backend.store import postgres_sql
+from trackerapi_backend.store.driver_sql import execute_many, is_postgres
 from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
 from trackerapi_backend.store.schema import (
     MAX_ID,
@@ -50,10 +51,20 @@ needs two of the 999 values."""
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
 )
-_SELECT_REPORTED = (
+_REPORTED = (
     "SELECT jobs.id, jobs.provider_id, jobs.provider_job_id, jobs.finish, jobs.status,"
     " jobs.state, job_configurations.document FROM jobs LEFT JOIN job_configurations"
     " ON job_configurations.id = jobs.configuration_id"
+)
+_LOCK_REPORTED = (
+    f"{_REPORTED} WHERE (jobs.provider_id, jobs.provider_job_id) IN"  # noqa: S608 -- constants
+    " (SELECT * FROM unnest($1::bigint[], $2::text[]))"
+    " ORDER BY jobs.id FOR NO KEY UPDATE OF jobs"
+)
+_SAVE_STATES = (
+    "UPDATE jobs SET status = new.status, state = new.state"
+    " FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (id, status, state)"
+    " WHERE jobs.id = new.id"
 )
 
 
@@ -209,27 +220,33 @@ def find_reported_jobs(
     transactions lock their jobs in the same order, so that they do not wait for each
     other in a circle.
     """
-    is_postgres = db.dialect.name == "postgresql"
-    lock = " ORDER BY jobs.id FOR NO KEY UPDATE OF jobs" if is_postgres else ""
-    wanted = list(names)
-    # One query on PostgreSQL: several queries could lock jobs in another order.
-    size = max(1, len(wanted)) if is_postgres else _NAMES_PER_QUERY
-    for first in range(0, len(wanted), size):
-        some = wanted[first : first + size]
+    for row in _fetch_reported(db, list(names)):
+        yield ReportedJob(
+            id=row[0],
+            provider_id=row[1],
+            provider_job_id=row[2],
+            finish=row[3],
+            status=row[4],
+            state=row[5],
+            document=parse_document(row[6]),
+        )
+
+
+def _fetch_reported(
+    db: Connection, names: Sequence[tuple[int, str]]
+) -> Iterator[Sequence[Any]]:
+    if is_postgres(db):
+        # A single query: several queries could lock jobs in another order.
+        if names:
+            columns = [*zip(*names, strict=True)]
+            yield from postgres_sql.fetch(db, _LOCK_REPORTED, columns)
+        return
+    for first in range(0, len(names), _NAMES_PER_QUERY):
+        some = names[first : first + _NAMES_PER_QUERY]
         pairs = ", ".join(["(?, ?)"] * len(some))
-        listed = pairs if is_postgres else f"VALUES {pairs}"
-        where = f"WHERE (jobs.provider_id, jobs.provider_job_id) IN ({listed})"
+        where = f"WHERE (jobs.provider_id, jobs.provider_job_id) IN (VALUES {pairs})"
         values = tuple(value for name in some for value in name)
-        for row in fetch(db, f"{_SELECT_REPORTED} {where}{lock}", values):
-            yield ReportedJob(
-                id=row[0],
-                provider_id=row[1],
-                provider_job_id=row[2],
-                finish=row[3],
-                status=row[4],
-                state=row[5],
-                document=parse_document(row[6]),
-            )
+        yield from db.exec_driver_sql(f"{_REPORTED} {where}", values)
 
 
 def save_states(db: Connection, states: Sequence[tuple[ReportedJob, str, str]]) -> None:
@@ -240,6 +257,11 @@ def save_states(db: Connection, states: Sequence[tuple[ReportedJob, str, str]]) 
         states: For each job, the job as it was read in this transaction, the new
             status, and the new state, a snapshot of the projection as JSON text.
     """
+    if is_postgres(db):
+        if states:
+            rows = [(job.id, status, state) for job, status, state in states]
+            postgres_sql.queue(db, _SAVE_STATES, [*zip(*rows, strict=True)])
+        return
     # The UPDATE omits an unchanged status: SQLite would rewrite each index that
     # contains the status.
     same = [(state, job.id) for job, status, state in states if status == job.status]

@@ -16,17 +16,24 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
 
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.migrations import (
     current_revision,
     needs_upgrade,
     upgrade_to_head,
+)
+from trackerapi_backend.store.postgres_sql import (
+    driver_connection,
+    queue,
+    send_queued,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +61,9 @@ RETRY_PAUSE_SECONDS = 0.25
 
 # The keys are "tracker1" and "tracker2" in ASCII.
 _WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
+# The default level of a database may be another one. A transaction has to see what
+# others have committed while it waited for a lock.
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA})"
 # The lock of the writers comes first: a second migration waits for it and does not hold
 # the lock of the schema, which the first migration needs alone.
@@ -121,14 +131,20 @@ class PostgresStore:
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
         self._connect = connect = _connector(url, limit_silence=not migrate)
-        # The default level of a database may be another one. A transaction has to see
-        # what others have committed while it waited for a lock.
-        self._writer = _engine(connect, connections=1).execution_options(
-            isolation_level="READ COMMITTED"
+        # A pool would check the connection before each transaction, by another round
+        # trip. psycopg makes no plans on it: to drop its plans, it would also drop the
+        # plans of `LimitedConnection`.
+        self._writers = _engine(
+            partial(connect, prepare_threshold=None), poolclass=NullPool
         )
-        self._readers = _engine(connect, connections=READERS).execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        self._idle_writer: Connection | None = None
+        self._readers = _engine(
+            connect,
+            pool_size=READERS,
+            max_overflow=0,
+            # A restart of the server breaks the pooled connections.
+            pool_pre_ping=True,
+        ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
             self._check_encoding()
             self._check_schema(migrate=migrate)
@@ -190,20 +206,20 @@ class PostgresStore:
                 that broke during COMMIT may have stored the changes. That error is not
                 transient.
         """
-        try:
-            with (
-                _engine_errors(),
-                self._writer.connect() as db,
-                db.begin() as transaction,
-            ):
-                db.exec_driver_sql(_LOCK_SHARED if shared else _LOCK)
-                yield db
-                self._commit(transaction)
-        except StoreError:
-            # The next transaction connects again: after a failover, the address may
-            # lead to another server.
-            self._writer.dispose()
-            raise
+        with _engine_errors():
+            db, self._idle_writer = self._idle_writer or self._writers.connect(), None
+            try:
+                with db.begin() as transaction:
+                    queue(db, _BEGIN)
+                    queue(db, _LOCK_SHARED if shared else _LOCK)
+                    yield db
+                    self._commit(transaction)
+            except BaseException:
+                # The next transaction connects again: after a failover, the address may
+                # lead to another server.
+                _disconnect(db)
+                raise
+            self._idle_writer = db
 
     def _commit(self, transaction: RootTransaction) -> None:
         # PostgreSQL answers COMMIT in a failed transaction with a rollback, and the
@@ -215,14 +231,11 @@ class PostgresStore:
 
     def is_in_transaction(self, db: Connection) -> bool:
         """Return whether the driver reports an open transaction without a failure."""
-        from psycopg import Connection as DriverConnection
         from psycopg.pq import TransactionStatus
 
-        driver = db.connection.driver_connection
-        return (
-            isinstance(driver, DriverConnection)
-            and driver.info.transaction_status == TransactionStatus.INTRANS
-        )
+        send_queued(db)
+        status = driver_connection(db).pgconn.transaction_status
+        return status == TransactionStatus.INTRANS
 
     def touch(self, db: Connection) -> None:
         """Write the only row of `alembic_version` again, unchanged."""
@@ -241,11 +254,12 @@ class PostgresStore:
     def close(self) -> None:
         """Close all connections that no thread uses."""
         self._readers.dispose()
-        self._writer.dispose()
+        if self._idle_writer is not None:
+            _disconnect(self._idle_writer)
 
 
-def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
-    """Return a function that opens a connection.
+def _connector(url: str, *, limit_silence: bool) -> Callable[..., Any]:
+    """Return a function that opens a connection; it takes further options of psycopg.
 
     Args:
         url: Address as libpq reads it.
@@ -275,8 +289,8 @@ def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
         "options": f"{_SESSION_OPTIONS} {options}",
     }
 
-    def connect() -> Any:
-        connection = LimitedConnection.connect(url, **arguments)
+    def connect(**options: Any) -> Any:
+        connection = LimitedConnection.connect(url, **arguments, **options)
         # A role or database with `synchronous_commit = off` would make the server
         # acknowledge events that a crash loses.
         connection.execute(
@@ -290,16 +304,19 @@ def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
     return connect
 
 
-def _engine(connect: Callable[[], Any], *, connections: int) -> Engine:
+def _engine(connect: Callable[[], Any], **options: Any) -> Engine:
     return create_engine(
         "postgresql+psycopg://",
         creator=connect,
-        pool_size=connections,
-        max_overflow=0,
-        # A restart of the server breaks the pooled connections.
-        pool_pre_ping=True,
         hide_parameters=True,  # a logged error must not contain the data of a job
+        **options,
     )
+
+
+def _disconnect(db: Connection) -> None:
+    # Without the rollback of a pool: a broken connection has no answer to it.
+    db.invalidate()
+    db.close()
 
 
 @contextmanager

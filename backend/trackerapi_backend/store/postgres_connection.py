@@ -1,4 +1,8 @@
-"""Connection to PostgreSQL that gives up a silent server.
+"""Connection to PostgreSQL: few round trips, and a limit for the silence of the server.
+
+A round trip costs more CPU time than most statements, and psycopg's cursors cost more
+than the round trip. So frequent statements are queued, and the connection sends all
+queued statements at once.
 
 The server applies `statement_timeout`, so this limit does not help if the server hangs,
 or if a proxy swallows bytes without closing the connection. Keepalives find no fault
@@ -9,23 +13,43 @@ such a wait.
 from __future__ import annotations
 
 import math
+import select
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.rows import TupleRow
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
+
+    from psycopg.pq.abc import PGresult
 
 T = TypeVar("T")
+Value = bytes | Sequence[int] | Sequence[str]
+"""Value of a statement that `LimitedConnection` sends itself: a text or an array."""
 
 SPARE_SECONDS = 5.0
 """Time for an answer beyond the server's own limit of a statement, in seconds."""
 
+# Types of columns by the number of the type in PostgreSQL: bigint, text, varchar.
+_LOADERS: dict[int, Callable[[bytes], Any]] = {
+    20: int,
+    25: bytes.decode,
+    1043: bytes.decode,
+}
+
 
 class LimitedConnection(psycopg.Connection[TupleRow]):
-    """Connection that closes itself when an answer is overdue.
+    """Connection that queues statements and closes itself when an answer is overdue.
+
+    For queued statements, connect with `prepare_threshold=None`: to drop its own plans,
+    psycopg would drop all plans of the session.
+
+    A cursor or COMMIT sends the queued statements first. ROLLBACK drops them.
 
     Attributes:
         silence_seconds: Maximum time without a byte from the server while an answer is
@@ -33,6 +57,14 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
     """
 
     silence_seconds = SPARE_SECONDS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._queued: list[tuple[str, list[bytes]]] = []
+        # Names of the plans on the server by statement.
+        self._plans: dict[str, bytes] = {}
+        self._plan_count = 0
+        self._socket = select.poll()
 
     def limit_silence(self, *, is_limited: bool = True) -> None:
         """Set the limit by `statement_timeout`; no limit if the server has none.
@@ -47,6 +79,127 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         self.silence_seconds = (
             milliseconds / 1000 + SPARE_SECONDS if milliseconds else math.inf
         )
+
+    def queue(self, statement: str, values: Sequence[Value] = ()) -> None:
+        """Send a statement together with the next statement; drop its result.
+
+        The next statement raises the error of a queued statement.
+
+        Args:
+            statement: Statement with the marks `$1`, `$2` and so on. The server keeps
+                the plans of statements with values, so those must be constants.
+            values: Values of the marks.
+        """
+        self._queued.append((statement, [*map(_dump, values)]))
+
+    def fetch(self, statement: str, values: Sequence[Value] = ()) -> list[TupleRow]:
+        """Return the rows of a query; the columns are integers or texts.
+
+        Args:
+            statement: Query with the marks `$1`, `$2` and so on; see `queue()`.
+            values: Values of the marks.
+
+        Raises:
+            psycopg.Error: If this statement or a queued statement fails.
+        """
+        self.queue(statement, values)
+        return _load(self.send_queued()[-1])
+
+    def send_queued(self) -> Sequence[PGresult]:
+        """Send the queued statements; return their results.
+
+        Raises:
+            psycopg.Error: If a statement fails. The server has skipped all statements
+                after it.
+        """
+        if not self._queued:
+            return ()
+        queued, self._queued = self._queued, []
+        try:
+            results = self._exchange(queued)
+        except BaseException:
+            # Answers that are still due would be taken for those of later statements.
+            self.close()
+            raise
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(result)
+        return results
+
+    def _exchange(
+        self, statements: Sequence[tuple[str, list[bytes]]]
+    ) -> list[PGresult]:
+        self.pgconn.enter_pipeline_mode()
+        due = [each for statement in statements for each in self._send(*statement)]
+        self.pgconn.pipeline_sync()
+        self._socket.register(self.pgconn.socket, select.POLLIN | select.POLLOUT)
+        while self.pgconn.flush():
+            self._wait()
+        self._socket.modify(self.pgconn.socket, select.POLLIN)
+        results = []
+        for new in due:
+            result = self._next_result()
+            if new is None or result.status == ExecStatus.FATAL_ERROR:
+                results.append(result)
+            if new is not None and result.status != ExecStatus.COMMAND_OK:
+                del self._plans[new]
+        self._next_result()  # the end of the pipeline
+        self.pgconn.exit_pipeline_mode()
+        return results
+
+    def _send(self, statement: str, values: list[bytes]) -> Iterator[str | None]:
+        """Send a statement; yield for each result the statement that it prepares."""
+        if not values:
+            self.pgconn.send_query_params(statement.encode(), None)
+            yield None
+            return
+        if statement not in self._plans:
+            self._plan_count += 1
+            self._plans[statement] = name = b"plan_%d" % self._plan_count
+            self.pgconn.send_prepare(name, statement.encode())
+            yield statement
+        self.pgconn.send_query_prepared(self._plans[statement], values)
+        yield None
+
+    def _next_result(self) -> PGresult:
+        while True:
+            while self.pgconn.is_busy():
+                self._wait()
+            result = self.pgconn.get_result()
+            if result is not None:
+                return result
+            # None also separates the results of two statements.
+            if self.pgconn.status == ConnStatus.BAD:
+                raise psycopg.OperationalError(self.pgconn.get_error_message())
+
+    def _wait(self) -> None:
+        """Wait until the socket is ready; read the bytes that have arrived."""
+        limit = self.silence_seconds
+        if not self._socket.poll(None if limit == math.inf else limit * 1000):
+            raise _SilenceError(limit)
+        self.pgconn.consume_input()
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        """Return a new cursor, after the queued statements."""
+        self.send_queued()
+        return super().cursor(*args, **options)
+
+    def commit(self) -> None:
+        """Commit the transaction, after the queued statements.
+
+        Raises:
+            psycopg.Error: If the commit fails, or the server has rolled back instead.
+        """
+        self.queue("COMMIT")
+        status = self.send_queued()[-1].command_status
+        if status != b"COMMIT":
+            raise psycopg.InternalError(f"the answer to COMMIT is {status!r}")
+
+    def rollback(self) -> None:
+        """Roll the transaction back; do nothing on a closed connection."""
+        self._queued.clear()
+        if not self.closed:
+            super().rollback()
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
         """Run one exchange with the server to its end; the driver calls this method.
@@ -64,7 +217,14 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
 
 
 class _SilenceError(psycopg.OperationalError):
-    """Answer that is overdue."""
+    """Answer that is overdue.
+
+    Args:
+        seconds: Time without an answer.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the server has not answered for {seconds:.0f} s")
 
 
 def _give_up_after(
@@ -82,7 +242,32 @@ def _give_up_after(
             if ready:
                 until = now + seconds
             elif now >= until:
-                raise _SilenceError(f"the server has not answered for {seconds:.0f} s")
+                raise _SilenceError(seconds)
             awaited = exchange.send(ready)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def _dump(value: Value) -> bytes:
+    """Return a value as PostgreSQL reads it."""
+    if isinstance(value, bytes):
+        return value
+    return f"{{{','.join(map(_element, value))}}}".encode()
+
+
+def _element(value: int | str) -> str:
+    if isinstance(value, int):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _load(result: PGresult) -> list[TupleRow]:
+    load = [_LOADERS[result.ftype(column)] for column in range(result.nfields)]
+    return [
+        tuple(
+            None if (found := result.get_value(row, column)) is None else load_(found)
+            for column, load_ in enumerate(load)
+        )
+        for row in range(result.ntuples)
+    ]
