@@ -58,6 +58,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_open_body = False
         self._is_rejected = False
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin the connection."""
+        super().connection_made(transport)
+        self.transport = _JoinedWrites(transport, self.loop)
+
     def data_received(self, data: bytes) -> None:
         """Parse received bytes; ignore all bytes after a rejected request."""
         if self._is_rejected:
@@ -192,6 +197,45 @@ class _Exchange(RequestResponseCycle):
         if self.problem is not None:
             raise self.problem
         return message
+
+
+class _JoinedWrites(asyncio.Transport):
+    """Transport that sends the data of one iteration of the event loop at once.
+
+    The head of a response and its body would need two system calls.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__()
+        self._transport, self._loop = transport, loop
+        self._waiting: list[bytes | bytearray | memoryview] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send data at the end of this iteration."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(data)
+
+    def _flush(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._transport.write(b"".join(waiting))
+
+    def write_eof(self) -> None:
+        """Send the end of the stream after all data."""
+        self._flush()
+        self._transport.write_eof()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is closed, or will be after all data."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection after all data."""
+        self._flush()
+        self._transport.close()
 
 
 class _LastResponse(asyncio.Transport):
