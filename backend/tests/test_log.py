@@ -20,6 +20,7 @@ from backend.tests.support.service import (
     prepare,
     send_lines,
     start_command,
+    variables_of,
 )
 
 if TYPE_CHECKING:
@@ -99,6 +100,28 @@ def test_each_request_is_logged_with_operation_provider_and_key(
     assert callers[:5] == [(1, key_id)] * 5
     assert callers[5] == (1, logged.keys["expired"].split("_")[1])
     assert callers[6:] == [(None, None)] * 5
+
+
+def test_each_answered_request_is_in_the_log_after_the_shutdown(
+    tmp_path: Path, log: Path
+) -> None:
+    """A server that ends in order has logged all requests that it has answered."""
+    prepare(tmp_path)
+    request = b"GET /livez HTTP/1.1\r\nHost: backend\r\n\r\n"
+    with start_command(
+        *("serve", "--port", "0"), environment=variables_of(tmp_path), log=log
+    ) as process:
+        port = int(first_line(process).rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), MAX_WAIT_SECONDS) as sent:
+            sent.sendall(request * 100)
+            answers = b""
+            while answers.count(b"HTTP/1.1 200 ") < 100:
+                part = sent.recv(100_000)
+                assert part
+                answers += part
+            process.terminate()
+            assert process.wait(MAX_WAIT_SECONDS) == 0
+    assert len(read_lines(log, 100)) == 100
 
 
 def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:

@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
+from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
 from trackerapi_backend.problems import Problem, problem_response, unavailable
@@ -209,15 +210,12 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
     state = scope["state"]
     caller = state.get("caller")
-    _log.info(
-        "request",
-        extra={
-            "request_id": state["request_id"],
-            "method": scope["method"],
-            "operation": state.get("operation"),
-            "status": status,
-            "seconds": round(seconds, 4),
-            "provider_id": None if caller is None else caller.provider_id,
-            "key_id": None if caller is None else caller.key_id,
-        },
+    log_request(
+        request_id=state["request_id"],
+        method=scope["method"],
+        operation=state.get("operation"),
+        status=status,
+        seconds=round(seconds, 4),
+        provider_id=None if caller is None else caller.provider_id,
+        key_id=None if caller is None else caller.key_id,
     )
