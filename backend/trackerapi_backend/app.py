@@ -15,7 +15,6 @@ import time
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -31,6 +30,8 @@ from trackerapi_backend.routes import HANDLERS
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 # Load balancers send HEAD to these paths, but the contract only has GET. The server
 # leaves out the body of the response.
 _HEAD_PATHS = ("/livez", "/readyz")
+
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +155,7 @@ class _RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id)
+                message["headers"] = _complete(message["headers"], request_id)
             await send(message)
 
         try:
@@ -169,10 +173,14 @@ class _RequestMiddleware:
         _log_request(scope, status, time.perf_counter() - started)
 
 
-def _add_headers(headers: MutableHeaders, request_id: str) -> None:
-    headers["X-Request-Id"] = request_id
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("Cache-Control", "no-store")
+def _complete(
+    headers: Sequence[tuple[bytes, bytes]], request_id: str
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response with those of every response."""
+    added = [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
+    if all(name != b"cache-control" for name, _value in headers):
+        added.append(_NO_STORE)
+    return [*headers, *added]
 
 
 def _failure(error: BaseException, scope: Scope) -> Response:

@@ -38,7 +38,7 @@ from trackerapi_backend.projection.job import (
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.projection.statuses import JobStatus
 from trackerapi_backend.projection.step import StepState
-from trackerapi_backend.requests.credentials import hash_token
+from trackerapi_backend.requests.credentials import hash_secret
 from trackerapi_backend.store import (
     configurations,
     customer_view,
@@ -198,7 +198,7 @@ def cookie_name(job_id: int) -> str:
 
 def find_link(db: Connection, token: str) -> Row[Any] | None:
     """Return the valid link of a token, with the `provider_id` of its job."""
-    return share_links.find_valid_link(db, hash_token(token), now=utc_now())
+    return share_links.find_valid_link(db, hash_secret(token), now=utc_now())
 
 
 def _find_view(

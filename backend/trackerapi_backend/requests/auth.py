@@ -19,7 +19,11 @@ from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.credentials import key_hmac, parse_key_id
+from trackerapi_backend.requests.credentials import (
+    hash_secret,
+    key_hmac,
+    parse_key_id,
+)
 from trackerapi_backend.store import api_keys as stored_keys
 
 if TYPE_CHECKING:
@@ -50,7 +54,7 @@ CACHE_CAPACITY = 1000
 USE_RECORD_INTERVAL = timedelta(minutes=1)
 """Minimum interval between two writes of the last use of a key."""
 
-_HEADER = "x-api-key"
+_HEADER = b"x-api-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +91,14 @@ def read_key(headers: Headers) -> str:
         Problem: If the headers have no key, or several different keys.
     """
     # Scripts for the original service send x_api_key, or mixed forms such as x_api-key.
-    keys = {
-        value for name, value in headers.items() if name.replace("_", "-") == _HEADER
-    }
-    for value in headers.getlist("authorization"):
-        scheme, _, credentials = value.partition(" ")
-        if scheme.lower() == "bearer":
-            keys.add(credentials.strip())
+    keys = set()
+    for name, value in headers.raw:
+        if name.replace(b"_", b"-") == _HEADER:
+            keys.add(value.decode("latin-1"))
+        elif name == b"authorization":
+            scheme, _, credentials = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                keys.add(credentials.strip())
     if len(keys) > 1:
         raise Problem("ambiguous-key", "The request has two different keys.")
     if not keys:
@@ -167,16 +172,12 @@ class Authenticator:
         }
 
     async def _find_caller(self, api_key: str) -> Caller:
-        key_id = parse_key_id(api_key)
-        if key_id is None:
-            raise _unauthorized(
-                "This is not a key of this service; was it copied completely?"
-            )
-        digest = key_hmac(self._pepper, api_key)
+        # Not the HMAC, which needs several times as long as the hash.
+        digest = hash_secret(api_key)
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is None or until < time.monotonic():
             changes = self._changes
-            caller = await self._query_caller(key_id, digest)
+            caller = await self._query_caller(api_key)
             # `forget()` ran during the query: the result may be outdated, and a
             # cached copy would keep an expired key valid for `CACHE_SECONDS`.
             if changes != self._changes:
@@ -186,7 +187,12 @@ class Authenticator:
             self._known[digest] = (caller, time.monotonic() + CACHE_SECONDS)
         return caller
 
-    async def _query_caller(self, key_id: str, digest: bytes) -> Caller:
+    async def _query_caller(self, api_key: str) -> Caller:
+        key_id, digest = parse_key_id(api_key), key_hmac(self._pepper, api_key)
+        if key_id is None:
+            raise _unauthorized(
+                "This is not a key of this service; was it copied completely?"
+            )
         row = await run_in_threadpool(
             self._store.read, lambda db: stored_keys.find_key_with_provider(db, key_id)
         )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
@@ -194,7 +194,7 @@ def client_address(request: Request) -> str:
 
 def json_response(document: object, status: int = 200) -> Response:
     """Return a JSON response."""
-    return JSONResponse(document, status)
+    return Response(compact_json(document), status, media_type="application/json")
 
 
 def require(row: T | None, noun: str) -> T:

@@ -84,6 +84,9 @@ def pepper_fingerprint(pepper: bytes) -> str:
     return hmac.digest(pepper, b"fingerprint", hashlib.sha256).hex()
 
 
-def hash_token(token: str) -> bytes:
-    """Return the hash of a share token; the token is random, so no pepper is needed."""
-    return hashlib.sha256(token.encode()).digest()
+def hash_secret(secret: str) -> bytes:
+    """Return the hash of a random secret, such as a share token.
+
+    The secret needs no pepper, because nobody can guess 256 random bits.
+    """
+    return hashlib.sha256(secret.encode()).digest()

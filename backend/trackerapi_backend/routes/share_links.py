@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.requests.call import Call, json_response, require
-from trackerapi_backend.requests.credentials import hash_token
+from trackerapi_backend.requests.credentials import hash_secret
 from trackerapi_backend.requests.times import read_expiry
 from trackerapi_backend.routes.serialization import serialize_share_link
 from trackerapi_backend.store import jobs as stored_jobs
@@ -33,7 +33,7 @@ async def create_share_link(call: Call) -> Response:
     expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
     values = {
         "job_id": job_id,
-        "token_hash": hash_token(token),
+        "token_hash": hash_secret(token),
         "created_at": call.now,
         "expires_at": expires_at,
         "label": sent.get("label"),
