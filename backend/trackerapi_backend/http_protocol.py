@@ -169,7 +169,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         method = self.scope.get("method", "") if self.scope else ""
         self.on_message_begin()
-        self.scope["method"] = method
+        self.scope |= {
+            "method": method,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+        }
         app = cast("ASGI3Application", rejection(problem))
         self._begin(app, transport, is_kept=False)
 
