@@ -251,7 +251,7 @@ def test_page_shows_the_texts_of_its_language(
     names = re.findall('class="name"[^>]*>(.*)</p>', page)
     assert [html.unescape(each) for each in names] == [step, "Store"]
     assert page_text(page).count(count) == 2
-    assert re.findall("<dt[^>]*>(.*)</dt>", page) == [value]
+    assert re.findall('<dt dir="auto">(.*)</dt>', page) == [value]
     assert page_text(page).count(step) == 2
     stored = api.get(f"/jobs/{job['id']}").json()
     assert (stored["name"], stored["steps"][0]["name"]) == ("Import", "Load")

@@ -5,7 +5,7 @@ at the latest by the automatic refresh, a browser with cookies is redirected to 
 address without the token. A browser without cookies keeps the address of the link.
 
 The page shows names, statuses, the percentage, and messages and metadata for customers.
-Of the provider it shows the name alone. No id, diagnostics or other metadata of the
+Of the provider it shows the profile alone. No id, diagnostics or other metadata of the
 provider reaches a template.
 """
 
@@ -21,14 +21,15 @@ from starlette.responses import RedirectResponse
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
+from trackerapi_backend.pages.cards import cards_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
-from trackerapi_backend.pages.formats import Formats
 from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, PageJob, PageStep, cuts_of, head_of
-from trackerapi_backend.pages.language import choices_of, language_of
+from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.steps import StepGroup, step_groups
+from trackerapi_backend.pages.stylesheet import stylesheet_address
 from trackerapi_backend.pages.texts import LANGUAGES
 from trackerapi_backend.projection.job import (
     JobState,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.pages.openings import Openings
     from trackerapi_backend.requests.call import Services
 
@@ -172,20 +174,16 @@ def job_id_in(request: Request) -> int | None:
 async def _page(
     services: Services, openings: Openings, request: Request, token: str, job_id: int
 ) -> Response:
-    formats = Formats(language_of(request), utc_now())
+    public = services.public_base_url or str(request.base_url)
+    address = f"{public.rstrip('/')}/s/{token}"
     found = await run_in_threadpool(
-        services.store.read, lambda db: _find_view(db, token, job_id, formats)
+        services.store.read, lambda db: _find_page(db, request, token, job_id, address)
     )
     if found is None:
         return await show_invalid_link(request)
-    link, view = found
+    link, values = found
     response = page(
-        "customer.html",
-        job=view,
-        formats=formats,
-        language=formats.language,
-        languages=LANGUAGES,
-        choices=choices_of(request),
+        "customer.html", languages=LANGUAGES, choices=choices_of(request), **values
     )
     response.background = openings.task_for(link)
     return response
@@ -197,19 +195,39 @@ def cookie_name(job_id: int) -> str:
 
 
 def find_link(db: Connection, token: str) -> Row[Any] | None:
-    """Return the valid link of a token, with the `provider_id` of its job."""
+    """Return the valid link of a token, see `share_links.find_valid_link()`."""
     return share_links.find_valid_link(db, hash_secret(token), now=utc_now())
 
 
-def _find_view(
-    db: Connection, token: str, job_id: int, formats: Formats
-) -> tuple[Row[Any], JobView] | None:
-    """Return a link and the view of its job; None unless the token is of this job."""
+def _find_page(
+    db: Connection, request: Request, token: str, job_id: int, address: str
+) -> tuple[Row[Any], dict[str, Any]] | None:
+    """Return a link and the values of its page; None unless the token is of this job.
+
+    Args:
+        db: Connection to read from.
+        request: Request with the choices of the reader.
+        token: Token of the link.
+        job_id: Job of the page.
+        address: Address of the link.
+    """
     link = find_link(db, token)
     if link is None or link.job_id != job_id:
         return None
     job = jobs.find_job(db, link.provider_id, job_id)
-    return None if job is None else (link, find_view(db, job, formats))
+    if job is None:
+        return None
+    profile, formats = (
+        providers.get_profile(db, link.provider_id),
+        formats_for(request, link),
+    )
+    return link, {
+        "job": find_view(db, job, formats),
+        "cards": cards_of(job, profile, link, address, formats),
+        "formats": formats,
+        "language": formats.language,
+        "stylesheet": stylesheet_address(profile.accent),
+    }
 
 
 def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:

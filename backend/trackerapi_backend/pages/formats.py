@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from trackerapi_backend.instants import from_micros
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.texts import STATES
 from trackerapi_backend.pages.words import MONTHS, WORDS
+from trackerapi_backend.pages.zones import abbreviation, in_zone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from trackerapi_backend.pages.texts import Sentence, State
 
@@ -31,10 +33,12 @@ class Formats:
     Attributes:
         language: Language of the reader, a key of `LANGUAGES`.
         now: Time of the request, in UTC.
+        zone: Time zone of all times.
     """
 
     language: str
     now: datetime
+    zone: tzinfo = UTC
 
     def word(self, key: str, **values: Any) -> Markup:
         """Return a text of `WORDS` with escaped values."""
@@ -68,13 +72,14 @@ class Formats:
         return Markup('<span class="said" dir="auto">{}</span>').format(text)
 
     def time(self, micros: int) -> Markup:
-        """Return a time such as `14:02 UTC`, with the day unless it is today."""
+        """Return a time such as `14:02 CET`, with the day unless it is today."""
         instant = from_micros(micros)
-        clock = f"{instant:%H:%M} UTC"
-        if instant.date() == self.now.date():
+        local, now = in_zone(instant, self.zone), in_zone(self.now, self.zone)
+        clock = self._clock(local)
+        if local.date() == now.date():
             return self._element(instant, clock)
-        is_this_year = instant.year == self.now.year
-        day = self._day(instant) if is_this_year else self._date(instant)
+        is_this_year = local.year == now.year
+        day = self._day(local) if is_this_year else self._date(local)
         return self._element(instant, self.word("on_day", clock=clock, day=day))
 
     def duration(self, seconds: int) -> Markup:
@@ -109,8 +114,18 @@ class Formats:
 
     def as_of(self) -> Markup:
         """Return the time of the request as a sentence."""
-        at, day = f"{self.now:%H:%M} UTC", self._date(self.now)
-        return self._element(self.now, self.word("as_of", at=at, day=day))
+        now = in_zone(self.now, self.zone)
+        text = self.word("as_of", at=self._clock(now), day=self._date(now))
+        return self._element(self.now, text)
+
+    def zone_name(self) -> Markup:
+        """Return the name of the time zone, such as `Europe/Berlin (CET)`."""
+        short = abbreviation(in_zone(self.now, self.zone), self.language)
+        name = str(self.zone)
+        return escape(short if name == short else f"{name} ({short})")
+
+    def _clock(self, local: datetime) -> str:
+        return f"{local:%H:%M} {abbreviation(local, self.language)}"
 
     def _day(self, instant: datetime) -> str:
         month = MONTHS[self.language][instant.month - 1]
@@ -120,7 +135,9 @@ class Formats:
         return f"{self._day(instant)} {instant.year}"
 
     def _element(self, instant: datetime, text: str) -> Markup:
-        title = f"{self._date(instant)}, {instant:%H:%M:%S} UTC"
+        local = in_zone(instant, self.zone)
+        zone = abbreviation(local, self.language)
+        title = f"{self._date(local)}, {local:%H:%M:%S} {zone}"
         element = Markup('<time datetime="{}" title="{}">{}</time>')
         return element.format(instant.isoformat(), title, text)
 

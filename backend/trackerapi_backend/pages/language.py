@@ -1,14 +1,18 @@
-"""Choices of a reader of the customer's page: language and refresh."""
+"""Language of a page, and choices of its reader: language and refresh."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.pages.formats import Formats
 from trackerapi_backend.pages.texts import LANGUAGES
+from trackerapi_backend.pages.zones import zone_named
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
     from starlette.requests import Request
 
 _DEFAULT = next(iter(LANGUAGES))
@@ -49,15 +53,27 @@ def choices_of(request: Request) -> Choices:
     return Choices(lang if lang in LANGUAGES else None, is_still)
 
 
-def language_of(request: Request) -> str:
-    """Return the chosen language, or else the known language that the browser prefers.
+def formats_for(request: Request, link: Row[Any]) -> Formats:
+    """Return language and time zone for a reader of the page of a share link."""
+    language = language_of(request, link.language, link.provider_language)
+    return Formats(language, utc_now(), zone_named(link.time_zone))
 
-    The default is English. Of languages with the same weight in `Accept-Language`, the
-    first counts.
+
+def language_of(
+    request: Request, of_link: str | None = None, of_provider: str | None = None
+) -> str:
+    """Return the language of a page: of several settings, the first one counts.
+
+    The settings are the choice of the reader, the language of the link, the known
+    language that the browser prefers, the language of the provider, and English. Of
+    languages with the same weight in `Accept-Language`, the first counts.
     """
-    chosen = choices_of(request).lang
-    if chosen is not None:
-        return chosen
+    settings = (choices_of(request).lang, of_link, _preferred(request), of_provider)
+    return next((each for each in settings if each in LANGUAGES), _DEFAULT)
+
+
+def _preferred(request: Request) -> str | None:
+    """Return the known language that the browser prefers."""
     weights: dict[str, float] = {}
     header = request.headers.get("accept-language", "")[:_MAX_HEADER_LENGTH]
     for item in header.split(","):
@@ -65,8 +81,8 @@ def language_of(request: Request) -> str:
         base = name.strip().lower().partition("-")[0]
         if base in LANGUAGES:
             weights.setdefault(base, _weight(weight))
-    best = max(weights, key=lambda base: weights[base], default=_DEFAULT)
-    return best if weights.get(best) else _DEFAULT
+    best = max(weights, key=lambda base: weights[base], default=None)
+    return best if best is not None and weights[best] else None
 
 
 def _weight(text: str) -> float:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -38,9 +39,8 @@ from trackerapi_backend.pages.customer import (
     find_view,
     job_id_in,
 )
-from trackerapi_backend.pages.formats import Formats
 from trackerapi_backend.pages.front import show_invalid_link
-from trackerapi_backend.pages.language import language_of
+from trackerapi_backend.pages.language import formats_for
 from trackerapi_backend.pages.rendering import fragment
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.snapshot import from_document
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.requests.call import Services
 
 RENDER_SECONDS = 60.0
@@ -96,11 +97,11 @@ async def _stream(
     link = await find()
     if link is None:
         return await show_invalid_link(request)
-    language = language_of(request)
+    formats = formats_for(request, link)
     watch = Watch(
         job_id=link.job_id,
-        form=("page", language),
-        read=_PageReader(link.provider_id, link.job_id, language),
+        form=("page", formats.language),
+        read=_PageReader(link.provider_id, link.job_id, formats),
         address=client_address(request),
         link_id=link.id,
         last_id=request.headers.get("last-event-id", ""),
@@ -111,9 +112,9 @@ async def _stream(
 class _PageReader:
     """Query of the message of a page; an unchanged page is not rendered each time."""
 
-    def __init__(self, provider_id: int, job_id: int, language: str) -> None:
+    def __init__(self, provider_id: int, job_id: int, formats: Formats) -> None:
         self._provider_id, self._job_id = provider_id, job_id
-        self._language = language
+        self._formats = formats
         self._message: Message | None = None
         self._render_at = 0.0
 
@@ -126,12 +127,12 @@ class _PageReader:
         known = self._message
         if known is None or known.version != version or now >= self._render_at:
             self._render_at = now + RENDER_SECONDS
-            self._message = known = _message_of(db, job, self._language)
+            formats = replace(self._formats, now=utc_now())
+            self._message = known = _message_of(db, job, formats)
         return known
 
 
-def _message_of(db: Connection, job: Row[Any], language: str) -> Message:
-    formats = Formats(language, utc_now())
+def _message_of(db: Connection, job: Row[Any], formats: Formats) -> Message:
     view = find_view(db, job, formats)
     version, title = view.version, view.document_title
     parts = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from trackerapi_backend.store.paging import Page, Span, fetch_page
-from trackerapi_backend.store.schema import jobs, share_links
+from trackerapi_backend.store.schema import jobs, providers, share_links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,13 +59,16 @@ def record_opening(db: Connection, link_id: int, *, now: datetime) -> None:
 def find_valid_link(
     db: Connection, token_hash: bytes, *, now: datetime
 ) -> Row[Any] | None:
-    """Return a valid link by the hash of its token, with the `provider_id` of its job.
+    """Return a valid link by the hash of its token.
 
-    A revoked or expired link counts as unknown.
+    The row also has the `provider_id` of the job, and the `time_zone` and
+    `provider_language` of its provider. A revoked or expired link counts as unknown.
     """
+    language = providers.c.language.label("provider_language")
     return db.execute(
-        select(share_links, jobs.c.provider_id)
+        select(share_links, jobs.c.provider_id, providers.c.time_zone, language)
         .join_from(share_links, jobs)
+        .join(providers, providers.c.id == jobs.c.provider_id)
         .where(
             share_links.c.token_hash == token_hash,
             share_links.c.revoked_at.is_(None),
