@@ -36,6 +36,7 @@ BENCHMARKS: Final = (
     "do_no_harm",
     "loss",
     "engine",
+    "viewers",
 )
 
 

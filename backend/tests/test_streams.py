@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
-from contextlib import ExitStack
+import socket
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +26,7 @@ from backend.tests.support.service import (
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     import httpx
 
@@ -32,6 +36,7 @@ SHORT_STREAMS = (
     "from trackerapi_backend.live import stream\n"
     "stream.HEARTBEAT_SECONDS, stream.LIFETIME_SECONDS = 0.2, 2.0\n"
 )
+SLOW_READERS, LARGE_UPDATES = 4, 120
 FEW_VIEWERS = (
     "from trackerapi_backend.live import hub\n"
     "hub.MAX_VIEWERS.update(job=3, address=2)\n"
@@ -194,6 +199,77 @@ def test_viewers_are_limited(tmp_path: Path) -> None:
             assert int(refused.headers["Retry-After"]) >= 1
             second.response.close()
             wait_until(lambda: status_of(api, path_of(other)) == 200)
+
+
+def test_address_of_a_client_comes_from_the_proxy(tmp_path: Path) -> None:
+    """Behind a trusted proxy, the limit of an address counts for each client."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=FEW_VIEWERS) as (_process, service),
+        service.client() as api,
+        ExitStack() as stack,
+    ):
+        for client in ("192.0.2.1", "192.0.2.2", "192.0.2.2"):
+            path = path_of(new_job(api))
+            stack.enter_context(open_stream(api, path, X_Forwarded_For=client))
+        answer = api.get(
+            path_of(new_job(api)), headers={"X-Forwarded-For": "192.0.2.2"}
+        )
+        assert answer.status_code == 429
+
+
+def test_slow_readers_cost_bounded_memory(tmp_path: Path) -> None:
+    """A reader that pauses costs its buffers alone, and then gets the newest state."""
+    steps = [{"tag": f"{n:0100}", "name": f"{n:0100}", "points": 1} for n in range(200)]
+    document = {"tag": "large", "name": "Large", "step_configurations": steps}
+    with serve_new(tmp_path) as service, service.client() as api, ExitStack() as stack:
+        job = new_job(api, tag="large", configuration=document)
+        size = len(api.get(f"/jobs/{job['id']}").content)
+        readers = [
+            stack.enter_context(unread_stream(service, path_of(job)))
+            for _ in range(SLOW_READERS)
+        ]
+        quick = stack.enter_context(open_stream(api, path_of(job)))
+        before = memory_bytes(service.pid)
+        for version in range(2, 2 + LARGE_UPDATES):
+            report(api, job, kind="info")
+            while int(quick.message().id) < version:
+                pass
+        growth = memory_bytes(service.pid) - before
+        assert growth < SLOW_READERS * LARGE_UPDATES * size / 2
+        for reader in readers:
+            ids = read_ids(reader, str(1 + LARGE_UPDATES))
+            assert ids == sorted(set(ids))
+            assert len(ids) < LARGE_UPDATES
+
+
+@contextmanager
+def unread_stream(service: Service, path: str) -> Iterator[socket.socket]:
+    """Request a stream during the block; read nothing of it."""
+    host, _, port = service.base_url.removeprefix("http://").partition(":")
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.settimeout(MAX_WAIT_SECONDS)
+        reader.connect((host, int(port)))
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {service.keys['all']}"
+        reader.sendall(f"{head}\r\n\r\n".encode())
+        yield reader
+
+
+def read_ids(reader: socket.socket, last: str) -> list[int]:
+    """Read a stream up to the message with an id; return all ids."""
+    text = b""
+    while f"\nid: {last}\n".encode() not in text:
+        part = reader.recv(1 << 20)
+        assert part, text[-500:]
+        text += part
+    return [int(number) for number in re.findall(rb"\nid: (\d+)\n", text)]
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the memory of a process."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_sigterm_ends_streams_in_order(tmp_path: Path) -> None:

@@ -66,13 +66,24 @@ class Server:
         members = text.rpartition(")")[2].split()
         return (int(members[11]) + int(members[12])) / _TICKS
 
+    def has_ended(self) -> bool:
+        """Return whether the process has ended: its parent, we, did not wait for it."""
+        return "Z (zombie)" in Path(f"/proc/{self.pid}/status").read_text()
+
     def max_memory_bytes(self) -> int:
         """Return the maximum memory of the process since its start, in bytes."""
+        return self._status_bytes("VmHWM")
+
+    def memory_bytes(self) -> int:
+        """Return the present memory of the process, in bytes."""
+        return self._status_bytes("VmRSS")
+
+    def _status_bytes(self, wanted: str) -> int:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name == "VmHWM":
+            if name == wanted:
                 return int(value.split()[0]) * 1024
-        raise LookupError("VmHWM")
+        raise LookupError(wanted)
 
     def connect(self, account: Account | None = None) -> Connection:
         """Return a new connection with the key of an account."""

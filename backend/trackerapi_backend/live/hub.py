@@ -50,8 +50,12 @@ DEAF_REREAD_SECONDS = 2.0
 """The same interval while changes by other processes are not heard of."""
 CHANNEL_CLOSE_SECONDS = 0.5
 """Time limit for the end of the channel to other processes, in seconds."""
-MAX_TOPICS_PER_READ = 20
+MAX_TOPICS_PER_READ = 5
 """Maximum number of topics in one read: all of them wait for the slowest."""
+READ_PAUSE = 0.25
+"""Pause of the hub after a read, as a share of the duration of the read.
+
+Under load, changes of a job that arrive meanwhile cost one read together."""
 SECONDS_PER_MESSAGE = 0.0001
 """Pause of the hub for each message to a viewer, in seconds.
 
@@ -201,7 +205,7 @@ class Hub:
         self._counts: Counter[tuple[str, Hashable]] = Counter()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self._is_closed = self._is_failing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Channel | None = None
 
@@ -331,7 +335,9 @@ class Hub:
                 self._store.read, lambda db: [topic.read(db) for topic in topics]
             )
         except StoreError as error:
-            _log.warning("viewers get no news: %s", error)
+            if not self._is_failing:
+                _log.warning("viewers get no news until the store is read: %s", error)
+            self._is_failing = True
             self._mark_stale(topic for topic in topics if topic.viewers)
             return FAILURE_PAUSE_SECONDS
         except Exception:  # noqa: BLE001 -- other topics go on
@@ -339,12 +345,13 @@ class Hub:
             for topic in topics:
                 topic.end()
             return FAILURE_PAUSE_SECONDS
+        self._is_failing = False
         elapsed = time.monotonic() - started
         sent = sum(
             topic.publish(message)
             for topic, message in zip(topics, messages, strict=True)
         )
-        return max(elapsed, sent * SECONDS_PER_MESSAGE)
+        return max(elapsed * READ_PAUSE, sent * SECONDS_PER_MESSAGE)
 
 
 def _too_many(group: str) -> Problem:
