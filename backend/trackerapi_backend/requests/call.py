@@ -152,12 +152,12 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     Raises:
         Problem: If the key, a parameter or the body is not valid.
     """
-    caller = None
+    caller, state = None, request.scope["state"]
     if not operation.is_public:
         caller = await services.authenticator.identify(request.headers)
         # Set the caller before the authorization, so that the log names the caller of
         # a rejected request too.
-        request.state.caller = caller
+        state["caller"] = caller
         services.authenticator.authorize(
             caller, operation.operation_id, operation.scopes
         )
@@ -171,7 +171,7 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     return Call(
         services=services,
         request=request,
-        request_id=request.state.request_id,
+        request_id=state["request_id"],
         caller_if_any=caller,
         parameters=parameters,
         body=body,
