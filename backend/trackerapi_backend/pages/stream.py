@@ -16,8 +16,8 @@ those in `<time>` elements change, such as the headline of a job that has become
 the page itself has to keep the ages in `<time>` elements, which also grow without a
 connection. Comments, end and `Last-Event-ID` are those of `stream_job`.
 
-All viewers of a job in one language share a message. So the parts depend on nothing
-else: neither on the link nor on other choices of the reader.
+All viewers of a job in one language and time zone share a message. So the parts depend
+on nothing else: neither on the link nor on other choices of the reader.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ async def _stream(
     formats = formats_for(request, link)
     watch = Watch(
         job_id=link.job_id,
-        form=("page", formats.language),
+        form=("page", formats.language, str(formats.zone)),
         read=_PageReader(link.provider_id, link.job_id, formats),
         address=client_address(request),
         link_id=link.id,
