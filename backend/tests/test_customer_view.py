@@ -21,6 +21,7 @@ from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.recording import Report, record_reports
 from trackerapi_backend.store import customer_view, customers
 from trackerapi_backend.store import providers as stored_providers
+from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.sqlite import SqliteStore
 
 from backend.tests.support.service import (
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
+    from trackerapi_backend.jobs.new_event import NewEvent
+    from trackerapi_backend.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = {"name": "Files", "kind": "number", "audience": "customer"}
@@ -81,12 +84,14 @@ def events() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Connection]:
+def db(tmp_path: Path, database_url: str | None) -> Iterator[Connection]:
     """A transaction on a new store with one provider and one customer."""
-    with (
-        closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
-        store.transaction() as db,
-    ):
+    store: Store = (
+        SqliteStore(tmp_path / "own.db", migrate=True)
+        if database_url is None
+        else PostgresStore(database_url, migrate=True)
+    )
+    with closing(store), store.transaction() as db:
         provider_id = stored_providers.create_provider(db, "One", now=utc_now())
         values = {"id": CUSTOMER, "provider_id": provider_id, "created_at": utc_now()}
         customers.create_customer(db, values)
@@ -95,6 +100,14 @@ def db(tmp_path: Path) -> Iterator[Connection]:
 
 def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
     """Record batches of events of a new job; return its id."""
+    job_id, name = create(db)
+    for batch in batches:
+        record_reports(db, [Report(1, read(batch, name))])
+    return job_id
+
+
+def create(db: Connection) -> tuple[int, str]:
+    """Create a job; return its id and `provider_job_id`."""
     document = configuration()
     sent: Any = {
         "provider_job_id": new_name(),
@@ -103,14 +116,13 @@ def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
         "configuration": document,
     }
     job, _is_new = create_job(db, 1, sent, now=utc_now())
-    for batch in batches:
-        drafts: list[Any] = [
-            {**event, "provider_job_id": sent["provider_job_id"]} for event in batch
-        ]
-        new = [read_event(draft, now=to_micros(utc_now())) for draft in drafts]
-        record_reports(db, [Report(1, new)])
-    job_id: int = job.id
-    return job_id
+    return job.id, sent["provider_job_id"]
+
+
+def read(batch: Sequence[dict[str, Any]], name: str) -> list[NewEvent]:
+    """Return the events of a batch of a job."""
+    drafts: list[Any] = [{**event, "provider_job_id": name} for event in batch]
+    return [read_event(draft, now=to_micros(utc_now())) for draft in drafts]
 
 
 def find_view(db: Connection, job_id: int) -> tuple[Any, list[str]]:
@@ -135,6 +147,19 @@ def test_view_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> N
 
     assert values == {"load": {"Files": 25}, "store": {"Files": 26}}
     assert messages == [f"Message {n}." for n in (29, 27, 25, 23, 21)]
+
+
+def test_jobs_of_one_group_keep_views_of_their_own(db: Connection) -> None:
+    """Each job has its own latest values and messages if one group has their events."""
+    jobs = [create(db) for _ in range(3)]
+    for some in (events()[:20], events()[20:]):
+        record_reports(db, [Report(1, read(some, name)) for _id, name in jobs[:2]])
+
+    for job_id, _name in jobs[:2]:
+        values, messages = find_view(db, job_id)
+        assert values == {"load": {"Files": 25}, "store": {"Files": 26}}
+        assert messages == [f"Message {n}." for n in (29, 27, 25, 23, 21)]
+    assert find_view(db, jobs[2][0]) == ({}, [])
 
 
 def test_null_hides_the_value_before_it(db: Connection) -> None:

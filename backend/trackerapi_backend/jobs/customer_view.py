@@ -11,52 +11,57 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.jobs.new_event import NO_METADATA
-from trackerapi_backend.projection.step import shown_at
-from trackerapi_backend.store import customer_view as stored
+from trackerapi_backend.projection.step import key_of, shown_at
+from trackerapi_backend.store.customer_view import (
+    MAX_MESSAGES,
+    CustomerMessage,
+    CustomerValue,
+    save_messages,
+    save_values,
+)
 from trackerapi_backend.store.documents import compute_once
+from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
     from trackerapi_backend.store.events import StoredEvent
 
 
-def update_customer_view(
+def update_customer_views(
     db: Connection,
-    job_id: int,
-    document: Mapping[str, Any] | None,
-    fresh: Sequence[StoredEvent],
+    jobs: Iterable[tuple[Mapping[str, Any] | None, Sequence[StoredEvent]]],
 ) -> None:
-    """Store the metadata values and messages of new events for the customer.
+    """Store the metadata values and messages of new events for the customers.
 
     Args:
         db: Connection in a transaction.
-        job_id: Job of the events.
-        document: Configuration of the job; None hides all metadata from the customer.
-        fresh: New events in any order.
+        jobs: For each job, its configuration and its new events in any order. Without
+            a configuration, the customer sees no metadata.
     """
-    keys = compute_once(document, customer_keys)
-    shown = [
-        event
-        for event in fresh
-        if event.message is not None
-        or (event.tag in keys and event.event_metadata != NO_METADATA)
-    ]
-    if not shown:
-        return
-    shown.sort(key=lambda event: (event.occurred_at, event.event_id))
-    values = {
-        (row["tag"], row["name"]): row
-        for event in shown
-        for row in _values(keys, event)
-    }
+    values: list[CustomerValue] = []
+    messages: list[CustomerMessage] = []
+    for document, fresh in jobs:
+        keys = compute_once(document, customer_keys)
+        shown = sorted(
+            (
+                event
+                for event in fresh
+                if event.message is not None
+                or (event.tag in keys and event.event_metadata != NO_METADATA)
+            ),
+            key=key_of,
+        )
+        latest = {(v.tag, v.name): v for event in shown for v in _values(keys, event)}
+        values += latest.values()
+        of_job = [_message(e, e.message) for e in shown if e.message is not None]
+        messages += of_job[-MAX_MESSAGES:]
     if values:
-        stored.save_values(db, list(values.values()))
-    messages = [_message(event) for event in shown if event.message is not None]
+        save_values(db, values)
     if messages:
-        stored.save_messages(db, job_id, messages[-stored.MAX_MESSAGES :])
+        save_messages(db, messages)
 
 
 def customer_keys(
@@ -77,29 +82,25 @@ def customer_keys(
 
 def _values(
     keys: Mapping[str | None, Sequence[Mapping[str, Any]]], event: StoredEvent
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[CustomerValue]:
     """Yield a row for each metadata value of an event that the customer may read."""
     of_step = keys.get(event.tag)
-    if not of_step:
+    if not of_step or event.tag is None:
         return
     metadata = json.loads(event.event_metadata)
     for key in of_step:
-        if key["name"] in metadata:
-            yield {
-                "job_id": event.job_id,
-                "tag": event.tag,
-                "name": key["name"],
-                "value": metadata[key["name"]],
-                "occurred_at": event.occurred_at,
-                "event_id": event.event_id,
-            }
+        if (name := key["name"]) in metadata:
+            yield CustomerValue(
+                event.job_id,
+                event.tag,
+                name,
+                compact_json(metadata[name]),
+                event.occurred_at,
+                event.event_id,
+            )
 
 
-def _message(event: StoredEvent) -> dict[str, Any]:
-    return {
-        "job_id": event.job_id,
-        "event_id": event.event_id,
-        "message": event.message,
-        "occurred_at": event.occurred_at,
-        "shown_at": shown_at(event),
-    }
+def _message(event: StoredEvent, message: str) -> CustomerMessage:
+    return CustomerMessage(
+        event.job_id, event.event_id, message, event.occurred_at, shown_at(event)
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from trackerapi_backend.jobs.configurations import StepNames, points_of
-from trackerapi_backend.jobs.customer_view import update_customer_view
+from trackerapi_backend.jobs.customer_view import update_customer_views
 from trackerapi_backend.jobs.states import parse_state, write_state
 from trackerapi_backend.projection.job import Plan, advance, project
 from trackerapi_backend.projection.kinds import PROGRESS
@@ -104,8 +104,7 @@ def _record(
     ]
     changed = [job for job in jobs.values() if job.fresh]
     stored_events.add_events(db, [event for job in changed for event in job.fresh])
-    for job in changed:
-        update_customer_view(db, job.row.id, job.row.document, job.fresh)
+    update_customer_views(db, [(job.row.document, job.fresh) for job in changed])
     states = [(job.row, _advance_state(db, job)) for job in changed]
     stored_jobs.save_states(
         db, [(row, state.status, write_state(state)) for row, state in states]

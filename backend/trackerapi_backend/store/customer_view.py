@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    and_,
-    bindparam,
-    delete,
-    exists,
-    insert,
-    or_,
-    select,
-    update,
-)
+import msgspec
+from sqlalchemy import select
 
+from trackerapi_backend.store import postgres_sql
+from trackerapi_backend.store.driver_sql import execute_many, insert_rows, is_postgres
 from trackerapi_backend.store.schema import customer_messages, customer_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -31,49 +25,92 @@ MAX_MESSAGES = 5
 _values = customer_values.c
 _messages = customer_messages.c
 
-# The prefix `new_` avoids a collision of names: SQLAlchemy names the parameters of SET
-# after the columns.
-_new = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in customer_values.c}
-_is_same_value = and_(
-    _values.job_id == _new["job_id"],
-    _values.tag == _new["tag"],
-    _values.name == _new["name"],
+
+class CustomerValue(msgspec.Struct, gc=False):
+    """Row of `customer_values`, in the order of the columns.
+
+    Attributes:
+        value: Value as JSON text.
+    """
+
+    job_id: int
+    tag: str
+    name: str
+    value: str
+    occurred_at: int
+    event_id: bytes
+
+
+class CustomerMessage(msgspec.Struct, gc=False):
+    """Row of `customer_messages`, in the order of the columns."""
+
+    job_id: int
+    event_id: bytes
+    message: str
+    occurred_at: int
+    shown_at: int
+
+
+# Events may arrive in any order: the condition keeps an older event from replacing the
+# value of a later event.
+_REPLACE_OLDER = (
+    "ON CONFLICT (job_id, tag, name) DO UPDATE SET value = excluded.value,"
+    " occurred_at = excluded.occurred_at, event_id = excluded.event_id"
+    " WHERE (customer_values.occurred_at, customer_values.event_id)"
+    " < (excluded.occurred_at, excluded.event_id)"
 )
-# Events may arrive in any order: the conditions keep an older event from replacing the
-# value of a later event. No race between update and insert: `find_reported_jobs()` has
-# locked the job.
-_replace_older = (
-    update(customer_values)
-    .where(
-        _is_same_value,
-        or_(
-            _values.occurred_at < _new["occurred_at"],
-            and_(
-                _values.occurred_at == _new["occurred_at"],
-                _values.event_id < _new["event_id"],
-            ),
-        ),
-    )
-    .values({name: _new[name] for name in ("value", "occurred_at", "event_id")})
+_OLDER_THAN_LATEST = f"""
+event_id NOT IN (
+    SELECT event_id FROM customer_messages AS latest WHERE latest.job_id = old.job_id
+    ORDER BY occurred_at DESC, event_id DESC LIMIT {MAX_MESSAGES}
 )
-_add_missing = insert(customer_values).from_select(
-    list(_new),
-    select(*_new.values()).where(
-        ~exists(select(_values.job_id).where(_is_same_value).correlate(None))
-    ),
+"""  # noqa: S608 -- constants
+_DELETE_OLD = (
+    f"DELETE FROM customer_messages AS old WHERE job_id = ? AND {_OLDER_THAN_LATEST}"  # noqa: S608 -- constants
+)
+_DELETE_OLD_TOGETHER = (
+    "DELETE FROM customer_messages AS old USING unnest($1::bigint[]) AS given (job_id)"  # noqa: S608 -- constants
+    f" WHERE old.job_id = given.job_id AND {_OLDER_THAN_LATEST}"
 )
 
 
-def save_values(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def save_values(db: Connection, rows: Sequence[CustomerValue]) -> None:
     """Store metadata values, except where the stored value is of a later event.
 
     Args:
         db: Connection in a transaction.
-        rows: Rows of `customer_values`, at most one for each step and key.
+        rows: Values, at most one for each job, step and key.
     """
-    given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
-    db.execute(_replace_older, given)
-    db.execute(_add_missing, given)
+    _insert(db, "customer_values", rows, _REPLACE_OLDER)
+
+
+def save_messages(db: Connection, rows: Sequence[CustomerMessage]) -> None:
+    """Store messages of new events; delete all but the latest `MAX_MESSAGES` of a job.
+
+    Args:
+        db: Connection in a transaction.
+        rows: Messages of any jobs.
+    """
+    _insert(db, "customer_messages", rows)
+    job_ids = list(dict.fromkeys(row.job_id for row in rows))
+    if is_postgres(db):
+        postgres_sql.queue(db, _DELETE_OLD_TOGETHER, [job_ids])
+    else:
+        execute_many(db, _DELETE_OLD, [(job_id,) for job_id in job_ids])
+
+
+def _insert(
+    db: Connection,
+    table: str,
+    rows: Sequence[CustomerValue] | Sequence[CustomerMessage],
+    on_conflict: str = "",
+) -> None:
+    columns = rows[0].__struct_fields__
+    if is_postgres(db):
+        postgres_sql.insert_rows(db, table, columns, rows, on_conflict)
+    else:
+        values = [msgspec.structs.astuple(row) for row in rows]
+        insert_rows(db, table, columns, values, on_conflict)
 
 
 def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:
@@ -83,22 +120,6 @@ def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:
     for tag, name, value in db.execute(query.where(_values.job_id == job_id)):
         found.setdefault(tag, {})[name] = value
     return found
-
-
-def save_messages(
-    db: Connection, job_id: int, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Store messages of new events; delete all but the latest `MAX_MESSAGES`.
-
-    Args:
-        db: Connection in a transaction.
-        job_id: Job of the messages.
-        rows: Rows of `customer_messages`.
-    """
-    db.execute(insert(customer_messages), rows)
-    for row in find_messages(db, job_id)[MAX_MESSAGES:]:
-        is_old = and_(_messages.job_id == job_id, _messages.event_id == row.event_id)
-        db.execute(delete(customer_messages).where(is_old))
 
 
 def find_messages(db: Connection, job_id: int) -> Sequence[Row[Any]]:

@@ -37,12 +37,23 @@ def execute_many(
 
 
 def insert_rows(
-    db: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    db: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    on_conflict: str = "",
 ) -> None:
     """Insert rows into a table of SQLite, many rows with each statement.
 
     The driver releases the interpreter lock for each statement, and other threads
     would make it wait once for each row.
+
+    Args:
+        db: Connection in a transaction.
+        table: Name of the table.
+        columns: Names of the columns.
+        rows: Values of the columns.
+        on_conflict: Clause ON CONFLICT.
 
     Raises:
         IntegrityError: If a row violates a constraint.
@@ -50,15 +61,16 @@ def insert_rows(
     size = MAX_VALUES // len(columns)
     for first in range(0, len(rows), size):
         some = rows[first : first + size]
-        statement = _insert_statement(table, tuple(columns), len(some))
+        statement = _insert(table, tuple(columns), len(some), on_conflict)
         db.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
 
 
 @lru_cache(256)
-def _insert_statement(table: str, columns: tuple[str, ...], count: int) -> str:
+def _insert(table: str, columns: tuple[str, ...], count: int, on_conflict: str) -> str:
     row = f"({', '.join('?' for _column in columns)})"
     rows = ", ".join([row] * count)
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {rows}"  # noqa: S608 -- names of the schema
+    names = ", ".join(columns)
+    return f"INSERT INTO {table} ({names}) VALUES {rows} {on_conflict}"  # noqa: S608 -- names of the schema
 
 
 def is_postgres(db: Connection) -> bool:

@@ -7,8 +7,10 @@ of SQLAlchemy.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.store.postgres_connection import LimitedConnection, Value
+
+_encode_json = msgspec.json.Encoder().encode
+# JSON has an `event_id` as a text in base64.
+_EVENT_ID = "decode(encode(event_id, 'escape'), 'base64')"
 
 
 def queue(db: Connection, statement: str, values: Sequence[Value] = ()) -> None:
@@ -34,6 +40,39 @@ def fetch(
     """
     with _translated_errors(statement):
         return driver_connection(db).fetch(statement, values)
+
+
+def insert_rows(
+    db: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[msgspec.Struct],
+    on_conflict: str = "",
+) -> None:
+    """Queue an INSERT of rows.
+
+    The rows travel as one JSON text: COPY would cost this process three times the CPU
+    time, and the server about the same.
+
+    Args:
+        db: Connection in a transaction.
+        table: Name of the table.
+        columns: Names of the columns.
+        rows: Objects with the columns as attributes.
+        on_conflict: Clause ON CONFLICT.
+    """
+    statement = _insert(table, tuple(columns), on_conflict)
+    queue(db, statement, [_encode_json(rows)])
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], on_conflict: str) -> str:
+    names = ", ".join(columns)
+    given = names.replace("event_id", _EVENT_ID)
+    return (
+        f"INSERT INTO {table} ({names}) SELECT {given}"  # noqa: S608 -- names of the schema
+        f" FROM json_populate_recordset(NULL::{table}, $1::json) {on_conflict}"
+    )
 
 
 def send_queued(db: Connection) -> None:
