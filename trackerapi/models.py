@@ -18,7 +18,7 @@ class _Counted:
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for name in ("completed", "total", "fraction"):
+        for name in ("completed", "total", "fraction", "failed"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, float(value))
@@ -41,6 +41,9 @@ class JobStep(_Counted):
         finished_at: Time when the step was done, skipped or failed; None before that
             time.
         units: Name of the counted units, such as images; None without a name.
+        failed: Number of units that failed, among the completed units; None without a
+            report.
+        max_attempts: Maximum number of attempts; None without a report.
 
     Example:
         for step in tracker.get_job("import-42").steps:
@@ -58,6 +61,8 @@ class JobStep(_Counted):
     started_at: datetime | None
     finished_at: datetime | None
     units: str | None = None
+    failed: float | None = None
+    max_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +148,8 @@ class JobEvent(_Counted):
     retrying: bool
     message: str | None
     detail: str | None
+    failed: float | None = None
+    max_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

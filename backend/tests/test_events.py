@@ -202,6 +202,58 @@ def test_events_are_listed_in_order_of_arrival(
     assert seen == [(n + 1, f"m{n}") for n in range(5)]
 
 
+MEMBERS = {"failed": 2.5, "max_attempts": 3}
+
+
+@pytest.mark.parametrize("detail", ["", "two\nlines"], ids=["plain line", "other line"])
+def test_failed_units_and_attempts_are_stored(
+    api: httpx.Client, job: dict[str, Any], detail: str
+) -> None:
+    """An event and its step have `failed` and `max_attempts`; null if not sent."""
+    more = {"detail": detail} if detail else {}
+    lines = [
+        event_of(
+            job, kind="progress", tag="say_hello", completed=4, failed=2.5, **more
+        ),
+        event_of(job, kind="progress", tag="say_hello", completed=5, failed=1, **more),
+        event_of(
+            job, kind="error", tag="say_hello", retrying=True, max_attempts=3, **more
+        ),
+        event_of(job, kind="start", tag="say_bye", **more),
+    ]
+    assert send_lines(api, lines).json()["accepted"] == 4
+
+    stored = api.get(f"/jobs/{job['id']}/events").json()["items"]
+    seen = [(each["failed"], each["max_attempts"]) for each in stored]
+    assert seen == [(2.5, None), (1, None), (None, 3), (None, None)]
+    first, *_, last = api.get(f"/jobs/{job['id']}").json()["steps"]
+    assert {name: first[name] for name in MEMBERS} == MEMBERS
+    assert (last["failed"], last["max_attempts"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"failed": -1}, "/failed"),
+        ({"failed": "1"}, "/failed"),
+        ({"failed": 2**53}, "/failed"),
+        ({"max_attempts": 0}, "/max_attempts"),
+        ({"max_attempts": 1.5}, "/max_attempts"),
+        ({"max_attempts": 2**53}, "/max_attempts"),
+    ],
+)
+def test_failed_units_and_attempts_out_of_range_are_rejected(
+    api: httpx.Client, job: dict[str, Any], members: dict[str, Any], pointer: str
+) -> None:
+    """A value of another type or out of range gets 422, alone and in a batch."""
+    line = event_of(job, kind="progress", tag="say_hello", **members)
+    answer = api.post("/events", json=line)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    [rejected] = send_lines(api, [line]).json()["rejected"]
+    assert rejected["problem"]["errors"][0]["pointer"] == pointer
+
+
 @pytest.mark.parametrize(("line_count", "status"), [(1000, 200), (1001, 413)])
 def test_batch_has_at_most_a_thousand_lines(
     api: httpx.Client, line_count: int, status: int
@@ -277,6 +329,13 @@ def test_step_has_at_most_1000_parts(api: httpx.Client, job: dict[str, Any]) -> 
     counted = {"kind": "progress", "tag": "say_hello", "completed": 1, "total": 5000}
     lines = [event_of(job, **counted, part=f"host-{number}") for number in range(1000)]
     assert send_lines(api, lines).json()["accepted"] == 1000
+    uncounted = {"kind": "progress", "tag": "say_hello", "failed": 1}
+    known, new = (event_of(job, **uncounted, part=f"host-{n}") for n in (7, 1000))
+    answer = send_lines(api, [known, new]).json()
+    assert (answer["accepted"], [each["line"] for each in answer["rejected"]]) == (
+        1,
+        [2],
+    )
     report = send_lines(
         api,
         [

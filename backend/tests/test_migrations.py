@@ -164,6 +164,7 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
     assert config is not None
     assert serialize_configuration(config)["texts"] == {}
     assert [(row.completed, row.part) for row in events] == [(10, None), (5, None)]
+    assert [(row.failed, row.max_attempts) for row in events] == [(None, None)] * 2
     copy = old_database.with_name(f"{old_database.name}.before-{HEAD}")
     with closing(sqlite3.connect(copy)) as before:
         assert before.execute("SELECT version_num FROM alembic_version").fetchall() == [
@@ -194,7 +195,8 @@ def test_state_of_an_older_release_is_folded_again(
     assert after is not None
     old, new = serialize_job(before), serialize_job(after)
     assert (old["title"], old["reference"]) == (None, None)
-    assert old["steps"][0]["units"] is None
+    later = ("units", "failed", "max_attempts")
+    assert [old["steps"][0][name] for name in later] == [None] * 3
     assert (old["percent"], old["steps"][0]["completed"]) == (25.0, 5)
     assert (new["percent"], new["steps"][0]["completed"]) == (75.0, 30)
     assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)

@@ -127,6 +127,30 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
             f" Getane bleibt. {LIVE['de']}",
         },
     ),
+    *(
+        (
+            f"retrying after {count} of {most}",
+            [
+                line
+                for _ in range(count)
+                for line in (
+                    event("start", "load"),
+                    event("error", "load", retrying=True, max_attempts=most),
+                )
+            ],
+            {
+                "en": "Trying again: Load 0 % One try did not work. What was done"
+                f" before is kept. {en}{LIVE['en']}",
+                "de": "Neuer Versuch: Load 0 % Ein Versuch ist nicht gelungen. Das"
+                f" bisher Getane bleibt. {de}{LIVE['de']}",
+            },
+        )
+        for count, most, en, de in (
+            (1, 5, "Second of up to 5 tries. ", "Zweiter von höchstens 5 Versuchen. "),
+            (10, 1200, "Try 11 of up to 1,200. ", "Versuch 11 von höchstens 1.200. "),
+            (3, 3, "", ""),
+        )
+    ),
     (
         "quiet",
         [event("start", "load", age_seconds=510)],
@@ -227,6 +251,37 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
             " Finished at 14:05 UTC on 5 January after 2 h 5 min.",
             "de": "Fertig, mit 1 Anmerkung 100 % 1 von 2 Schritten getan, 1 nicht"
             " nötig. Fertig um 14:05 UTC am 5. Januar nach 2 h 5 min.",
+        },
+    ),
+    (
+        "with failed items",
+        [
+            event("progress", "load", failed=1200, occurred_at="2026-01-05T11:00:00Z"),
+            event("step", "load", occurred_at=NOON),
+            event("step", "store", occurred_at="2026-01-05T14:05:00Z"),
+        ],
+        {
+            "en": "Ready, with 1 remark 100 % 2 of 2 steps done. 1,200 did not work in"
+            " Load. Finished at 14:05 UTC on 5 January after 3 h 5 min.",
+            "de": "Fertig, mit 1 Anmerkung 100 % 2 von 2 Schritten getan. 1.200 nicht"
+            " gelungen in Load. Fertig um 14:05 UTC am 5. Januar nach 3 h 5 min.",
+        },
+    ),
+    (
+        "with failed items of two steps",
+        [
+            event("progress", "load", part="x", failed=2, occurred_at=NOON),
+            event("progress", "load", part="y", failed=3, occurred_at=NOON),
+            event("progress", "load", part="x", failed=1, occurred_at=NOON),
+            event("progress", "store", failed=1, occurred_at=NOON),
+            event("complete", occurred_at="2026-01-05T14:05:00Z"),
+        ],
+        {
+            "en": "Ready, with 2 remarks 100 % 0 of 2 steps done. 6 did not work in 2"
+            " steps. Finished at 14:05 UTC on 5 January after 2 h 5 min.",
+            "de": "Fertig, mit 2 Anmerkungen 100 % 0 von 2 Schritten getan. 6 nicht"
+            " gelungen in 2 Schritten. Fertig um 14:05 UTC am 5. Januar nach 2 h"
+            " 5 min.",
         },
     ),
 ]
@@ -388,6 +443,22 @@ def test_counts_have_the_units_of_the_step(
     assert '<span class="said" dir="auto">&lt;images&gt;</span>' in page
     [step] = api.get(f"/jobs/{job['id']}").json()["steps"]
     assert step["units"] == "<images>"
+
+
+@pytest.mark.parametrize(
+    ("language", "text"), [("en", "3 did not work"), ("de", "3 nicht gelungen")]
+)
+def test_failed_items_stand_under_their_step(
+    api: httpx.Client, language: str, text: str
+) -> None:
+    """A step with failed items names their number; another step has no such line."""
+    job = new_job(api)
+    send(api, job, [event("progress", "load", completed=9, total=9, failed=3)])
+    send(api, job, [event("progress", "store", completed=1, total=9, failed=0)])
+
+    page = open_page(api, job, language)
+
+    assert re.findall('<p class="failed">(.*)</p>', page) == [text]
 
 
 def test_bar_is_cut_where_steps_meet(api: httpx.Client) -> None:

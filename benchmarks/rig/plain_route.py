@@ -81,6 +81,8 @@ class Event(Base):
     retrying: Mapped[bool]
     message: Mapped[str | None]
     detail: Mapped[str | None]
+    failed: Mapped[float | None]
+    max_attempts: Mapped[int | None]
 
 
 class JobInput(BaseModel):

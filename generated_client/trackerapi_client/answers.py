@@ -203,6 +203,12 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "started_at": {"type": ["string", "null"], "format": "date-time"},
             "finished_at": {"type": ["string", "null"], "format": "date-time"},
             "units": {"type": ["string", "null"]},
+            "failed": {"type": ["number", "null"], "minimum": 0},
+            "max_attempts": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 9007199254740991,
+            },
         },
     },
     "Job": {
@@ -327,6 +333,12 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "fraction": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
             "part": {"type": ["string", "null"]},
             "retrying": {"type": "boolean"},
+            "failed": {"type": ["number", "null"], "minimum": 0},
+            "max_attempts": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 9007199254740991,
+            },
             "message": {"type": ["string", "null"]},
             "detail": {"type": ["string", "null"]},
         },

@@ -41,6 +41,8 @@ EVENTS = st.fixed_dictionaries(
         "total": UNITS,
         "part": st.sampled_from([None, "x", "y"]),
         "retrying": st.booleans(),
+        "failed": UNITS,
+        "max_attempts": st.none() | st.integers(1, 5),
     },
 )
 POINTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 10**6))
@@ -73,9 +75,6 @@ def test_both_projections_agree_after_each_event(
             ours = progress.steps.get(tag, StepProgress())
             theirs = state.steps.get(tag, StepState())
             assert progress.shown_status(tag) == shown_status(state, theirs).value
-            assert (ours.fraction, ours.completed, ours.total, ours.attempts) == (
-                theirs.fraction,
-                theirs.completed,
-                theirs.total,
-                theirs.attempts,
-            )
+            members = ("fraction", "completed", "total", "attempts", "failed")
+            for member in (*members, "max_attempts"):
+                assert getattr(ours, member) == getattr(theirs, member), member

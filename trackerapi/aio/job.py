@@ -128,6 +128,8 @@ class AsyncTrackerJob:
         retrying: bool = False,
         occurred_at: datetime | None = None,
         part: str | None = None,
+        failed: float | None = None,
+        max_attempts: int | None = None,
     ) -> str:
         """Report one event; see `TrackerJob.send_event()`.
 
@@ -149,6 +151,8 @@ class AsyncTrackerJob:
                 retrying=retrying,
                 occurred_at=occurred_at,
                 part=part,
+                failed=failed,
+                max_attempts=max_attempts,
             )
         )
 

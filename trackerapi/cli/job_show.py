@@ -152,6 +152,7 @@ def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
         units = step.units if step else None
         details = [
             units_text(event.completed, event.total, units, is_over=True),
+            f"{number_text(event.failed)} failed" if event.failed else "",
             "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
             "another attempt follows" if event.retrying else "",
             event.message or "",
@@ -187,5 +188,7 @@ def _step_line(step: "JobStep", status: str) -> str:
     is_over = step.status not in ALIVE
     counted = units_text(step.completed, step.total, step.units, is_over=is_over)
     units = f"  {counted}" if counted else ""
-    tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
-    return f"  [{status}]  {one_line(step.name)}{units}{tries}"
+    failed = f"  {number_text(step.failed)} failed" if step.failed else ""
+    most = f" of {step.max_attempts:,}" if step.max_attempts else ""
+    tries = f"  attempt {step.attempts}{most}" if step.attempts > 1 else ""
+    return f"  [{status}]  {one_line(step.name)}{units}{failed}{tries}"

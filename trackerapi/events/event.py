@@ -12,6 +12,7 @@ from trackerapi.arguments import (
     MAX_DETAIL_LENGTH,
     MAX_MESSAGE_LENGTH,
     check_flag,
+    check_id,
     check_name,
     check_number,
     check_text,
@@ -182,6 +183,10 @@ class Event:
             step; 1 to 100 characters. The backend adds up the largest count of each
             part.
         retrying: Whether another attempt follows an `error` of a step.
+        failed: Units that failed, among the completed units of a `progress`; 0 to
+            2**53 - 1; None when not counted.
+        max_attempts: Maximum number of attempts, on an `error` with `retrying`; None
+            when not known.
         message: Text for the customer; None without a text.
         detail: Text for the provider alone; None without a text.
 
@@ -203,6 +208,8 @@ class Event:
     fraction: float | None = _optional(partial(check_number, largest=1.0))
     part: str | None = _optional(check_name)
     retrying: bool = _optional(check_flag, default=False)
+    failed: float | None = _optional(partial(check_number, largest=MAX_UNITS))
+    max_attempts: int | None = _optional(check_id)
     message: str | None = _optional(partial(check_text, longest=MAX_MESSAGE_LENGTH))
     detail: str | None = _optional(partial(check_text, longest=MAX_DETAIL_LENGTH))
 

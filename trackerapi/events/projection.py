@@ -79,6 +79,7 @@ class StepProgress:
         total: Latest reported count of all units; None if unknown.
         attempts: Number of attempts that have begun.
         is_trying: Whether the latest attempt is open.
+        max_attempts: Latest reported maximum number of attempts; None without a report.
     """
 
     status: str = "pending"
@@ -87,8 +88,15 @@ class StepProgress:
     total: float | None = None
     attempts: int = 0
     is_trying: bool = False
+    max_attempts: int | None = None
     _counts: dict[str, float] = field(default_factory=dict[str, float])
+    _failed: dict[str, float] = field(default_factory=dict[str, float])
     _least_total: float | None = None
+
+    @property
+    def failed(self) -> float | None:
+        """Units that failed; None without a report."""
+        return math.fsum(self._failed.values()) if self._failed else None
 
     def take(self, kind: str, details: Mapping[str, Any]) -> None:
         """Fold an event of this step.
@@ -107,8 +115,9 @@ class StepProgress:
         if kind == "progress" and self.status not in SETTLED:
             self._count(details)
         status = _STATUS_AFTER.get(kind) or "running"
-        if kind == "error" and details.get("retrying"):
-            status = "waiting"
+        if kind == "error":
+            status = "waiting" if details.get("retrying") else status
+            self.max_attempts = details.get("max_attempts") or self.max_attempts
         # Checked after the count: another thread may have ended the step meanwhile.
         if self.status not in SETTLED:
             self.status = status
@@ -129,6 +138,9 @@ class StepProgress:
         if completed is not None:
             part = details.get("part") or ""
             self._counts[part] = max(self._counts.get(part, 0.0), completed)
+        if (failed := details.get("failed")) is not None:
+            part = details.get("part") or ""
+            self._failed[part] = max(self._failed.get(part, 0.0), failed)
         # A total of 0 is ignored: as the minimum total it would lower the share.
         if total:
             self._least_total = min(total, self._least_total or total)

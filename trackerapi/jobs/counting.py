@@ -144,7 +144,7 @@ class UnitCount:
         self.completed: float = 0
         self.resumed: float = 0
         self.total: float | None = None
-        self._failed_count = 0
+        self._failed_count = self._reported_failed_count = 0
         self._is_total_given = False
         self._fraction: float | None = None
         self._is_offered = self._has_ended = False
@@ -181,6 +181,11 @@ class UnitCount:
             self._begin_if_ended()
             self._failed_count += 1
             return self._failed_count
+
+    def offer_failed(self) -> None:
+        """Report the failed items of the step, unless they were reported."""
+        if self._failed_count > self._reported_failed_count and not self._has_ended:
+            self._offer()
 
     @property
     def remark(self) -> str | None:
@@ -258,8 +263,13 @@ class UnitCount:
         details: dict[str, object] = {}
         if self._fraction is not None:
             details["fraction"] = self._fraction
-        if self.completed or self._fraction is None:
+        failed = self._failed_count
+        # A step without units has no count, although items of it failed.
+        has_count = self.total is not None or not failed
+        if self.completed or (self._fraction is None and has_count):
             details["completed"] = min(self.completed, MAX_UNITS)
+        if failed:
+            details["failed"], self._reported_failed_count = failed, failed
         if self.total is not None:
             details["total"] = min(self.total, MAX_UNITS)
         part = self._events.part

@@ -203,6 +203,8 @@ class TrackerJob:
         retrying: bool = False,
         occurred_at: datetime | None = None,
         part: str | None = None,
+        failed: float | None = None,
+        max_attempts: int | None = None,
     ) -> str:
         """Report one event; returns once the event is in the outbox.
 
@@ -229,6 +231,10 @@ class TrackerJob:
                 event.
             part: Name of the worker or host that counts, if several workers or hosts
                 count one step; 1 to 100 characters.
+            failed: Number of the completed units that failed, 0 to 2**53 - 1; with
+                `kind="progress"`.
+            max_attempts: Maximum number of attempts at the step, with the failed ones;
+                with `retrying`.
 
         Returns:
             The id of the event, by which the backend detects duplicates; empty if
@@ -255,6 +261,8 @@ class TrackerJob:
             and retrying is False
             and occurred_at is None
             and part is None
+            and failed is None
+            and max_attempts is None
         ):
             return self._events.send(kind, name, metadata, tag)
         details = {
@@ -266,6 +274,8 @@ class TrackerJob:
             "retrying": check_flag("retrying", retrying),
             "occurred_at": occurred_at,
             "part": part,
+            "failed": failed,
+            "max_attempts": max_attempts,
         }
         return self._events.send(kind, name, metadata, tag, details)
 

@@ -7,7 +7,12 @@ block or loop that ends also ends the step.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import MAX_MESSAGE_LENGTH, check_customer_text, check_text
+from trackerapi.arguments import (
+    LARGEST_ID,
+    MAX_MESSAGE_LENGTH,
+    check_customer_text,
+    check_text,
+)
 from trackerapi.jobs.counting import COUNTING, UnitCount
 from trackerapi.jobs.endings import (
     CUT_OFF,
@@ -125,6 +130,7 @@ class StepWork:
             "retrying": True,
             "message": f"Attempt {number} of {count} did not work; trying again.",
             "detail": diagnosis(error),
+            "max_attempts": min(count, LARGEST_ID),
         }
         self.job.events.send("error", self.tag, details=details)
         if self.is_open:
@@ -247,6 +253,7 @@ class StepWork:
         metadata, self.metadata = self.metadata, {}
         has_text = message is not None or detail is not None
         details = {"message": message, "detail": detail} if has_text else NO_DETAILS
+        self.count.offer_failed()
         self.job.events.send(kind, self.tag, metadata or None, details=details)
         # End the count after the event: `send()` first writes pending progress, which
         # reads the count.

@@ -155,6 +155,8 @@ class JobHistory:
             started_at=times.started_at,
             finished_at=times.finished_at,
             units=step.get("units"),
+            failed=known.failed,
+            max_attempts=known.max_attempts,
         )
 
     def _fold(self, event: Event) -> None:
@@ -188,6 +190,8 @@ def _event_answer(event: Event, sequence: int) -> JobEvent:
         fraction=event.fraction,
         part=event.part,
         retrying=event.retrying,
+        failed=event.failed,
+        max_attempts=event.max_attempts,
         message=event.message,
         detail=event.detail,
     )

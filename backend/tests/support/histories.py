@@ -37,10 +37,16 @@ KINDS: Sequence[dict[str, Any]] = [
     *({"kind": "progress", "tag": tag} for tag in ("load", "store", "other")),
     *({"kind": "progress", "tag": "load", "completed": n, "total": 9} for n in (3, 6)),
     {"kind": "progress", "tag": "load", "part": "x", "completed": 4, "total": 9},
+    {"kind": "progress", "tag": "load", "part": "x", "failed": 2},
+    {"kind": "progress", "tag": "load", "completed": 5, "failed": 1},
     {"kind": "progress"},
     {"kind": "step", "tag": "load"},
     {"kind": "skip", "tag": "store"},
     {"kind": "error", "tag": "store", "retrying": True},
+    *(
+        {"kind": "error", "tag": "store", "retrying": True, "max_attempts": n}
+        for n in (3, 5)
+    ),
     {"kind": "error", "tag": "load"},
     {"kind": "error"},
     {"kind": "interrupt"},
@@ -65,6 +71,8 @@ class ListedFact:
     total: float | None = None
     part: str | None = None
     retrying: bool = False
+    failed: float | None = None
+    max_attempts: int | None = None
 
 
 def facts_of(*events: dict[str, Any]) -> list[Fact]:

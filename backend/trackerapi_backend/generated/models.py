@@ -130,6 +130,8 @@ class JobStep(TypedDict):
     started_at: str | None
     finished_at: str | None
     units: NotRequired[str | None]
+    failed: NotRequired[float | None]
+    max_attempts: NotRequired[int | None]
 
 
 class JobTokenInput(TypedDict):
@@ -299,6 +301,8 @@ class EventInput(TypedDict):
     fraction: NotRequired[float]
     part: NotRequired[str]
     retrying: NotRequired[bool]
+    failed: NotRequired[float]
+    max_attempts: NotRequired[int]
     message: NotRequired[str]
     detail: NotRequired[str]
 
@@ -320,6 +324,8 @@ class Event(TypedDict):
     fraction: float | None
     part: NotRequired[str | None]
     retrying: bool
+    failed: NotRequired[float | None]
+    max_attempts: NotRequired[int | None]
     message: str | None
     detail: str | None
 

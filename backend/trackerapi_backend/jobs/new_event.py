@@ -71,6 +71,8 @@ def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEv
         retrying=document.get("retrying", False),
         message=document.get("message"),
         detail=document.get("detail"),
+        failed=_number(document.get("failed")),
+        max_attempts=_whole(document.get("max_attempts")),
         provider_job_id=document["provider_job_id"],
         sent_event_id=event_id,
     )
@@ -81,6 +83,11 @@ def _number(sent: float | None) -> float | None:
     # shown as 12, and as 12.0 after the state is folded again from the stored events.
     # `abs` turns -0.0 into 0.0, as SQLite does: no valid number is below 0.
     return None if sent is None else abs(float(sent))
+
+
+def _whole(sent: int | None) -> int | None:
+    # The schema counts 5.0 as an integer.
+    return None if sent is None else int(sent)
 
 
 def metadata_text(metadata: Mapping[str, Any], pointer: str) -> str:

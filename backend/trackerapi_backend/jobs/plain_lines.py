@@ -59,6 +59,8 @@ class PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     retrying: bool = False
     message: Annotated[str, _Meta(min_length=1, max_length=2000)] = ""
     detail: Annotated[str, _Meta(min_length=1, max_length=16000)] = ""
+    failed: _Count = -1.0
+    max_attempts: Annotated[int, _Meta(ge=1, le=_MAX_NUMBER)] = 0
 
 
 _decoder = msgspec.json.Decoder(PlainLine)
@@ -99,6 +101,8 @@ def read_plain_line(text: bytes, *, now: int, line: int) -> NewEvent | None:
         sent.retrying,
         sent.message or None,
         sent.detail or None,
+        _count(sent.failed),
+        sent.max_attempts or None,
         sent.provider_job_id,
         sent.event_id or None,
     )

@@ -155,15 +155,17 @@ class _Job:
         stored event of this sort has to be found as a duplicate.
         """
         tag = event.tag
-        if event.kind != PROGRESS.name or event.completed is None:
+        has_count = event.completed is not None or event.failed is not None
+        if event.kind != PROGRESS.name or not has_count:
             return True
         if tag is None or tag not in (self.plan.points or ()):
             return True
         step = self.state.steps.get(tag, StepState())
         new = self._new_parts.setdefault(tag, set())
-        if part in step.counts or part in new or step.has_ended_before(key_of(event)):
+        is_known = part in step.counts or part in step.failed_counts or part in new
+        if is_known or step.has_ended_before(key_of(event)):
             return True
-        if len(new) + step.part_count >= MAX_PARTS:
+        if len(new) + len(step.parts) >= MAX_PARTS:
             return False
         new.add(part)
         return True

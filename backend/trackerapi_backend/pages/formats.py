@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from trackerapi_backend.instants import from_micros
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.texts import STATES
-from trackerapi_backend.pages.words import MONTHS, WORDS
+from trackerapi_backend.pages.words import MONTHS, ORDINALS, WORDS
 from trackerapi_backend.pages.zones import abbreviation, in_zone
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Formats:
         """Return a number with the separators of the language."""
         text = number_text(value)
         return text.translate(_GERMAN_SEPARATORS) if self.language == "de" else text
+
+    def ordinal(self, n: int) -> str | None:
+        """Return a word such as `Second`; None for a number without a word."""
+        words = ORDINALS[self.language]
+        return words[n - 1] if n <= len(words) else None
 
     def counted(self, value: float, units: str | None) -> Markup:
         """Return a number, followed by its units unless they are None."""

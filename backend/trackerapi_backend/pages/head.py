@@ -174,8 +174,7 @@ def _base_state(job: PageJob) -> State:
     """Return the state without regard to the age of the news."""
     status = job.state.status
     if status is JobStatus.SUCCEEDED:
-        has_skipped = any(step.status is StepStatus.SKIPPED for step in job.steps)
-        return State.WITH_REMARKS if has_skipped else State.SUCCEEDED
+        return State.WITH_REMARKS if _remark_count(job) else State.SUCCEEDED
     if status is JobStatus.FAILED:
         return State.FAILED if job.message else State.FAILED_WITHOUT_MESSAGE
     if status is not JobStatus.RUNNING:
@@ -218,6 +217,7 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
     subject = _subject(job, state)
     running = _with_status(job, StepStatus.RUNNING)
     skipped = len(_with_status(job, StepStatus.SKIPPED))
+    failed = _with_failed_units(job)
     done, total = subject.count_texts(formats) if subject else (None, None)
     return {
         "done": done,
@@ -227,13 +227,47 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
         "count": number(len(job.steps)),
         "several": number(len(job.steps)) if len(job.steps) > 1 else None,
         "done_steps": number(len(_with_status(job, StepStatus.DONE))),
-        "skipped_steps": number(skipped),
-        "remarks": formats.plural("remark", skipped),
+        "skipped_steps": number(skipped) if skipped else None,
+        "remarks": formats.plural("remark", _remark_count(job)),
+        "failed_units": number(sum(step.state.failed or 0 for step in failed))
+        if failed
+        else None,
+        "failed_step": formats.said(failed[0].name) if len(failed) == 1 else None,
+        "failed_steps": number(len(failed)),
+        **_attempt_values(subject, formats),
         "updates": formats.plural("update", now.event_count),
         "message": formats.said(job.message) if job.message else None,
         "provider": formats.said(job.provider),
         **_time_values(now, formats),
     }
+
+
+def _attempt_values(
+    step: PageStep | None, formats: Formats
+) -> Mapping[str, str | None]:
+    """Return the number of the next attempt, and the maximum number of attempts.
+
+    None where the maximum is unknown or already exceeded: attempts of an earlier run of
+    the script count too.
+    """
+    most = None if step is None else step.state.max_attempts
+    following = 0 if step is None else step.state.attempts + 1
+    if most is None or following > most:
+        return {"nth_attempt": None, "attempt": None, "max_attempts": None}
+    return {
+        "nth_attempt": formats.ordinal(following),
+        "attempt": formats.number(following),
+        "max_attempts": formats.number(most),
+    }
+
+
+def _remark_count(job: PageJob) -> int:
+    skipped = _with_status(job, StepStatus.SKIPPED)
+    return len(skipped) + len(_with_failed_units(job))
+
+
+def _with_failed_units(job: PageJob) -> list[PageStep]:
+    return [step for step in job.steps if step.state.failed]
 
 
 def _time_values(state: JobState, formats: Formats) -> Mapping[str, Markup | None]:

@@ -38,6 +38,7 @@ class StepView:
         shape: Shape of the step: `done`, `ring`, `dot`, `clock`, `triangle`, `cross`.
         words: Word for the status, with its time.
         count: Completed units of a running step; None if none were reported.
+        failed: Units that failed; None if none failed.
         share: Completed share in percent.
         values: Metadata values for the customer.
     """
@@ -47,6 +48,7 @@ class StepView:
     shape: str
     words: Markup
     count: Markup | None
+    failed: Markup | None
     share: int
     values: Sequence[MetadataValue]
 
@@ -108,7 +110,10 @@ def _view(
         words = words + " " + formats.time(state.finished_at)
     share = int(100 * state.fraction)
     name = step.name
-    return StepView(name, step.status.value, shape, words, count, share, values)
+    failed = None
+    if state.failed:
+        failed = formats.word("failed_units", n=formats.number(state.failed))
+    return StepView(name, step.status.value, shape, words, count, failed, share, values)
 
 
 def _count(step: PageStep, formats: Formats) -> Markup | None:

@@ -86,11 +86,25 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
     State.RETRYING: {
         "en": StateTexts(
             "Trying again: {step}",
-            ["One try did not work.", "What was done before is kept."],
+            [
+                "One try did not work.",
+                "What was done before is kept.",
+                (
+                    "{nth_attempt} of up to {max_attempts} tries.",
+                    "Try {attempt} of up to {max_attempts}.",
+                ),
+            ],
         ),
         "de": StateTexts(
             "Neuer Versuch: {step}",
-            ["Ein Versuch ist nicht gelungen.", "Das bisher Getane bleibt."],
+            [
+                "Ein Versuch ist nicht gelungen.",
+                "Das bisher Getane bleibt.",
+                (
+                    "{nth_attempt} von höchstens {max_attempts} Versuchen.",
+                    "Versuch {attempt} von höchstens {max_attempts}.",
+                ),
+            ],
         ),
     },
     State.FINISHING: {
@@ -214,11 +228,30 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
     State.WITH_REMARKS: {
         "en": StateTexts(
             "Ready, with {remarks}",
-            ["{done_steps} of {count} steps done, {skipped_steps} not needed."],
+            [
+                (
+                    "{done_steps} of {count} steps done, {skipped_steps} not needed.",
+                    "{done_steps} of {count} steps done.",
+                ),
+                (
+                    "{failed_units} did not work in {failed_step}.",
+                    "{failed_units} did not work in {failed_steps} steps.",
+                ),
+            ],
         ),
         "de": StateTexts(
             "Fertig, mit {remarks}",
-            ["{done_steps} von {count} Schritten getan, {skipped_steps} nicht nötig."],
+            [
+                (
+                    "{done_steps} von {count} Schritten getan, {skipped_steps} nicht"
+                    " nötig.",
+                    "{done_steps} von {count} Schritten getan.",
+                ),
+                (
+                    "{failed_units} nicht gelungen in {failed_step}.",
+                    "{failed_units} nicht gelungen in {failed_steps} Schritten.",
+                ),
+            ],
         ),
     },
     State.INVALID_LINK: {

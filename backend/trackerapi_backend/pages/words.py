@@ -37,6 +37,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "remarks": "{n} remarks",
         "count_of": "{done} of {total}",
         "count_so_far": "{done} so far",
+        "failed_units": "{n} did not work",
         "steps": "Steps",
         "done_steps": "{n} steps done",
         "done_step": "{n} step done",
@@ -115,6 +116,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "remarks": "{n} Anmerkungen",
         "count_of": "{done} von {total}",
         "count_so_far": "bisher {done}",
+        "failed_units": "{n} nicht gelungen",
         "steps": "Schritte",
         "done_steps": "{n} Schritte getan",
         "done_step": "{n} Schritt getan",
@@ -164,6 +166,17 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "front_programs": "Für Programme:",
         "front_reference": "was dieser Dienst annimmt und beantwortet",
     },
+}
+
+ORDINALS = {
+    "en": (
+        *("First", "Second", "Third", "Fourth", "Fifth"),
+        *("Sixth", "Seventh", "Eighth", "Ninth", "Tenth"),
+    ),
+    "de": (
+        *("Erster", "Zweiter", "Dritter", "Vierter", "Fünfter"),
+        *("Sechster", "Siebter", "Achter", "Neunter", "Zehnter"),
+    ),
 }
 
 MONTHS = {

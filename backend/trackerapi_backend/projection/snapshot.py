@@ -1,7 +1,8 @@
 """Snapshots: the state of a job as JSON values, without loss.
 
 The format is compact, because each batch of events writes a snapshot. A step is a list
-of values, without the last five values (the counts) if the step has no progress.
+of values, without its last values if they are unknown: first the counts, which a step
+without progress lacks, then `failed_counts` and `max_attempts`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _FORMAT_VERSION = 4
 """Number of the format; raise it with each change of the fields that a fold needs."""
 _LENGTH_WITHOUT_COUNTS = 7
+_LENGTH_WITH_COUNTS = 12
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
@@ -64,7 +66,7 @@ def from_document(document: Mapping[str, Any]) -> JobState:
 
 
 def _step_row(step: StepState) -> list[Any]:
-    row = [
+    row: list[Any] = [
         step.status.value,
         step.largest_share,
         step.attempts,
@@ -73,16 +75,17 @@ def _step_row(step: StepState) -> list[Any]:
         step.finished_at,
         _key_row(step.settled_key),
     ]
-    if step.newest_key is None:
+    has_more = bool(step.failed_counts) or step.max_attempts is not None
+    if step.newest_key is None and not has_more:
         return row
-    return [
-        *row,
+    row += [
         _key_row(step.newest_key),
         step.newest_completed,
         step.newest_total,
         step.smallest_total,
         step.counts,
     ]
+    return [*row, step.failed_counts, step.max_attempts] if has_more else row
 
 
 def _step_from(row: Sequence[Any]) -> StepState:
@@ -98,6 +101,8 @@ def _step_from(row: Sequence[Any]) -> StepState:
     if len(row) > _LENGTH_WITHOUT_COUNTS:
         key, step.newest_completed, step.newest_total, step.smallest_total = row[7:11]
         step.newest_key, step.counts = _key(key), dict(row[11])
+    if len(row) > _LENGTH_WITH_COUNTS:
+        step.failed_counts, step.max_attempts = dict(row[12]), row[13]
     return step
 
 

@@ -91,6 +91,14 @@ class Fact(Protocol):
     def retrying(self) -> bool:
         """Whether another attempt follows an `error` of a step."""
 
+    @property
+    def failed(self) -> float | None:
+        """Units that failed, among the completed units of the step or of the part."""
+
+    @property
+    def max_attempts(self) -> int | None:
+        """Maximum number of attempts, on an `error` that another attempt follows."""
+
 
 def kind_of(fact: Fact) -> EventKind:
     """Return the effective kind of an event, from `find_kind()`."""
@@ -123,6 +131,8 @@ class StepState:
         smallest_total: Smallest total reported that is not 0.
         counts: Largest `completed` of each part, by name; "" for events without a
             part.
+        failed_counts: Largest `failed` of each part, in the same form.
+        max_attempts: Maximum number of attempts, from the latest `error` that has it.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -137,6 +147,8 @@ class StepState:
     newest_total: float | None = None
     smallest_total: float | None = None
     counts: dict[str, float] = field(default_factory=dict)
+    failed_counts: dict[str, float] = field(default_factory=dict)
+    max_attempts: int | None = None
 
     @property
     def fraction(self) -> float:
@@ -161,14 +173,24 @@ class StepState:
         return self.newest_total
 
     @property
+    def failed(self) -> float | None:
+        """Units that failed; None if none were reported."""
+        return math.fsum(self.failed_counts.values()) if self.failed_counts else None
+
+    @property
     def part_count(self) -> int:
         """Number of named parts that have reported a count."""
         return len(self.counts) - ("" in self.counts)
 
+    @property
+    def parts(self) -> set[str]:
+        """Names of the parts that have reported a count of any sort."""
+        return (self.counts.keys() | self.failed_counts.keys()) - {""}
+
     def forget_status(self) -> None:
         """Reset everything but the counts to the state before the first event."""
         self.status, self.attempts, self.opened_key = StepStatus.PENDING, 0, None
-        self.started_at = self.finished_at = None
+        self.started_at = self.finished_at = self.max_attempts = None
 
     def count(self, fact: Fact, key: Key) -> None:
         """Add the counts of a progress; the order of calls has no effect.
@@ -187,6 +209,9 @@ class StepState:
             part = fact.part or ""
             if completed >= self.counts.get(part, 0.0):
                 self.counts[part] = completed
+        if fact.failed is not None:
+            part, known = fact.part or "", self.failed_counts
+            known[part] = max(known.get(part, 0.0), fact.failed)
         if total and (self.smallest_total is None or total < self.smallest_total):
             self.smallest_total = total
         share = _share(completed, total) if fact.fraction is None else fact.fraction
@@ -226,6 +251,8 @@ class StepState:
             self.count(fact, key)
         elif kind.step_status in SETTLED:
             self.settle(key)
+        elif kind is ERROR and fact.max_attempts is not None:
+            self.max_attempts = fact.max_attempts
         if self.opened_key is None and (
             kind.begins_attempt or (kind is ERROR and self.attempts == 0)
         ):

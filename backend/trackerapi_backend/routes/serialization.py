@@ -112,6 +112,8 @@ def _serialize_step(
         "started_at": _micros(state.started_at),
         "finished_at": _micros(state.finished_at),
         "units": step.get("units"),
+        "failed": state.failed,
+        "max_attempts": state.max_attempts,
     }
 
 
@@ -138,6 +140,8 @@ def serialize_event(row: Row[Any] | StoredEvent, provider_job_id: str) -> models
         "fraction": row.fraction,
         "part": row.part,
         "retrying": row.retrying,
+        "failed": row.failed,
+        "max_attempts": row.max_attempts,
         "message": row.message,
         "detail": row.detail,
     }

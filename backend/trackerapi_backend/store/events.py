@@ -43,6 +43,8 @@ class StoredEvent(msgspec.Struct, gc=False):
     retrying: bool
     message: str | None
     detail: str | None
+    failed: float | None
+    max_attempts: int | None
 
 
 _COLUMNS = StoredEvent.__struct_fields__
@@ -102,6 +104,8 @@ def _values(row: StoredEvent) -> tuple[Any, ...]:
         int(row.retrying),
         row.message,
         row.detail,
+        row.failed,
+        row.max_attempts,
     )
 
 

@@ -255,6 +255,8 @@ events = Table(
     Column("retrying", Boolean, nullable=False),
     Column("message", Text),
     Column("detail", Text),
+    Column("failed", Float),
+    Column("max_attempts", BigInteger),
     UniqueConstraint("job_id", "event_id"),
     # For the fold of the statuses after a late event.
     Index(

@@ -42,6 +42,8 @@ class Event:
     detail: None | str
     part: None | str | Unset = UNSET
     """ Name of the worker that counts; null for an event without a part. """
+    failed: float | None | Unset = UNSET
+    max_attempts: int | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         id = str(self.id)
@@ -86,6 +88,18 @@ class Event:
         else:
             part = self.part
 
+        failed: float | None | Unset
+        if isinstance(self.failed, Unset):
+            failed = UNSET
+        else:
+            failed = self.failed
+
+        max_attempts: int | None | Unset
+        if isinstance(self.max_attempts, Unset):
+            max_attempts = UNSET
+        else:
+            max_attempts = self.max_attempts
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -109,6 +123,10 @@ class Event:
         )
         if part is not UNSET:
             field_dict["part"] = part
+        if failed is not UNSET:
+            field_dict["failed"] = failed
+        if max_attempts is not UNSET:
+            field_dict["max_attempts"] = max_attempts
 
         return field_dict
 
@@ -186,6 +204,24 @@ class Event:
 
         part = _parse_part(d.pop("part", UNSET))
 
+        def _parse_failed(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        failed = _parse_failed(d.pop("failed", UNSET))
+
+        def _parse_max_attempts(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        max_attempts = _parse_max_attempts(d.pop("max_attempts", UNSET))
+
         event = cls(
             id=id,
             event_id=event_id,
@@ -203,6 +239,8 @@ class Event:
             message=message,
             detail=detail,
             part=part,
+            failed=failed,
+            max_attempts=max_attempts,
         )
 
         return event

@@ -51,6 +51,11 @@ class EventInput:
     reported for the step. """
     retrying: bool | Unset = UNSET
     """ On an `error` of a step: whether another attempt follows. """
+    failed: float | Unset = UNSET
+    """ On a `progress`: number of units that failed, among the completed units of the step or of the part. The
+    `failed` of the step is the sum of the largest number of each part. """
+    max_attempts: int | Unset = UNSET
+    """ On an `error` of a step with `retrying`: maximum number of attempts, with the failed ones. """
     message: str | Unset = UNSET
     """ Text for the customer. """
     detail: str | Unset = UNSET
@@ -93,6 +98,10 @@ class EventInput:
 
         retrying = self.retrying
 
+        failed = self.failed
+
+        max_attempts = self.max_attempts
+
         message = self.message
 
         detail = self.detail
@@ -125,6 +134,10 @@ class EventInput:
             field_dict["part"] = part
         if retrying is not UNSET:
             field_dict["retrying"] = retrying
+        if failed is not UNSET:
+            field_dict["failed"] = failed
+        if max_attempts is not UNSET:
+            field_dict["max_attempts"] = max_attempts
         if message is not UNSET:
             field_dict["message"] = message
         if detail is not UNSET:
@@ -186,6 +199,10 @@ class EventInput:
 
         retrying = d.pop("retrying", UNSET)
 
+        failed = d.pop("failed", UNSET)
+
+        max_attempts = d.pop("max_attempts", UNSET)
+
         message = d.pop("message", UNSET)
 
         detail = d.pop("detail", UNSET)
@@ -203,6 +220,8 @@ class EventInput:
             fraction=fraction,
             part=part,
             retrying=retrying,
+            failed=failed,
+            max_attempts=max_attempts,
             message=message,
             detail=detail,
         )

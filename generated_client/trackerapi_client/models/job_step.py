@@ -35,6 +35,10 @@ class JobStep:
     finished_at: datetime.datetime | None
     units: None | str | Unset = UNSET
     """ Name of the counted units, from the configuration; null for a step without `units`. """
+    failed: float | None | Unset = UNSET
+    """ Number of units that failed, among the completed ones; null without a report. """
+    max_attempts: int | None | Unset = UNSET
+    """ Maximum number of attempts, from the latest `error` that has it; null without a report. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -77,6 +81,18 @@ class JobStep:
         else:
             units = self.units
 
+        failed: float | None | Unset
+        if isinstance(self.failed, Unset):
+            failed = UNSET
+        else:
+            failed = self.failed
+
+        max_attempts: int | None | Unset
+        if isinstance(self.max_attempts, Unset):
+            max_attempts = UNSET
+        else:
+            max_attempts = self.max_attempts
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -95,6 +111,10 @@ class JobStep:
         )
         if units is not UNSET:
             field_dict["units"] = units
+        if failed is not UNSET:
+            field_dict["failed"] = failed
+        if max_attempts is not UNSET:
+            field_dict["max_attempts"] = max_attempts
 
         return field_dict
 
@@ -177,6 +197,24 @@ class JobStep:
 
         units = _parse_units(d.pop("units", UNSET))
 
+        def _parse_failed(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        failed = _parse_failed(d.pop("failed", UNSET))
+
+        def _parse_max_attempts(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        max_attempts = _parse_max_attempts(d.pop("max_attempts", UNSET))
+
         job_step = cls(
             tag=tag,
             name=name,
@@ -189,6 +227,8 @@ class JobStep:
             started_at=started_at,
             finished_at=finished_at,
             units=units,
+            failed=failed,
+            max_attempts=max_attempts,
         )
 
         return job_step

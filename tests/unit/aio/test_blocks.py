@@ -145,6 +145,7 @@ def test_each_reporting_method_records_its_event(
         ("start", "load", None),
         ("info", "load", "words"),
         ("info", "load", "One scan is empty."),
+        ("progress", "load", None),
         ("error", "load", "No images."),
         ("skip", "load", "Not needed."),
         ("step", "segment", "All found."),

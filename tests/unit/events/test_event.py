@@ -69,6 +69,8 @@ def test_line_names_every_member_of_the_contract() -> None:
         fraction=0.5,
         part="worker-2",
         retrying=True,
+        failed=1,
+        max_attempts=3,
         message="for the customer",
         detail="for the provider",
     )

@@ -141,6 +141,34 @@ def test_failed_items_are_counted_for_the_customer(
     assert "scan 0 is damaged" in lines[0]["detail"]
     assert "'/data/0.nii'" in lines[0]["detail"]
     assert events[-1]["message"] == "151 of 1,000 could not be processed."
+    counts = [event for event in events if "failed" in event]
+    assert counts[-1] is events[-2]
+    assert (counts[-1]["failed"], counts[-1]["completed"]) == (151, 0)
+
+
+def test_failed_items_of_a_loop_are_counted(run: TrackerJob, outbox: Path) -> None:
+    """The last progress of a step has the completed and the failed items."""
+    with run.step("load") as step:
+        for number in step.track(range(10)):
+            if number % 4 == 1:
+                step.item_failed(number)
+
+    *_, progress, end = recorded(outbox)
+    assert (progress["completed"], progress["total"], progress["failed"]) == (10, 10, 3)
+    assert (end["kind"], "failed" in end) == ("step", False)
+
+
+def test_step_without_units_reports_failed_items_alone(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """A step that counts no units has no `completed`; a repeated block begins anew."""
+    for _ in range(2):
+        with run.step("load") as step:
+            step.item_failed("x")
+
+    counts = [event for event in recorded(outbox) if event["kind"] == "progress"]
+    assert [each["failed"] for each in counts] == [1, 1]
+    assert not [each for each in counts if "completed" in each or "total" in each]
 
 
 def test_failed_item_may_have_a_text_for_the_customer(
@@ -176,6 +204,7 @@ def test_attempts_continue_until_one_succeeds(run: TrackerJob, outbox: Path) -> 
     first = recorded(outbox)[1]
     assert first["retrying"] is True
     assert first["message"] == "Attempt 1 of 3 did not work; trying again."
+    assert first["max_attempts"] == 3
     assert "not yet" in first["detail"]
 
 
