@@ -126,12 +126,14 @@ def test_step_events_yield_the_documented_percentages(backend: DemoBackend) -> N
 
 
 def test_backend_readme_works_as_printed(tmp_path: Path) -> None:
-    """The first commands of the backend's README create a database and print a key."""
-    (block,) = marked_blocks(ROOT / "backend/README.md")
+    """The commands of the backend's README create a database, a key and a profile."""
+    blocks = marked_blocks(ROOT / "backend/README.md")
+    commands = "\n".join(block.text for block in blocks)
 
-    printed = run(["bash", "-euc", block.text], tmp_path)
+    printed = run(["bash", "-euc", commands], tmp_path)
 
     assert "trk_" in printed
+    assert "display-name\tExample Radiology" in printed
     assert (tmp_path / "backend.db").exists()
 
 
