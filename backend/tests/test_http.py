@@ -293,6 +293,8 @@ def test_request_for_another_protocol_is_answered_as_http(
     sent = (get + with_length + in_chunks) * 20 + b"?"
     answers = server.answers(sent)
     assert [each.status for each in answers] == [200, 201, 201] * 20 + [400]
+    old = b"GET /livez HTTP/1.0\r\n" + upgrade + b"\r\n"
+    assert [each.status for each in server.answers(old + get)] == [200]
     with server.connect() as connection, connection.makefile("rb") as file:
         for byte in with_length:
             connection.sendall(bytes([byte]))

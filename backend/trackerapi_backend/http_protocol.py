@@ -79,7 +79,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._reject(problem)
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Parse bytes; read a request for another protocol as a request of HTTP/1.1.
+        """Parse bytes; read a request for another protocol as a request of HTTP.
 
         The Java HTTP client asks for HTTP/2 in this way. The parser stops after the
         head of such a request and takes its body for the other protocol.
@@ -91,7 +91,8 @@ class HttpProtocol(HttpToolsProtocol):
                 data = memoryview(data)[upgrade.args[0] :]
             else:
                 return
-            lines = [b"%b %b HTTP/1.1" % (self.parser.get_method(), self.url)]
+            version = self.scope["http_version"].encode()
+            lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
             lines += [
                 b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"
             ]
