@@ -71,16 +71,16 @@ class Viewed:
 
     Attributes:
         latencies: Time from each report to each viewer, in seconds, in order.
+        answers: Time from each report to its response, in seconds, in order.
         behind: Number of viewers that did not get the newest version.
         bytes_per_viewer: Memory that a stream adds to the server.
-        reports: Number of reports.
         shutdown_seconds: Time from SIGTERM to the end of the server, with all viewers.
     """
 
     latencies: Sequence[float]
+    answers: Sequence[float]
     behind: int
     bytes_per_viewer: float
-    reports: int
     shutdown_seconds: float
 
 
@@ -110,9 +110,15 @@ class _Viewer(asyncio.Protocol):
 
 @dataclass(slots=True)
 class _Reports:
-    """Time of each report by job and version, in seconds."""
+    """Times of the reports, in seconds.
+
+    Attributes:
+        sent_at: Time of each report by job and version.
+        answers: Time from each report to its response.
+    """
 
     sent_at: dict[str, dict[int, float]] = field(default_factory=dict)
+    answers: list[float] = field(default_factory=list)
 
     def newest(self, job: Job) -> int:
         return max(self.sent_at.get(job.name, {}), default=1)
@@ -136,9 +142,9 @@ async def _measure(viewing: Viewing) -> Viewed:
         for sent, sent_at in reports.sent_at.get(job.name, {}).items()
         if viewer.arrivals[-1][0] >= sent
     ]
-    total = sum(map(len, reports.sent_at.values()))
     seconds = await _end(viewing.watched)
-    return Viewed(sorted(latencies), behind, memory, total, seconds)
+    answers = sorted(reports.answers)
+    return Viewed(sorted(latencies), answers, behind, memory, seconds)
 
 
 async def _end(server: Server) -> float:
@@ -200,6 +206,7 @@ async def _report(viewing: Viewing) -> _Reports:
             sent_at = time.perf_counter()
             writer.write(_head("POST", "/events", viewing.reported_to) + length + body)
             event = json.loads(await _read_answer(reader))
+            reports.answers.append(time.perf_counter() - sent_at)
             versions = reports.sent_at.setdefault(job.name, {})
             versions[event["sequence"] + 1] = sent_at
         writer.close()
