@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.driver_sql import savepoint
 from trackerapi_backend.store.postgres import PostgresStore
-from trackerapi_backend.store.postgres_sql import queue
+from trackerapi_backend.store.postgres_sql import fetch, queue
 
 from backend.tests.support.fault_preludes import SHORT_RETRIES
 from backend.tests.support.postgres import new_database
@@ -244,6 +245,18 @@ def test_failed_queued_statement_rolls_the_whole_transaction_back(
         with store.transaction() as db:
             queue(db, insert)
         assert store.read(providers) == ["One"]
+
+
+def test_plans_outlive_a_rolled_back_command(url: str) -> None:
+    """After ROLLBACK TO SAVEPOINT, statements with plans still run."""
+    query = "SELECT count(*) FROM unnest($1::bigint[])"
+    with closing(PostgresStore(url, migrate=True)) as store, store.transaction() as db:
+        for _ in range(10):  # psycopg makes a plan after five runs
+            db.exec_driver_sql("SELECT 1")
+        assert fetch(db, query, [[1, 2]]) == [(2,)]
+        with suppress(LookupError), savepoint(db, "command"):
+            raise LookupError
+        assert fetch(db, query, [[1]]) == [(1,)]
 
 
 def providers(db: Connection) -> list[str]:

@@ -6,12 +6,12 @@ it. SQLAlchemy still manages the connections and transactions and translates the
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from trackerapi_backend.store import postgres_sql
 
@@ -80,18 +80,32 @@ def is_postgres(db: Connection) -> bool:
 
 @contextmanager
 def savepoint(db: Connection, name: str) -> Iterator[None]:
-    """Roll back the changes of the block if a row violates a constraint.
+    """Roll back the changes of the block if it raises.
 
-    After any other error the transaction must not commit.
+    After an error of the engine other than IntegrityError, the transaction is broken:
+    it must not commit.
     """
-    if is_postgres(db):
-        postgres_sql.queue(db, f"SAVEPOINT {name}")
-    else:
-        db.exec_driver_sql(f"SAVEPOINT {name}")
+    _send(db, f"SAVEPOINT {name}")
     try:
         yield
-        if is_postgres(db):
-            postgres_sql.send_queued(db)
-    except IntegrityError:
-        db.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+        _send(db, f"RELEASE SAVEPOINT {name}")
+        _send_queued(db)
+    except Exception as error:
+        if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+            with suppress(IntegrityError):
+                _send_queued(db)
+            _send(db, f"ROLLBACK TO SAVEPOINT {name}")
         raise
+
+
+def _send(db: Connection, statement: str) -> None:
+    # With a cursor of psycopg, ROLLBACK TO would drop all plans of the session.
+    if is_postgres(db):
+        postgres_sql.queue(db, statement)
+    else:
+        db.exec_driver_sql(statement)
+
+
+def _send_queued(db: Connection) -> None:
+    if is_postgres(db):
+        postgres_sql.send_queued(db)

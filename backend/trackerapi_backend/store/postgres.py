@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import create_engine, text
@@ -107,8 +106,11 @@ _NO_DRIVER = (
 _SERVER_ERRORS = (OperationalError, InternalError)
 
 # SQLSTATEs after which the same transaction may succeed: serialization failure,
-# deadlock, lock or statement timeout, idle transaction, too many connections.
-_TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57014", "25P03", "53300"})
+# deadlock, lock or statement timeout, idle transaction, too many connections, unknown
+# plan (DISCARD ALL of a pooler drops the plans).
+_TRANSIENT_STATES = frozenset(
+    {"40001", "40P01", "55P03", "57014", "25P03", "53300", "26000"}
+)
 # After a failover, the address may lead to the old server, which is read-only now.
 _READ_ONLY = "25006"
 _NO_RIGHT = "42501"
@@ -132,11 +134,8 @@ class PostgresStore:
     def __init__(self, url: str, *, migrate: bool = False) -> None:
         self._connect = connect = _connector(url, limit_silence=not migrate)
         # A pool would check the connection before each transaction, by another round
-        # trip. psycopg makes no plans on it: to drop its plans, it would also drop the
-        # plans of `LimitedConnection`.
-        self._writers = _engine(
-            partial(connect, prepare_threshold=None), poolclass=NullPool
-        )
+        # trip.
+        self._writers = _engine(connect, poolclass=NullPool)
         self._idle_writer: Connection | None = None
         self._readers = _engine(
             connect,
@@ -258,8 +257,8 @@ class PostgresStore:
             _disconnect(self._idle_writer)
 
 
-def _connector(url: str, *, limit_silence: bool) -> Callable[..., Any]:
-    """Return a function that opens a connection; it takes further options of psycopg.
+def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
+    """Return a function that opens a connection.
 
     Args:
         url: Address as libpq reads it.
@@ -289,8 +288,8 @@ def _connector(url: str, *, limit_silence: bool) -> Callable[..., Any]:
         "options": f"{_SESSION_OPTIONS} {options}",
     }
 
-    def connect(**options: Any) -> Any:
-        connection = LimitedConnection.connect(url, **arguments, **options)
+    def connect() -> Any:
+        connection = LimitedConnection.connect(url, **arguments)
         # A role or database with `synchronous_commit = off` would make the server
         # acknowledge events that a crash loses.
         connection.execute(

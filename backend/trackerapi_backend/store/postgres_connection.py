@@ -46,8 +46,8 @@ _LOADERS: dict[int, Callable[[bytes], Any]] = {
 class LimitedConnection(psycopg.Connection[TupleRow]):
     """Connection that queues statements and closes itself when an answer is overdue.
 
-    For queued statements, connect with `prepare_threshold=None`: to drop its own plans,
-    psycopg would drop all plans of the session.
+    After a ROLLBACK, psycopg may drop all plans of the session. So queue ROLLBACK TO
+    SAVEPOINT, and close the connection after a ROLLBACK.
 
     A cursor or COMMIT sends the queued statements first. ROLLBACK drops them.
 

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from trackerapi_backend.problems import unavailable
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.driver_sql import savepoint
 from trackerapi_backend.store.fair_queue import MAX_ITEMS, FairQueue, Load
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Ou
         DBAPIError: If the engine has failed; then the transaction must not commit.
     """
     try:
-        with db.begin_nested():
+        with savepoint(db, "command"):
             return run(db), None
     except Exception as error:
         # A violated constraint is the fault of this command alone. Any other error of
