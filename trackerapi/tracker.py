@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from trackerapi.administration import Administration
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.reporter import BeforeSend
     from trackerapi.jobs.state import KnownJob
+    from trackerapi.jobs.watching import JobWatch
     from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
     from trackerapi.problems import ProblemCallback
     from trackerapi.wire.calls import Calls
@@ -546,6 +547,39 @@ class TrackerApi:
             created_since=created_since,
         )
 
+    def watch(
+        self, provider_job_id: str, *, until_done: bool = True
+    ) -> "Generator[Job]":
+        """Iterate over the states of a job: the present state, then each newer state.
+
+        A state arrives within a second of its report, by a stream of the backend; if no
+        stream can be read, the backend is asked each 5 s. A slow reader gets the newest
+        state and skips older states; `version` grows with each state. After the first
+        state, the loop goes on over restarts of the backend and lost connections.
+
+        The end of the loop, or `close()` of the generator, closes the connection.
+
+        Args:
+            provider_job_id: Your own id of the job; 1 to 200 characters.
+            until_done: True ends the loop after the state in which the job has
+                succeeded, failed or was cancelled. False goes on: a job may be
+                reopened.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If `provider_job_id` is out of range.
+            BackendRejected: If this provider has no such job, or not any more.
+            AuthenticationError: If the key is refused, also during the loop.
+            BackendError: If the backend gives no usable answer to the first request.
+
+        Example:
+            for state in tracker.watch("import-42"):
+                print(state.status, state.percent)
+        """
+        from trackerapi.jobs.watching import states_of
+
+        return states_of(job_watch(self, provider_job_id, until_done=until_done))
+
     def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it.
 
@@ -612,3 +646,13 @@ class TrackerApi:
 
     def _calls(self) -> "Calls":
         return self._connection().read_calls
+
+
+def job_watch(
+    tracker: TrackerApi, provider_job_id: str, *, until_done: bool
+) -> "JobWatch":
+    """Return a watch of a job, for other modules of this library."""
+    from trackerapi.jobs.watching import JobWatch
+
+    connect = tracker._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return JobWatch(provider_job_id, connect, until_done=until_done)

@@ -42,17 +42,18 @@ def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
                 )
             )
 
-    assert [bool(block.file_name) for block in blocks].count(False) == 7
+    assert [bool(block.file_name) for block in blocks].count(False) == 8
     assert "Generated JSON Schema for JobConfigs at ." in printed[0]
     assert "Bye John!" in printed[1]
     assert "My Job: succeeded, 100 %" in printed[2]
     assert "My Job succeeded 100.0" in printed[3]
-    assert "My Job: succeeded, 100 %" in printed[4]
-    assert "100 of 100" in printed[4]
-    assert [line.split()[:4] for line in printed[5].splitlines()[1:]][:1] == [
+    assert printed[4] == "succeeded 100.0\n"
+    assert "My Job: succeeded, 100 %" in printed[5]
+    assert "100 of 100" in printed[5]
+    assert [line.split()[:4] for line in printed[6].splitlines()[1:]][:1] == [
         ["events-7", "succeeded", "100", "%"]
     ]
-    assert "3 jobs have succeeded" in printed[6]
+    assert "3 jobs have succeeded" in printed[7]
 
 
 def test_first_example_ends_its_job_when_a_step_raises(

@@ -94,6 +94,27 @@ class Exchange:
         lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
+    def relay(self) -> None:
+        """Pass the answer of the backend on as it arrives, until either side closes."""
+        self.read_body()
+        address = urlsplit(self._proxy.backend_url)
+        lines = [f"{self.method} {self.target} HTTP/1.1", "Connection: close"]
+        lines += [
+            f"{name}: {value}"
+            for name, value in self.headers.items()
+            if name not in _OF_ONE_HOP
+        ]
+        self.is_open = False
+        place = (address.hostname or "", address.port or 0)
+        with socket.create_connection(place) as onward:
+            onward.sendall("\r\n".join([*lines, "\r\n"]).encode("latin-1"))
+            while True:
+                ready = select.select([onward, self._connection], [], [])[0]
+                data = onward.recv(1 << 16) if self._connection not in ready else b""
+                if not data:
+                    return
+                self.answer(data)
+
     def answer(self, data: bytes) -> None:
         """Send an answer, or a part of an answer, to the client."""
         if not self._proxy.is_live(self._connection):

@@ -6,7 +6,7 @@ the type of its call is lost or changed. Each `type: ignore` has to hide an erro
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import assert_type
@@ -184,6 +184,7 @@ def decorators(tracker: TrackerApi) -> None:
 def read_calls(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
     """Call each read call of `TrackerApi` and of a job handle."""
     assert_type(tracker.get_job("id"), Job)
+    assert_type(tracker.watch("id", until_done=False), Generator[Job])
     assert_type(job.fetch().steps, tuple[JobStep, ...])
     assert_type(job.fetch().percent, float | None)
     jobs = tracker.list_jobs(customer_id=142, status=["failed"], created_since=moment)
@@ -217,6 +218,11 @@ async def administration_in_a_loop(tracker: AsyncTrackerApi) -> None:
     admin = tracker.admin
     assert_type(await admin.get_provider_profile(), ProviderProfile)
     assert_type(await admin.update_provider_profile(language="de"), ProviderProfile)
+
+
+def watch_in_a_loop(tracker: AsyncTrackerApi) -> AsyncGenerator[Job]:
+    """Watch a job in an event loop."""
+    return assert_type(tracker.watch("id"), AsyncGenerator[Job])
 
 
 async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:

@@ -1,7 +1,7 @@
 """AsyncTrackerApi: settings, jobs and read calls of one provider, for an event loop."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -12,11 +12,12 @@ from trackerapi.aio.administration import AsyncAdministration
 from trackerapi.aio.job import AsyncTrackerJob
 from trackerapi.aio.opening import JobOpening
 from trackerapi.aio.pages import paged
+from trackerapi.aio.watching import states_of
 from trackerapi.delivery import delivery
 from trackerapi.jobs import opening
 from trackerapi.jobs.job import TrackerJob
 from trackerapi.process.event_loops import run_in_thread
-from trackerapi.tracker import TrackerApi
+from trackerapi.tracker import TrackerApi, job_watch
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
@@ -311,6 +312,22 @@ class AsyncTrackerApi:
                 status=status,
                 created_since=created_since,
             )
+        )
+
+    def watch(
+        self, provider_job_id: str, *, until_done: bool = True
+    ) -> "AsyncGenerator[Job]":
+        """Iterate over the states of a job by `async for`; see `TrackerApi.watch()`.
+
+        A loop that ends early, by `break` or an exception, closes the connection once
+        the generator is closed: `contextlib.aclosing()` closes it at once.
+
+        Example:
+            async for state in tracker.watch("import-42"):
+                print(state.status, state.percent)
+        """
+        return states_of(
+            job_watch(self._tracker, provider_job_id, until_done=until_done)
         )
 
     async def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":

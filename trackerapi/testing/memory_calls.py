@@ -115,6 +115,10 @@ class MemoryCalls:
         """Answer with one job."""
         return self._find(job_id).as_answer()
 
+    def stream_job(self, job_id: int, last_version: int | None) -> NoReturn:  # noqa: ARG002
+        """Raise: a watch then polls, with `get_job()`."""
+        raise BackendUnavailable("the tracker in memory has no stream")
+
     def list_events(self, job_id: int) -> Iterator[JobEvent]:
         """Answer with the events of a job."""
         return iter(self._find(job_id).event_answers())

@@ -36,10 +36,11 @@ class MemoryConnection:
     Attributes:
         read_calls: Operations of read calls.
         reporting_calls: Operations of reports; the same object as `read_calls`.
+        watch_calls: Operations of watches; the same object as `read_calls`.
     """
 
     def __init__(self, calls: MemoryCalls) -> None:
-        self.read_calls = self.reporting_calls = calls
+        self.read_calls = self.reporting_calls = self.watch_calls = calls
 
     @property
     def client(self) -> "BackendClient":

@@ -167,7 +167,7 @@ class Calls:
         job = _parsed(answer, models.Job)
         for name in ("provider_job_id", "customer_id"):
             check_subject(getattr(job, name), document[name])
-        return _job(job)
+        return job_answer(job)
 
     def list_jobs(
         self,
@@ -206,12 +206,12 @@ class Calls:
             status=_or_unset(statuses or None),
             created_since=_or_unset(created_since),
         )
-        return map(_job, jobs)
+        return map(job_answer, jobs)
 
     def get_job(self, job_id: int) -> answers.Job:
         """Return a job by the backend's id."""
         answer = get_job.sync_detailed(job_id, client=self._client)
-        return _job(_parsed_of(job_id, answer, models.Job))
+        return job_answer(_parsed_of(job_id, answer, models.Job))
 
     def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
         """Iterate over the events of a job, in the order of arrival."""
@@ -437,7 +437,8 @@ def _api_key(model: models.ApiKey) -> answers.ApiKey:
     return _plain(answers.ApiKey, model, scopes=_texts(model.scopes))
 
 
-def _job(model: models.Job) -> answers.Job:
+def job_answer(model: models.Job) -> answers.Job:
+    """Return the plain job of a generated model."""
     return _plain(
         answers.Job,
         model,

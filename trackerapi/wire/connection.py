@@ -18,6 +18,7 @@ from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.sender import HttpSender
+from trackerapi.wire.watch_calls import WatchCalls
 
 REPORT_SECONDS: Final = 3.0
 """Maximum time that creating a job may block the script, in seconds; one attempt."""
@@ -41,6 +42,8 @@ class Connection:
         client: The generated client for read calls, which retries.
         read_calls: Operations over `client`.
         reporting_calls: Operations that block a script: one attempt of at most 3 s.
+        watch_calls: Requests of watches: one attempt each, over connections of their
+            own, so that streams leave the other connections free.
         sender: Client for delivery: one attempt, in the delivery thread.
 
     Raises:
@@ -57,8 +60,10 @@ class Connection:
         self.client = self._new_client(timeout, timeout * _DEADLINE_ATTEMPTS)
         self._reporting_client = self._new_client(min(timeout, REPORT_SECONDS))
         self._delivery_client = self._new_client(timeout)
+        self._watch_client = self._new_client(timeout)
         self.read_calls = Calls(self.client)
         self.reporting_calls = Calls(self._reporting_client)
+        self.watch_calls = WatchCalls(self._watch_client)
         self.sender = HttpSender(
             self._delivery_client, settings.read_key_again, self._change_key
         )
@@ -71,7 +76,12 @@ class Connection:
 
     @property
     def _clients(self) -> tuple[BackendClient, ...]:
-        return self.client, self._reporting_client, self._delivery_client
+        return (
+            self.client,
+            self._reporting_client,
+            self._delivery_client,
+            self._watch_client,
+        )
 
     def _change_key(self, key: str) -> None:
         for client in self._clients:

@@ -9,10 +9,11 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpx
 
@@ -20,7 +21,29 @@ from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.process.clock import pause
 from trackerapi.wire.attempts import Attempts, TimeLimits
 from trackerapi.wire.bodies import is_known_coding
-from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, limited_to
+from trackerapi.wire.network import (
+    AsyncBoundedBackend,
+    BoundedBackend,
+    connection_of,
+    limited_to,
+)
+
+EVENT_STREAM: Final = "text/event-stream"
+"""Media type of Server-Sent Events."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Answer whose body the caller reads.
+
+    Attributes:
+        response: The answer, with status 200.
+        translate_errors: Context manager for reads of the body, which turns exceptions
+            of httpx into `BackendUnavailable`.
+    """
+
+    response: httpx.Response
+    translate_errors: Callable[[], AbstractContextManager[None]]
 
 
 class GuardedHttp(httpx.Client):
@@ -99,6 +122,40 @@ class GuardedHttp(httpx.Client):
                 self._close_idle_connections()
                 raise
             pause(delay)
+
+    @contextmanager
+    def streaming(self, request: httpx.Request) -> Generator[OpenStream]:
+        """Yield the answer to one attempt of a request for a stream of events.
+
+        Blocks for the time limit of an attempt at most. The end of the block closes
+        the connection.
+
+        Raises:
+            BackendError: If the answer is no stream of events.
+        """
+        attempts = Attempts(request, self._time_limits, self.timeout, self._proxy_text)
+        # A proxy would collect messages to compress them.
+        request.headers["Accept-Encoding"] = "identity"
+        send_once = super().send
+
+        def attempt() -> httpx.Response:
+            with self._in_use(), limited_to(attempts.budget):
+                response = send_once(request, stream=True)
+                if _is_event_stream(response):
+                    return response
+                attempts.finish(response, _read(response, attempts))
+                raise BackendUnavailable("the answer is no stream of events")
+
+        attempts.begin()
+        with self._in_use():
+            with attempts.translate_errors():
+                response = _run_within(attempts.seconds_left, attempt)
+            try:
+                yield OpenStream(response, attempts.translate_errors)
+            finally:
+                # Bytes behind the stream would be read as the next answer.
+                connection_of(response).is_spoiled = True
+                response.close()
 
     @contextmanager
     def _in_use(self) -> Generator[None]:
@@ -181,29 +238,61 @@ def _run_within(
     Raises:
         TimeoutError: If the attempt did not end in time.
     """
-    outcome: SimpleQueue[httpx.Response | BaseException] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put(attempt())
-        except BaseException as error:  # noqa: BLE001 - raised again by the caller
-            outcome.put(error)
-
+    outcome = _AttemptResult()
     # While the interpreter finalizes, `Thread.start()` would block for ever.
     if sys.is_finalizing():
         return attempt()
     try:
-        threading.Thread(target=run, name="trackerapi-request", daemon=True).start()
+        threading.Thread(
+            target=outcome.fill, args=(attempt,), name="trackerapi-request", daemon=True
+        ).start()
     except RuntimeError:
         # The interpreter ends, or the process has too many threads.
         return attempt()
-    try:
-        result = outcome.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if isinstance(result, BaseException):
-        raise result
-    return result
+    return outcome.take(seconds)
+
+
+class _AttemptResult:
+    """Answer or exception of an attempt, passed from its thread to the caller."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[httpx.Response | BaseException] = SimpleQueue()
+        self._is_abandoned = False
+
+    def fill(self, attempt: Callable[[], httpx.Response]) -> None:
+        """Run the attempt in this thread."""
+        try:
+            self._queue.put(attempt())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            self._queue.put(error)
+        if self._is_abandoned:
+            self._close()
+
+    def take(self, seconds: float) -> httpx.Response:
+        """Return the answer, or raise the exception of the attempt.
+
+        Raises:
+            TimeoutError: If the attempt did not end in time.
+        """
+        try:
+            result = self._queue.get(timeout=seconds)
+        except BaseException as error:
+            # An answer that arrives now would keep its connection. The later of the two
+            # calls of `_close()` finds the answer.
+            self._is_abandoned = True
+            self._close()
+            if isinstance(error, Empty):
+                raise TimeoutError from None
+            raise
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _close(self) -> None:
+        with suppress(Empty):
+            result = self._queue.get_nowait()
+            if isinstance(result, httpx.Response):
+                result.close()
 
 
 def _read(response: httpx.Response, attempts: Attempts) -> bytes:
@@ -233,6 +322,14 @@ def _is_streamable(response: httpx.Response) -> bool:
     """Return whether the caller of a stream may read the body itself."""
     coding = response.headers.get("content-encoding", "")
     return response.is_success and is_known_coding(coding)
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    """Return whether an answer is a stream of events that no proxy has encoded."""
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    coding = response.headers.get("content-encoding", "identity")
+    is_stream = media_type.strip().lower() == EVENT_STREAM
+    return response.status_code == httpx.codes.OK and is_stream and coding == "identity"
 
 
 def _no_cookies() -> CookieJar:

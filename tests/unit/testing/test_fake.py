@@ -17,6 +17,7 @@ from trackerapi import (
     TrackerApi,
     UnknownStepError,
 )
+from trackerapi.jobs import watching
 from trackerapi.testing import CustomerStep, CustomerView, FakeTracker, recording
 
 
@@ -261,6 +262,22 @@ def test_read_calls_are_answered_from_memory(
     assert made.delivery().delivered == 3
     with pytest.raises(BackendRejected, match="no job 'S3'"):
         made.get_job("S3")
+
+
+def test_watch_follows_the_recorded_job(
+    tracker: FakeTracker, config: JobConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`watch()` yields states with growing versions, to the end of the job."""
+    monkeypatch.setattr(watching, "POLL_SECONDS", 0.01)
+    made = TrackerApi()
+    job = made.create_job("S1", customer_id=142, tag=config.tag)
+    states = made.watch("S1")
+
+    assert next(states).status == "pending"
+    job.step("load").done()
+    assert next(states).status == "running"
+    job.complete()
+    assert [state.status for state in states] == ["succeeded"]
 
 
 def test_call_without_an_answer_raises_not_implemented(tracker: FakeTracker) -> None:
