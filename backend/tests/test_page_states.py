@@ -518,7 +518,7 @@ def test_long_list_of_steps_is_folded(api: httpx.Client) -> None:
     page = open_page(api, job)
 
     assert re.findall("<summary>(.*)</summary>", page) == ["3 steps done", "6 more"]
-    unfolded = re.sub("(?s)<details>.*?</details>", "", page)
+    unfolded = re.sub("(?s)<details.*?</details>", "", page)
     names = re.findall('class="name"[^>]*>(.*)</p>', unfolded)
     assert names == ["Step s3", "Step s4", "Step s5", "Step s6"]
     assert len(re.findall('class="name"', page)) == 13
@@ -550,24 +550,61 @@ def test_message_keeps_its_lines_and_direction(
     assert '<p class="said" dir="auto">“One.\nTwo.”</p>' in page
 
 
-def test_page_and_style_sheet_are_light(service: Service, api: httpx.Client) -> None:
-    """A page and its only other request have at most 25 kB compressed.
+def test_page_is_light(service: Service, api: httpx.Client) -> None:
+    """A page and its only other requests have at most 25 kB compressed.
 
-    The address of the style sheet changes with its content, so browsers keep it; the
-    content for another address is not kept.
+    The script has less than 6 kB. The address of a file changes with its content, so
+    browsers keep it; the content for another address is not kept.
     """
     job = job_with_points(api, list(range(100)))
     page = open_page(api, job)
-    [address] = re.findall('(?:src|href)="(/[^"]*)"', page)
-    style = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
-    other = re.sub("page[.].*[.]css", "page.0.css", service.base_url + address)
-    assert style.headers["content-type"].startswith("text/css")
-    assert "immutable" in style.headers["cache-control"]
-    assert httpx.get(other, timeout=60).headers["cache-control"] == "no-store"
-    sent = page.encode(), style.content
-    assert sum(len(gzip.compress(each)) for each in sent) <= 25_000
+    addresses = re.findall('(?:src|href)="(/[^"]*)"', page)
+    files = [get_file(service, address) for address in addresses]
+    assert [file.headers["content-type"].partition(";")[0] for file in files] == [
+        "text/javascript",
+        "text/css",
+    ]
+    for file, address in zip(files, addresses, strict=True):
+        assert "immutable" in file.headers["cache-control"]
+        other = get_file(service, re.sub("page[.].*[.]", "page.0.", address))
+        assert (other.content, other.headers["cache-control"]) == (
+            file.content,
+            "no-store",
+        )
+    sizes = [len(gzip.compress(each)) for each in (files[0].content, page.encode())]
+    assert sizes[0] < 6_000
+    assert sum(sizes) + len(gzip.compress(files[1].content)) <= 25_000
     assert "style=" not in page
-    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("br, gzip;q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("identity", None),
+        ("", None),
+    ],
+)
+def test_script_is_compressed_if_the_browser_accepts_it(
+    service: Service, api: httpx.Client, accepted: str, encoding: str | None
+) -> None:
+    """The content is the same with and without compression."""
+    [address] = re.findall('src="(/[^"]*)"', open_page(api, new_job(api)))
+    file = get_file(service, address, accepted)
+    assert file.headers.get("content-encoding") == encoding
+    assert file.headers["vary"] == "Accept-Encoding"
+    assert file.content == get_file(service, address).content
+
+
+def get_file(service: Service, address: str, accepted: str = "gzip") -> httpx.Response:
+    """Return a static file."""
+    headers = {"Accept-Encoding": accepted}
+    url = service.base_url + address
+    answer = httpx.get(url, headers=headers, timeout=MAX_WAIT_SECONDS)
+    assert answer.status_code == 200
+    return answer
 
 
 def job_with_points(api: httpx.Client, points: list[int]) -> dict[str, Any]:

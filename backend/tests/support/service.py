@@ -214,6 +214,7 @@ def serve_existing(
     url: str | None = None,
     *,
     prelude: str | None = None,
+    port: int = 0,
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
     """Serve an existing database, which `prepare()` has made.
 
@@ -222,9 +223,10 @@ def serve_existing(
         keys: Keys that `prepare()` has returned.
         url: Address of a PostgreSQL database; None for SQLite.
         prelude: Python code that the server runs at its start.
+        port: Port of the server; 0 for any free port.
     """
     with start_command(
-        *("serve", "--port", "0"),
+        *("serve", "--port", str(port)),
         environment=variables_of(folder, url),
         prelude=prelude,
     ) as process:

@@ -55,10 +55,10 @@ class Stream:
             yield block
 
     def messages(self) -> Iterator[Message]:
-        """Yield all messages up to the end of the stream, without comments."""
+        """Yield all messages up to the end of the stream, without heartbeats."""
         for block in self.blocks():
             fields = dict(line.split(": ", 1) for line in block if line[0] != ":")
-            if "data" in fields:
+            if "id" in fields:
                 data = json.loads(fields["data"])
                 yield Message(fields["id"], fields["event"], data)
 

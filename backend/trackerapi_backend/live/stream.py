@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.live.hub import Hub, Viewer, Watch
 
 HEARTBEAT_SECONDS = 15.0
-"""Interval between two comments and checks of the permission, in seconds."""
+"""Interval between two heartbeats and checks of the permission, in seconds."""
 LIFETIME_SECONDS = 15 * 60.0
 """Maximum duration of a stream, in seconds."""
 LIFETIME_SPREAD = 0.1
@@ -34,7 +34,8 @@ RETRY_MILLISECONDS = 2000
 STALL_SECONDS = 60.0
 """Time after its end for a stream whose reader takes nothing, in seconds."""
 
-_HEARTBEAT = b":\n\n"
+HEARTBEAT = b":\n\n"
+"""Comment: sent while there is no news."""
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -50,6 +51,7 @@ class EventStream(Response):
         hub: Hub of the viewer.
         watch: Subject of the viewer.
         check: Function that raises Problem if the viewer may no longer read the job.
+        heartbeat: Bytes to send each `HEARTBEAT_SECONDS` without news.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class EventStream(Response):
         hub: Hub,
         watch: Watch,
         check: Callable[[], Awaitable[object]],
+        heartbeat: bytes = HEARTBEAT,
     ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._hub, self._watch, self._check = hub, watch, check
+        self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send messages until the end of the stream, or until the client disconnects.
@@ -106,7 +110,7 @@ class EventStream(Response):
                 viewer.is_suspect, check_at = False, now + HEARTBEAT_SECONDS
                 if not await self._is_allowed():
                     return
-                frame = frame or _HEARTBEAT
+                frame = frame or self._heartbeat
             if frame:
                 await send_part(frame)
 

@@ -1,4 +1,4 @@
-"""Pages for people: HTML without scripts and without resources of other hosts."""
+"""Pages for people: HTML without resources of other hosts, readable without scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from trackerapi_backend.pages import customer, front, reference, stream, stylesheet
+from trackerapi_backend.pages import (
+    customer,
+    front,
+    reference,
+    script,
+    stream,
+    stylesheet,
+)
 from trackerapi_backend.pages.openings import Openings
 
 if TYPE_CHECKING:
@@ -48,6 +55,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
         _route("/docs", "reference_page", reference.show),
         _route("/openapi.json", "contract", reference.contract),
         _route(stylesheet.ROUTE, "stylesheet", stylesheet.show),
+        _route(script.ROUTE, "script", script.show),
         _route("/app", "front_page", front.show),
         _route("/app/", "front_page", front.show),
         _route("/app/{rest:path}", "no_page", front.show_invalid_link),

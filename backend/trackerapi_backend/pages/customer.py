@@ -1,8 +1,8 @@
 """Customer's page of one job, opened by a share link or by its cookie.
 
 A share link shows the page and sets cookies. When the browser requests the link again,
-at the latest by the automatic refresh, a browser with cookies is redirected to an
-address without the token. A browser without cookies keeps the address of the link.
+such as for a refresh, a browser with cookies is redirected to an address without the
+token. A browser without cookies keeps the address of the link.
 
 The page shows names, statuses, the percentage, and messages and metadata for customers.
 Of the provider it shows the profile alone. No id, diagnostics or other metadata of the
@@ -28,6 +28,7 @@ from trackerapi_backend.pages.head import Head, PageJob, PageStep, cuts_of, head
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
 from trackerapi_backend.pages.rendering import page
+from trackerapi_backend.pages.script import script_address, script_texts
 from trackerapi_backend.pages.steps import StepGroup, step_groups
 from trackerapi_backend.pages.stylesheet import stylesheet_address
 from trackerapi_backend.pages.texts import LANGUAGES
@@ -64,14 +65,14 @@ if TYPE_CHECKING:
 _STORES_COOKIES = "kept"
 """Name of the cookie by which `enter()` recognises a browser that stores cookies."""
 
+_REFRESH_SECONDS = 30
+"""Interval between two refreshes of a page without scripts, in seconds."""
+
 # The page of an interrupted or failed job refreshes too: an interrupted job is expected
 # to continue, and a failed job may run again.
-_REFRESH_SECONDS = {
-    JobStatus.PENDING: 5,
-    JobStatus.RUNNING: 5,
-    JobStatus.INTERRUPTED: 5,
-    JobStatus.FAILED: 15,
-}
+_REFRESHED = frozenset(
+    {JobStatus.PENDING, JobStatus.RUNNING, JobStatus.INTERRUPTED, JobStatus.FAILED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +183,15 @@ async def _page(
     if found is None:
         return await show_invalid_link(request)
     link, values = found
+    choices = choices_of(request)
     response = page(
-        "customer.html", languages=LANGUAGES, choices=choices_of(request), **values
+        "customer.html",
+        languages=LANGUAGES,
+        choices=choices,
+        has_script=not choices.is_still,
+        script=script_address(),
+        script_texts=script_texts(values["language"]),
+        **values,
     )
     response.background = openings.task_for(link)
     return response
@@ -268,7 +276,7 @@ def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
         messages=[
             _Message(row.message, formats.time(row.shown_at)) for row in messages
         ],
-        refresh_seconds=_REFRESH_SECONDS.get(state.status),
+        refresh_seconds=_REFRESH_SECONDS if state.status in _REFRESHED else None,
         version=state.event_count + 1,
     )
 

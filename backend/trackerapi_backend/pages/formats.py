@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +100,15 @@ class Formats:
         return _duration_element(seconds, text)
 
     def age(self, seconds: int) -> Markup:
-        """Return a duration in words, such as `8 minutes`, in its largest unit."""
+        """Return an age in words, such as `8 minutes`, in its largest unit.
+
+        Seconds are rounded down to tens.
+        """
         units = (("hour", _HOUR), ("minute", _MINUTE), ("second", 1))
         unit, size = next(each for each in units if seconds >= each[1] or each[1] == 1)
-        return _duration_element(seconds, self.plural(unit, seconds // size))
+        if unit == "second":
+            seconds -= seconds % _NOW_SECONDS
+        return self._age_element(seconds, self.plural(unit, seconds // size))
 
     def reported(self, micros: int, age: int) -> Markup:
         """Return a text such as `Reported 20 seconds ago (14:25 UTC)`."""
@@ -115,19 +120,23 @@ class Formats:
         else:
             words = self.word("ago", age=self.age(age).striptags())
             text = self.word("reported", age=words, at=at)
-        return self._element(from_micros(micros), text)
+        return self._element(from_micros(micros), text, form="reported")
 
     def as_of(self) -> Markup:
         """Return the time of the request as a sentence."""
         now = in_zone(self.now, self.zone)
         text = self.word("as_of", at=self._clock(now), day=self._date(now))
-        return self._element(self.now, text)
+        return self._element(self.now, text, form="as_of")
 
     def zone_name(self) -> Markup:
-        """Return the name of the time zone, such as `Europe/Berlin (CET)`."""
+        """Return the name of the time zone, such as `Europe/Berlin (CET)`.
+
+        The script of the page replaces the name by that of the reader's zone.
+        """
         short = abbreviation(in_zone(self.now, self.zone), self.language)
         name = str(self.zone)
-        return escape(short if name == short else f"{name} ({short})")
+        text = short if name == short else f"{name} ({short})"
+        return Markup('<span id="zone">{}</span>').format(text)
 
     def _clock(self, local: datetime) -> str:
         return f"{local:%H:%M} {abbreviation(local, self.language)}"
@@ -139,12 +148,30 @@ class Formats:
     def _date(self, instant: datetime) -> str:
         return f"{self._day(instant)} {instant.year}"
 
-    def _element(self, instant: datetime, text: str) -> Markup:
+    def _element(
+        self, instant: datetime, text: str, *, form: str | None = None
+    ) -> Markup:
+        """Return an element with a time.
+
+        Args:
+            instant: The time.
+            text: Text of the element.
+            form: Form in which the script of the page shows the time in the zone of
+                the reader; None for the time alone.
+        """
         local = in_zone(instant, self.zone)
         zone = abbreviation(local, self.language)
         title = f"{self._date(local)}, {local:%H:%M:%S} {zone}"
-        element = Markup('<time datetime="{}" title="{}">{}</time>')
-        return element.format(instant.isoformat(), title, text)
+        data = Markup(' data-form="{}"').format(form) if form else ""
+        element = Markup('<time datetime="{}" title="{}"{}>{}</time>')
+        return element.format(instant.isoformat(), title, data, text)
+
+    def _age_element(self, seconds: int, text: str) -> Markup:
+        since = self.now - timedelta(seconds=seconds)
+        element = Markup(
+            '<time datetime="PT{}S" data-form="age" data-since="{}">{}</time>'
+        )
+        return element.format(seconds, since.isoformat(), text)
 
 
 def _duration_element(seconds: int, text: str) -> Markup:

@@ -10,20 +10,33 @@ from starlette.responses import HTMLResponse
 
 from trackerapi_backend.pages.stylesheet import stylesheet_address
 
+_POLICY = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+_SCRIPT_POLICY = f"{_POLICY}; script-src 'self'; connect-src 'self'"
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none'"
-    ),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
 }
 
 
-def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a response with a rendered template."""
-    return HTMLResponse(fragment(template, **values), status, _HEADERS)
+def page(
+    template: str, *, status: int = 200, has_script: bool = False, **values: Any
+) -> HTMLResponse:
+    """Return a response with a rendered template.
+
+    Args:
+        template: Name of the template.
+        status: Status of the response.
+        has_script: Whether the page has the script of this service.
+        values: Values for the template.
+    """
+    policy = _SCRIPT_POLICY if has_script else _POLICY
+    headers = {"Content-Security-Policy": policy, **_HEADERS}
+    content = fragment(template, has_script=has_script, **values)
+    return HTMLResponse(content, status, headers)
 
 
 def fragment(template: str, **values: Any) -> str:

@@ -14,7 +14,8 @@ the inner HTML of elements of the page, by element id. `version` never falls. A 
 follows each event of the job. Without an event, a message follows when other words than
 those in `<time>` elements change, such as the headline of a job that has become silent:
 the page itself has to keep the ages in `<time>` elements, which also grow without a
-connection. Comments, end and `Last-Event-ID` are those of `stream_job`.
+connection. End and `Last-Event-ID` are those of `stream_job`. In place of its comments,
+messages `heartbeat` show to the script of the page that the connection is alive.
 
 All viewers of a job in one language and time zone share a message. So the parts depend
 on nothing else: neither on the link nor on other choices of the reader.
@@ -61,6 +62,8 @@ RENDER_SECONDS = 60.0
 
 _TIMES = re.compile("<time.*?</time>", re.DOTALL)
 
+_HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
+
 _PARTS = {"job": "customer_job.html", "facts": "customer_facts.html"}
 """Template of the inner HTML of each element, by the id of the element."""
 
@@ -106,7 +109,7 @@ async def _stream(
         link_id=link.id,
         last_id=request.headers.get("last-event-id", ""),
     )
-    return EventStream(services.hub, watch, check)
+    return EventStream(services.hub, watch, check, _HEARTBEAT)
 
 
 class _PageReader:

@@ -13,8 +13,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
 from trackerapi_backend.jobs.colors import (
     DARK_CARD,
     LIGHT_CARD,
@@ -22,15 +20,16 @@ from trackerapi_backend.jobs.colors import (
     mixed,
     readable,
 )
+from trackerapi_backend.pages.static_file import static_response
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
 ROUTE = "/app/static/page.{version}.css"
 MAX_STYLE_SHEETS = 100
 """Maximum number of style sheets in the memory of a process."""
 
-_YEAR_SECONDS = 365 * 24 * 60 * 60
 _VERSION = re.compile(r"(?:([0-9a-f]{6})\.)?([0-9a-f]{16})")
 _LIGHT_GROUND = "#f2f5f4"
 # Share of the card's colour in the background of the running step, and in its ring.
@@ -91,14 +90,8 @@ def stylesheet_address(accent: str | None = None) -> str:
 
 
 async def show(request: Request) -> Response:
-    """Return the style sheet.
-
-    During an update, a page of another release may request another version. The
-    content of this release is better than none, but a browser must not keep it.
-    """
+    """Return the style sheet."""
     match = _VERSION.fullmatch(request.path_params["version"])
     accent = f"#{match[1]}" if match is not None and match[1] is not None else None
     is_current = match is not None and match[2] == _version(accent)
-    lifetime = f"public, max-age={_YEAR_SECONDS}, immutable"
-    headers = {"Cache-Control": lifetime if is_current else "no-store"}
-    return Response(_content(accent), media_type="text/css", headers=headers)
+    return static_response(request, _content(accent), "text/css", is_current=is_current)
