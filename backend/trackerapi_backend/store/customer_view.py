@@ -11,8 +11,9 @@ import msgspec
 from sqlalchemy import select
 
 from trackerapi_backend.store import postgres_sql
-from trackerapi_backend.store.driver_sql import execute_many, insert_rows, is_postgres
+from trackerapi_backend.store.driver_sql import is_postgres
 from trackerapi_backend.store.schema import customer_messages, customer_values
+from trackerapi_backend.store.sqlite_sql import execute_many, insert_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
-from trackerapi_backend.store import postgres_sql
-from trackerapi_backend.store.driver_sql import MAX_VALUES, insert_rows, is_postgres
+from trackerapi_backend.store import postgres_sql, sqlite_sql
+from trackerapi_backend.store.driver_sql import is_postgres
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 
@@ -57,8 +57,8 @@ def find_known_event_ids(
     # No other transaction stores the same event between this query and the insert:
     # `find_reported_jobs()` has locked the job.
     known: set[bytes] = set()
-    for first in range(0, len(event_ids), MAX_VALUES):
-        some = event_ids[first : first + MAX_VALUES]
+    for first in range(0, len(event_ids), sqlite_sql.MAX_VALUES):
+        some = event_ids[first : first + sqlite_sql.MAX_VALUES]
         query = select(events.c.event_id).where(
             events.c.job_id == job_id, events.c.event_id.in_(some)
         )
@@ -82,7 +82,7 @@ def add_events(db: Connection, rows: Sequence[StoredEvent]) -> None:
     if is_postgres(db):
         postgres_sql.insert_rows(db, "events", _COLUMNS, rows)
     else:
-        insert_rows(db, "events", _COLUMNS, [*map(_values, rows)])
+        sqlite_sql.insert_rows(db, "events", _COLUMNS, [*map(_values, rows)])
 
 
 def _values(row: StoredEvent) -> tuple[Any, ...]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import BigInteger, func, insert, select, type_coerce
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.store import postgres_sql
-from trackerapi_backend.store.driver_sql import execute_many, is_postgres
+from trackerapi_backend.store import postgres_sql, sqlite_sql
+from trackerapi_backend.store.driver_sql import is_postgres
 from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
 from trackerapi_backend.store.schema import (
     MAX_ID,
@@ -246,7 +246,7 @@ def _fetch_reported(
         pairs = ", ".join(["(?, ?)"] * len(some))
         where = f"WHERE (jobs.provider_id, jobs.provider_job_id) IN (VALUES {pairs})"
         values = tuple(value for name in some for value in name)
-        yield from db.exec_driver_sql(f"{_REPORTED} {where}", values)
+        yield from sqlite_sql.fetch(db, f"{_REPORTED} {where}", values)
 
 
 def save_states(db: Connection, states: Sequence[tuple[ReportedJob, str, str]]) -> None:
@@ -268,5 +268,7 @@ def save_states(db: Connection, states: Sequence[tuple[ReportedJob, str, str]]) 
     changed = [
         (status, state, job.id) for job, status, state in states if status != job.status
     ]
-    execute_many(db, "UPDATE jobs SET state = ? WHERE id = ?", same)
-    execute_many(db, "UPDATE jobs SET status = ?, state = ? WHERE id = ?", changed)
+    sqlite_sql.execute_many(db, "UPDATE jobs SET state = ? WHERE id = ?", same)
+    sqlite_sql.execute_many(
+        db, "UPDATE jobs SET status = ?, state = ? WHERE id = ?", changed
+    )

@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import StoreError, sqlite_sql
 from trackerapi_backend.store.migrations import (
     HEAD,
     current_revision,
@@ -180,8 +180,7 @@ class SqliteStore:
 
     def is_in_transaction(self, db: Connection) -> bool:
         """Return whether the driver reports an open transaction."""
-        driver = db.connection.driver_connection
-        return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+        return sqlite_sql.driver_connection(db).in_transaction
 
     def touch(self, db: Connection) -> None:
         """Change `user_version`, a number that SQLite reserves for applications."""
@@ -274,6 +273,6 @@ def _reading_engine(path: Path) -> Engine:
 
 def _begin(statement: str) -> Callable[[Connection], Any]:
     def begin(db: Connection) -> None:
-        db.exec_driver_sql(statement)
+        sqlite_sql.fetch(db, statement)
 
     return begin
