@@ -9,6 +9,9 @@ UNAVAILABLE: Final = 1
 USAGE: Final = 2
 KEY_REFUSED: Final = 3
 REFUSED: Final = 4
+UNSUCCESSFUL: Final = 5
+"""Status of `job watch` if the job has failed or was cancelled."""
+
 INTERRUPTED: Final = 130
 
 READ_STATUSES: Final = """\

@@ -11,6 +11,7 @@ from trackerapi.cli import (
     job_show,
     job_start,
     job_token,
+    job_watch,
 )
 from trackerapi.cli.parser import add_group
 
@@ -25,5 +26,6 @@ def add_commands(commands: Any) -> None:
     job_cancel.add_commands(job_commands)
     job_token.add_commands(job_commands)
     job_show.add_commands(job_commands)
+    job_watch.add_commands(job_commands)
     job_list.add_commands(job_commands)
     job_link.add_commands(job_commands)

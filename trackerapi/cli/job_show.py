@@ -15,8 +15,8 @@ from trackerapi.cli.printing import (
     print_line,
     print_paragraph,
 )
-from trackerapi.cli.reporting import tracker_for_reading
-from trackerapi.errors import BackendRejected, one_line
+from trackerapi.cli.reporting import newest_job, tracker_for_reading
+from trackerapi.errors import one_line
 from trackerapi.events.projection import ALIVE, unfinished_words
 from trackerapi.number_text import number_text, units_text
 
@@ -61,9 +61,7 @@ def add_commands(commands: Any) -> None:
 def _show(options: argparse.Namespace) -> int:
     with tracker_for_reading(options) as tracker:
         if options.last:
-            job = next(iter(tracker.list_jobs()), None)
-            if job is None:
-                raise BackendRejected("this provider has no job yet")
+            job = newest_job(tracker)
         else:
             job = tracker.get_job(options.provider_job_id)
         kind = _REASON_KINDS.get(job.status)

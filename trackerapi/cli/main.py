@@ -2,7 +2,8 @@
 
 Exit status: 0 success, 1 the backend gave no usable answer or stdout cannot be written,
 2 wrong usage or settings, 3 the backend refused the key, 4 the backend refused the
-request or does not know the object, 130 interrupted. For `check`, `sync` and `outbox`,
+request or does not know the object, 5 the watched job has failed or was cancelled, 130
+interrupted. For `check`, `sync` and `outbox`,
 1 and 3 have other meanings, which the help of each command lists.
 """
 
@@ -65,6 +66,7 @@ exit status (`run`, `check`, `sync` and `outbox` list other meanings in their he
   2  wrong usage or settings
   3  the backend refused the key
   4  the backend refused the request, or does not know the object
+  5  the watched job has failed or was cancelled (`job watch`)
   130  interrupted
 
 settings (an option wins over its variable; a blank variable counts as not set):

@@ -12,13 +12,14 @@ from trackerapi.cli.argument_types import json_object, key_value
 from trackerapi.cli.options import IS_STRICT, add_backend, add_outbox
 from trackerapi.cli.printing import print_message
 from trackerapi.cli.step_check import unknown_step
-from trackerapi.errors import SettingsError
+from trackerapi.errors import BackendRejected, SettingsError
 from trackerapi.settings.job_token import JOB, JobToken
 from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
+    from trackerapi.models import Job
 
 _MAX_READ_SECONDS: Final = 3.0
 """Maximum time of delivery and step check together, in seconds."""
@@ -149,6 +150,18 @@ def tracker_for_reading(options: argparse.Namespace) -> TrackerApi:
         ca_file=options.ca_file,
         strict=IS_STRICT,
     )
+
+
+def newest_job(tracker: TrackerApi) -> "Job":
+    """Return the newest job of the provider.
+
+    Raises:
+        BackendRejected: If the provider has no job.
+        BackendError: If the backend gives no usable answer.
+    """
+    for job in tracker.list_jobs():
+        return job
+    raise BackendRejected("this provider has no job yet")
 
 
 def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":

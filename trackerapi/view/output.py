@@ -1,4 +1,4 @@
-"""Stderr for a view; the job may close or replace it at any time.
+"""Stderr or stdout for a view; the job may close or replace it at any time.
 
 The view writes directly to the descriptor: the buffer of Python's stream belongs to the
 job, and a lock or a flush of that buffer could block.
@@ -12,10 +12,10 @@ from typing import Final, TextIO
 
 
 class Output:
-    """The file that was stderr when the view began.
+    """The file that was stderr or stdout when the view began.
 
     Args:
-        stream: Stream of stderr.
+        stream: Stream of stderr or stdout.
 
     Attributes:
         descriptor: Descriptor of the stream; None for a stream without a descriptor, as
@@ -30,7 +30,7 @@ class Output:
         self._file = _file_id(self.descriptor)
 
     def write(self, text: str, errors: str = "backslashreplace") -> bool:
-        """Write a text; return False if stderr cannot be written any more.
+        """Write a text; return False if the file cannot be written any more.
 
         Args:
             text: Text to write.
@@ -44,7 +44,7 @@ class Output:
                 return True
             return False
         try:
-            # The job may have closed stderr, and opened another file as descriptor 2.
+            # The job may have closed the file, and opened another with its descriptor.
             if self._file is None or _file_id(self.descriptor) != self._file:
                 return False
             left = memoryview(text.encode(self.encoding, errors))
@@ -69,9 +69,9 @@ def block_terminal_signals() -> None:
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    # In a notebook, `sys.stderr` is a stream that sends its text to the browser:
-    # text written to the descriptor would not appear there.
-    if stream is not sys.__stderr__:
+    # In a notebook, `sys.stdout` and `sys.stderr` send their text to the browser: text
+    # written to the descriptor would not appear there.
+    if stream is not sys.__stdout__ and stream is not sys.__stderr__:
         return None
     try:
         return stream.fileno()

@@ -90,16 +90,28 @@ def choose_view(
             "Without it, use auto",
             "progress",
         )
+    is_movable = has_movable_cursor(stream, environment)
+    if is_movable is None:
+        return None
+    return "live" if progress != "plain" and is_movable and _has_rich() else "plain"
+
+
+def has_movable_cursor(
+    stream: TextIO | None, environment: Mapping[str, str]
+) -> bool | None:
+    """Return whether a stream is a terminal whose cursor can move; None if closed.
+
+    Args:
+        stream: Stdout or stderr of the process; None for a process without it.
+        environment: Environment variables; `TERM` names the kind of the terminal.
+    """
     if stream is None:
         return None
     try:
         is_terminal = stream.isatty()
     except (OSError, ValueError):  # The stream is closed.
         return None
-    can_move = environment.get("TERM", "") not in _NO_CURSOR
-    if progress != "plain" and is_terminal and can_move and _has_rich():
-        return "live"
-    return "plain"
+    return is_terminal and environment.get("TERM", "") not in _NO_CURSOR
 
 
 def _has_rich() -> bool:

@@ -23,6 +23,7 @@ PRINTING: Final = {
     "verify": (),
     "job start": ("an_import", "--customer", "142", "--config", "jobs.json"),
     "job show": ("JOB",),
+    "job watch": ("JOB",),
     "job list": (),
     "job link": ("--job", "JOB"),
     "job token": ("--job", "JOB"),
