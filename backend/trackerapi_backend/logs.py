@@ -50,7 +50,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, separators=(",", ":"))
 
 
-class LogHandler(logging.StreamHandler[TextIO]):
+class LogStream(logging.StreamHandler[TextIO]):
     """Handler that writes records of `logging`, and the lines of requests.
 
     A record for each request would need a tenth of the CPU time of a small request.
@@ -105,11 +105,11 @@ def log_request(**members: object) -> None:
     """
     if _log.isEnabledFor(logging.INFO):
         for handler in logging.getLogger().handlers:
-            if isinstance(handler, LogHandler):
+            if isinstance(handler, LogStream):
                 handler.write_request(members)
 
 
 def log_to_stderr(level: int) -> None:
     """Write the log of the whole process to stderr."""
-    handlers = [LogHandler(sys.stderr)]
+    handlers = [LogStream(sys.stderr)]
     logging.basicConfig(level=level, handlers=handlers, force=True)
