@@ -302,6 +302,13 @@
     if (!document.hidden) showTimes(document);
   }
 
+  // A stream does not end when the network does: its last messages would come later.
+  function goOffline() {
+    if (stream) disconnect();
+    markLost();
+    retry();
+  }
+
   function resume() {
     if (document.hidden) return;
     if (!stream) connect();
@@ -317,6 +324,6 @@
   connect();
   setInterval(tick, 1000);
   addEventListener("online", resume);
-  addEventListener("offline", markLost);
+  addEventListener("offline", goOffline);
   document.addEventListener("visibilitychange", resume);
 })();
