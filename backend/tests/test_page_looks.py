@@ -100,7 +100,7 @@ def tab(browser: Browser) -> Iterator[Page]:
 
 
 def imaging_job(api: httpx.Client, lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """Create a job and report events, each at `age_seconds` before now."""
+    """Create a job and report events 7 minutes apart, each `age_seconds` late."""
     tag = new_name()
     steps = [
         {"tag": step, "name": name, "points": 1, "units": "images"}
@@ -117,9 +117,10 @@ def imaging_job(api: httpx.Client, lines: list[dict[str, Any]]) -> dict[str, Any
             "step_configurations": steps,
         },
     )
-    for line in lines:
+    for later, line in zip(reversed(range(len(lines))), lines, strict=True):
         event = dict(line)
-        at = datetime.now(UTC) - timedelta(seconds=event.pop("age_seconds", 0))
+        age = timedelta(minutes=7 * later, seconds=event.pop("age_seconds", 0))
+        at = datetime.now(UTC) - age
         report(api, job, **event, occurred_at=at.isoformat())
     return job
 
