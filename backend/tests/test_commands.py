@@ -96,6 +96,27 @@ def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
     assert assignment == f"TRACKERAPI_API_KEY_FILE={folder / 'api_key'}"
 
 
+def test_dev_prints_the_page_of_the_newest_job(tmp_path: Path) -> None:
+    """`dev` prints addresses as comments: the newest job's page, `/docs`, the end."""
+    with start_command(*DEV, str(tmp_path)) as process:
+        lines = [first_line(process) for _ in range(5)]
+        assert lines[2].endswith("trackerapi job link --job ID")
+        with client_of(tmp_path) as api:
+            for job_id in ("older", "newer"):
+                sent = {"provider_job_id": job_id, "customer_id": 142, "tag": job_id}
+                assert api.post("/jobs", json=sent).status_code == 201
+        process.terminate()
+        assert process.wait(MAX_WAIT_SECONDS) == 0
+    with start_command(*DEV, str(tmp_path)) as process:
+        lines = [first_line(process) for _ in range(5)]
+        page, docs = (line.rpartition(" ")[2] for line in lines[2:4])
+        with client_of(tmp_path) as api:
+            assert "newer" in api.get(page).text
+            assert api.get(docs).status_code == 200
+    assert all(line.startswith("# ") for line in lines[2:])
+    assert "Ctrl-C" in lines[4]
+
+
 def test_second_server_on_the_same_file_is_rejected(tmp_path: Path) -> None:
     """A second server on a database fails with an error; the first keeps serving."""
     with start_command(*DEV, str(tmp_path)) as process:

@@ -10,8 +10,10 @@ import hmac
 import json
 import logging
 import os
+import secrets
 import shlex
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +26,12 @@ from trackerapi_backend.jobs.providers import (
     find_or_create_provider,
 )
 from trackerapi_backend.logs import log_to_stderr
-from trackerapi_backend.requests.credentials import SCOPES, key_hmac, parse_key_id
+from trackerapi_backend.requests.credentials import (
+    SCOPES,
+    hash_secret,
+    key_hmac,
+    parse_key_id,
+)
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import (
     DEFAULT_HOST,
@@ -38,6 +45,8 @@ from trackerapi_backend.settings import (
 )
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store import share_links as stored_links
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -51,6 +60,11 @@ if TYPE_CHECKING:
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
 OTHER_CUSTOMERS = (1, 2)
+LINK_LABEL = "trackerapi-backend dev"
+"""Label of the links that `dev` prints."""
+LINK_LIFETIME = timedelta(days=1)
+
+_TOKEN_BYTES = 32
 
 
 def add_parser(commands: Commands) -> None:
@@ -169,7 +183,8 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         folder.description.unlink(missing_ok=True)
         pepper = open_pepper(store, settings, create=True)
         _prepare(store, pepper, folder)
-        announce = partial(_announce, folder, print_line)
+        token = _link_to_newest_job(store)
+        announce = partial(_announce, folder, token, print_line)
         serve_store(settings, store, pepper, announce=announce)
     finally:
         folder.description.unlink(missing_ok=True)
@@ -206,8 +221,19 @@ def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
     )
 
 
-def _announce(folder: _DevFolder, print_line: PrintLine, base_url: str) -> None:
-    """Write `dev.json`; print `export` lines for the variables of a script."""
+def _announce(
+    folder: _DevFolder, token: str | None, print_line: PrintLine, base_url: str
+) -> None:
+    """Write `dev.json`; print `export` lines for the variables of a script, and pages.
+
+    The lines after the `export` lines are comments for a shell.
+
+    Args:
+        folder: Folder of the files.
+        token: Token of a link to the newest job; None without a job.
+        print_line: Called with each line for the user.
+        base_url: Address of the server.
+    """
     description = {
         "base_url": base_url,
         "api_key": read_secret(folder.api_key_file).decode().strip(),
@@ -218,3 +244,33 @@ def _announce(folder: _DevFolder, print_line: PrintLine, base_url: str) -> None:
     print_line(f"export TRACKERAPI_BASE_URL={base_url}")
     file = shlex.quote(str(folder.api_key_file))
     print_line(f"export TRACKERAPI_API_KEY_FILE={file}")
+    if token is None:
+        print_line("# the customer's page of a job: trackerapi job link --job ID")
+    else:
+        print_line(f"# the newest job, as its customer sees it: {base_url}/s/{token}")
+    print_line(f"# the API: {base_url}/docs")
+    print_line("# to end this backend, press Ctrl-C")
+
+
+def _link_to_newest_job(store: SqliteStore) -> str | None:
+    """Make a link to the newest job, valid for a day; return its token.
+
+    The store has only the hashes of links, so an earlier link cannot be printed again.
+    None without a job.
+    """
+    now, token = utc_now(), secrets.token_urlsafe(_TOKEN_BYTES)
+    with store.transaction() as db:
+        provider_id = find_or_create_provider(db, PROVIDER_NAME)
+        newest = stored_jobs.find_newest_job_id(db, provider_id)
+        if newest is None:
+            return None
+        values = {
+            "job_id": newest,
+            "token_hash": hash_secret(token),
+            "created_at": now,
+            "expires_at": now + LINK_LIFETIME,
+            "label": LINK_LABEL,
+            "language": None,
+        }
+        stored_links.create_share_link(db, values)
+    return token

@@ -97,6 +97,12 @@ def find_job(db: Connection, provider_id: int, job_id: int) -> Row[Any] | None:
     ).first()
 
 
+def find_newest_job_id(db: Connection, provider_id: int) -> int | None:
+    """Return the id of the provider's newest job; None without a job."""
+    query = select(jobs.c.id).where(jobs.c.provider_id == provider_id)
+    return db.execute(query.order_by(jobs.c.id.desc()).limit(1)).scalar()
+
+
 def find_job_by_provider_job_id(
     db: Connection, provider_id: int, provider_job_id: str
 ) -> Row[Any] | None:
