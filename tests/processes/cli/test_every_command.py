@@ -18,12 +18,13 @@ CONFIGURATIONS: Final = """{"job_configs": [{"name": "An import", "tag": "an_imp
 "step_configurations": [{"name": "Load", "tag": "load", "points": 1}]}]}"""
 
 JOB: Final = "the job of these tests"
+ENDED: Final = "a job that has succeeded"
 
 PRINTING: Final = {
     "verify": (),
     "job start": ("an_import", "--customer", "142", "--config", "jobs.json"),
     "job show": ("JOB",),
-    "job watch": ("JOB",),
+    "job watch": ("ENDED",),
     "job list": (),
     "job link": ("--job", "JOB"),
     "job token": ("--job", "JOB"),
@@ -39,8 +40,8 @@ PRINTING: Final = {
     "check": ("job.py", "--config", "jobs.json"),
     "completion": ("bash",),
 }
-"""Arguments of each command that prints a result; `JOB` is the id of a job, and `FILE`
-the id of an outbox file."""
+"""Arguments of each command that prints a result; `JOB` is the id of a job, `ENDED`
+that of a job that has ended, and `FILE` the id of an outbox file."""
 
 SILENT: Final = {
     "job finish": ("--job", "JOB"),
@@ -74,8 +75,11 @@ def folder(machine: Machine, second_machine: Machine, tmp_path: Path) -> Path:
     """Make the files and the records that the commands of the tables need."""
     jobs, bundle = tmp_path / "jobs.json", tmp_path / "made.bundle"
     jobs.write_text(CONFIGURATIONS)
-    start = ("job", "start", "an_import", "--customer", "142", "--id", JOB)
-    assert machine.run(*start, "--config", str(jobs)).status == FINE
+    start = ("job", "start", "an_import", "--customer", "142", "--config", str(jobs))
+    assert machine.run(*start, "--id", JOB).status == FINE
+    elsewhere = {"TRACKERAPI_OUTBOX": str(tmp_path / "ended")}
+    assert machine.run(*start, "--id", ENDED, **elsewhere).status == FINE
+    assert machine.run("job", "finish", "--job", ENDED, **elsewhere).status == FINE
     offline = {"TRACKERAPI_MODE": "offline"}
     for each in (machine, second_machine):
         assert each.run("event", "info", "--job", JOB, **offline).status == FINE
@@ -94,7 +98,7 @@ def call(
     **settings: str,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command line in `folder`."""
-    given = {"JOB": JOB}
+    given = {"JOB": JOB, "ENDED": ENDED}
     if "FILE" in words:
         given["FILE"] = machine.files[0]["id"]
     (folder / "reports.bundle").unlink(missing_ok=True)
