@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -325,6 +326,21 @@ def test_number_of_waiting_requests_is_limited(server: Server) -> None:
     *served, refused = server.answers(sent)
     assert [each.status for each in served] == [201] + [200] * MAX_WAITING_REQUESTS
     assert (refused.status, refused.problem_name) == (503, "unavailable")
+
+
+def test_reset_connection_is_no_error_in_the_log(server: Server) -> None:
+    """A client may reset its connection between a response and its transmission."""
+    at_once = struct.pack("ii", 1, 0)
+    for count in range(200):
+        with server.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            connection.sendall(LIVE * (1 + count % 5))
+    # The fixture `server` checks the log.
+    with server.connect() as connection:
+        connection.sendall(LIVE)
+        answer = read_answer(connection.makefile("rb"))
+    assert answer is not None
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize(

@@ -225,8 +225,9 @@ class _JoinedWrites(asyncio.Transport):
         self._waiting.append(data)
 
     def _flush(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, []
+        # uvloop raises for a connection that the client has reset since `write()`.
+        if waiting and not self._transport.is_closing():
             self._transport.write(b"".join(waiting))
 
     def write_eof(self) -> None:
