@@ -114,7 +114,8 @@ class Run:
                     server, rounds, amounts
                 )
             with _timed("reads"):
-                cases["read"], stored = measure_reads(server, rounds, amounts)
+                reads, pages, stored = measure_reads(server, rounds, amounts)
+            cases |= {"read": reads, "page": pages}
         self._measure_lists(SQLITE, lambda _name: "")
         with (
             Backend(self.folder / "heavy").serve() as busy,

@@ -3,12 +3,14 @@
 Each case compares two sides, which take turns, and returns the values of each round.
 """
 
+import json
 import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from benchmarks.rig.load import Connection, JobEvents
 from benchmarks.rig.runs import ratio_of
@@ -191,26 +193,47 @@ def seconds_of_post(connection: Connection, event: bytes) -> float:
     return taken
 
 
-def measure_reads(server: Server, rounds: int, amounts: Amounts) -> tuple[Pair, int]:
-    """Measure the reads of a job with a long and with a short history.
+def measure_reads(
+    server: Server, rounds: int, amounts: Amounts
+) -> tuple[Pair, Pair, int]:
+    """Measure the reads of a job and of its page, with a long and a short history.
 
     Returns:
-        The p99 of both in seconds, and the number of events of the long history.
+        The p99 of a read in seconds, the p50 of a page in seconds, and the number of
+        events of the long history.
     """
-    pair = Pair()
+    reads, pages = Pair(), Pair()
     with server.connect() as connection:
         long = new_history(
             server, connection, amounts.read_history, amounts.fill_seconds
         )
         short = new_history(server, connection, SHORT_READ_HISTORY)
+        paths = [f"/jobs/{history.id}" for history in (long, short)]
+        links = [_new_share_link(connection, path) for path in paths]
         for _ in range(rounds):
-            times = alternate(
-                amounts.reads,
-                lambda: seconds_of_get(connection, f"/jobs/{long.id}"),
-                lambda: seconds_of_get(connection, f"/jobs/{short.id}"),
-            )
-            pair.add(*map(p99, times))
-    return pair, long.count
+            reads.add(*map(p99, _times_of_gets(connection, paths, amounts.reads)))
+            times = _times_of_gets(connection, links, amounts.reads)
+            pages.add(*map(statistics.median, times))
+    return reads, pages, long.count
+
+
+def _new_share_link(connection: Connection, job: str) -> str:
+    """Return the path of the customer's page of a job."""
+    status, answer = connection.post(f"{job}/share-links", b"{}")
+    if status != 201:
+        raise RuntimeError(f"share link: status {status}, {answer[:500]!r}")
+    return str(urlsplit(json.loads(answer)["url"]).path)
+
+
+def _times_of_gets(
+    connection: Connection, paths: Sequence[str], count: int
+) -> tuple[list[float], list[float]]:
+    first, second = paths
+    return alternate(
+        count,
+        lambda: seconds_of_get(connection, first),
+        lambda: seconds_of_get(connection, second),
+    )
 
 
 def seconds_of_get(connection: Connection, path: str) -> float:

@@ -127,6 +127,10 @@ def cases_of(amounts: Amounts) -> dict[str, Case]:
             target=f"p99 of reading a job, {read} beside {SHORT_READ_HISTORY:,}",
             sides=f"p99 of a read: {read} / {SHORT_READ_HISTORY:,}",
         ),
+        "page": Case(
+            target=f"p50 of the customer's page, {read} beside {SHORT_READ_HISTORY:,}",
+            sides=f"p50 of a page: {read} / {SHORT_READ_HISTORY:,}",
+        ),
         "processes": Case(
             target="events a second, two processes on PostgreSQL beside one",
             sides="events a second: two processes / one",
