@@ -111,3 +111,20 @@ def test_streams_survive_a_restart_of_postgres(
                 assert follow_to(stream, 2) == [2]
                 report(api, job, kind="info")
                 assert follow_to(stream, 3) == [3]
+
+
+def test_streams_survive_foreign_messages(tmp_path: Path, url: str) -> None:
+    """A message of another program on the channel does not end the news."""
+    with closing(Servers(tmp_path, url, count=2, prelude=NO_REREADS)) as servers:
+        first, second = servers.services
+        with first.client() as api, second.client() as other:
+            job = new_job(api)
+            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
+                stream.message()
+                with psycopg.connect(url, autocommit=True) as db:
+                    for payload in ("hello", "", "1,,2", "-1", "9" * 5000):
+                        db.execute(
+                            "SELECT pg_notify('trackerapi_jobs', %s)", (payload,)
+                        )
+                report(api, job, kind="start")
+                assert follow_to(stream, 2) == [2]

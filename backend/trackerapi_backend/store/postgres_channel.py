@@ -149,10 +149,8 @@ class PostgresChannel:
             # The other process has missed the changes that were not announced.
             self._is_answer_due |= now >= self._watched_until
             self._watched_until = now + 3 * PRESENCE_SECONDS
-        elif payload == _ALL:
-            self._heard(None)
         else:
-            self._heard([int(number) for number in payload.split(",")])
+            self._heard(_job_ids(payload))
 
     def _send_due(self, connection: LimitedConnection) -> bool:
         """Send all messages that are due; return whether there were any."""
@@ -181,3 +179,14 @@ class PostgresChannel:
     def _announce_again(self, changed: Iterable[int]) -> None:
         with self._lock:
             self._changed.update(changed)
+
+
+def _job_ids(payload: str) -> list[int] | None:
+    """Return the job ids in a message; None for `_ALL` and for an unknown message.
+
+    Each session of the database can send messages, and later releases may have others.
+    """
+    try:
+        return [int(number) for number in payload.split(",")]
+    except ValueError:
+        return None
