@@ -41,6 +41,9 @@ FEW_VIEWERS = (
     "from trackerapi_backend.live import hub\n"
     "hub.MAX_VIEWERS.update(job=3, address=2)\n"
 )
+FREQUENT_CHECKS = (
+    "from trackerapi_backend.live import stream\nstream.HEARTBEAT_SECONDS = 0.2\n"
+)
 
 
 def path_of(job: dict[str, Any]) -> str:
@@ -201,6 +204,30 @@ def test_viewers_are_limited(tmp_path: Path) -> None:
             wait_until(lambda: status_of(api, path_of(other)) == 200)
 
 
+def test_viewer_leaves_with_requests_that_wait_behind_its_stream(
+    tmp_path: Path,
+) -> None:
+    """A lost connection ends its stream, even if a later request waits on it."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=FEW_VIEWERS + FREQUENT_CHECKS) as (
+            _process,
+            service,
+        ),
+        service.client() as api,
+    ):
+        path = path_of(new_job(api))
+        later = b"GET /livez HTTP/1.1\r\nHost: backend\r\n\r\n"
+        with (
+            unread_stream(service, path, later) as first,
+            unread_stream(service, path, later) as second,
+        ):
+            for reader in (first, second):
+                assert reader.recv(12) == b"HTTP/1.1 200"
+            assert status_of(api, path) == 429
+        wait_until(lambda: status_of(api, path) == 200)
+
+
 def test_address_of_a_client_comes_from_the_proxy(tmp_path: Path) -> None:
     """Behind a trusted proxy, the limit of an address counts for each client."""
     keys = prepare(tmp_path)
@@ -244,15 +271,17 @@ def test_slow_readers_cost_bounded_memory(tmp_path: Path) -> None:
 
 
 @contextmanager
-def unread_stream(service: Service, path: str) -> Iterator[socket.socket]:
-    """Request a stream during the block; read nothing of it."""
+def unread_stream(
+    service: Service, path: str, later: bytes = b""
+) -> Iterator[socket.socket]:
+    """Request a stream during the block, and send `later`; read nothing."""
     host, _, port = service.base_url.removeprefix("http://").partition(":")
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.settimeout(MAX_WAIT_SECONDS)
         reader.connect((host, int(port)))
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {service.keys['all']}"
-        reader.sendall(f"{head}\r\n\r\n".encode())
+        reader.sendall(f"{head}\r\n\r\n".encode() + later)
         yield reader
 
 

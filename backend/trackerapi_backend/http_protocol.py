@@ -57,11 +57,28 @@ class HttpProtocol(HttpToolsProtocol):
         self._bytes_without_progress = 0
         self._has_open_body = False
         self._is_rejected = False
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the connection."""
         super().connection_made(transport)
         self.transport = _JoinedWrites(transport, self.loop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the connection and the running request.
+
+        uvicorn ends only the newest request, which may still wait for its turn.
+        """
+        super().connection_lost(exc)
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def _start_asgi_task(
+        self, cycle: RequestResponseCycle, app: ASGI3Application
+    ) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes; ignore all bytes after a rejected request."""
