@@ -190,3 +190,18 @@ def _wait_for(log: Path, text: str) -> None:
     while text not in log.read_text():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_server_runs_with_a_closed_stderr(tmp_path: Path) -> None:
+    """A service manager may close stderr: requests are answered without a log."""
+    keys = prepare(tmp_path)
+    # Python has no stderr after a start with `2>&-`.
+    prelude = "import os, sys; os.close(2); sys.stderr = None"
+    with start_command(
+        *("serve", "--port", "0"), environment=variables_of(tmp_path), prelude=prelude
+    ) as process:
+        service = Service(base_url=first_line(process).split()[-1], keys=keys)
+        with service.client() as api:
+            assert api.get("/api-keys/protected").status_code == 200
+        process.terminate()
+        assert process.wait(MAX_WAIT_SECONDS) == 0

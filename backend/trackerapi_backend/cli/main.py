@@ -20,6 +20,7 @@ from trackerapi_backend.cli import (
 from trackerapi_backend.cli.arguments import Parser, add_group
 from trackerapi_backend.cli.output import (
     drop_output,
+    open_closed_streams,
     print_any_file_name,
     print_error,
     print_line,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    open_closed_streams()
     print_any_file_name()
     options = build_parser().parse_args(argv)
     try:

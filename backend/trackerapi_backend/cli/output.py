@@ -12,6 +12,20 @@ MAX_ERROR_LENGTH = 500
 
 Errors quote arguments and file names, which may be long.
 """
+_STDERR = 2
+
+
+def open_closed_streams() -> None:
+    """Open the null device in place of closed standard streams.
+
+    Otherwise the descriptor of stderr would belong to the next opened file, such as the
+    database, and messages of native code would be written into that file.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(_STDERR, "w")
 
 
 def print_any_file_name() -> None:
