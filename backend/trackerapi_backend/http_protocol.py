@@ -38,8 +38,8 @@ _BYTES_BESIDE_HEADER = len(": \r\n")
 class HttpProtocol(HttpToolsProtocol):
     """One connection to the server.
 
-    After a rejected request the connection is closed: it is unknown where the next
-    request begins.
+    The server closes the connection after a rejected request: it cannot know where the
+    next request begins.
     """
 
     cycle: _Exchange

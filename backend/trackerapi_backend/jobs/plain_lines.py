@@ -43,7 +43,11 @@ _EVENT_ID_BYTES = 16
 
 
 class PlainLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """Members of a plain line. No sent value equals the default of its member."""
+    """Members of a plain line.
+
+    The default of a member stands for a missing member. A valid value equals the
+    default only if it means the same, as `false` for `retrying`.
+    """
 
     provider_job_id: Annotated[str, _Meta(min_length=1, max_length=200)]
     kind: _Name

@@ -149,10 +149,10 @@ class _Job:
         return event
 
     def _has_room_for(self, event: NewEvent, part: str) -> bool:
-        """Return whether the step has less than `MAX_PARTS` parts besides the event's.
+        """Return whether the step can count the part of an event.
 
-        Return True for an event that adds no count: its part needs no room, and a
-        stored event of this sort has to be found as a duplicate.
+        A step counts at most `MAX_PARTS` parts. Return True for an event that adds no
+        count: its part is not counted, and a repeated event is a duplicate.
         """
         tag = event.tag
         has_count = event.completed is not None or event.failed is not None

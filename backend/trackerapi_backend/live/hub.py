@@ -6,8 +6,8 @@ and gives the new message to all viewers of the topic. A viewer keeps the newest
 alone, so a slow reader costs the memory of one message.
 
 The task reads one group at a time and then pauses: changes that arrive meanwhile cost
-one read together. All topics are read again from time to time, in case that no process
-has told of a change.
+one read together. The task also reads all topics again every `REREAD_SECONDS`, because
+the announcement of a change can be lost.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RETRY_AFTER_SECONDS = 30
 REREAD_SECONDS = 15.0
 """Interval between two reads of a topic without a known change, in seconds."""
 DEAF_REREAD_SECONDS = 2.0
-"""The same interval while changes by other processes are not heard of."""
+"""The same interval while the channel to other processes is broken, in seconds."""
 CHANNEL_CLOSE_SECONDS = 0.5
 """Time limit for the end of the channel to other processes, in seconds."""
 MAX_TOPICS_PER_READ = 5
@@ -109,16 +109,16 @@ class Watch:
     last_id: str = ""
 
     @property
-    def places(self) -> list[tuple[str, Hashable]]:
+    def groups(self) -> list[tuple[str, Hashable]]:
         """Groups of viewers with a maximum, each with its key in `MAX_VIEWERS`."""
-        places: list[tuple[str, Hashable]] = [("job", self.job_id)]
+        groups: list[tuple[str, Hashable]] = [("job", self.job_id)]
         if self.link_id is not None:
-            places.append(("link", self.link_id))
-        return [*places, ("address", self.address)]
+            groups.append(("link", self.link_id))
+        return [*groups, ("address", self.address)]
 
 
 class Viewer:
-    """One reader of a topic, with room for the newest message.
+    """Reader of a topic, which keeps the newest message until it is sent.
 
     Attributes:
         is_ended: Whether the hub sends no more messages.
@@ -174,7 +174,7 @@ class _Topic:
         self._version = 0
 
     def publish(self, message: Message | None) -> int:
-        """Offer a message to all viewers; return the number of those who need it."""
+        """Offer a message to all viewers; return how many of them did not have it."""
         if message is None:
             self.end()
             return 0
@@ -255,22 +255,22 @@ class Hub:
     def watch(self, watch: Watch) -> Iterator[Viewer]:
         """Yield a viewer, which gets the present state first.
 
-        A viewer that has the present state already, by its `last_id`, gets the next.
+        If `last_id` is the id of the present state, the viewer gets the next state.
 
         Raises:
             Problem: If there are too many viewers, or the server stops.
         """
         if self._is_closed:
             raise unavailable("The backend is stopping.")
-        for place in watch.places:
-            if self._counts[place] >= MAX_VIEWERS[place[0]]:
-                raise _too_many(place[0])
+        for group in watch.groups:
+            if self._counts[group] >= MAX_VIEWERS[group[0]]:
+                raise _too_many(group[0])
         viewer = Viewer(watch.last_id)
         topics = self._topics.setdefault(watch.job_id, {})
         topic = topics.setdefault(watch.form, _Topic(watch.read))
         topic.viewers.add(viewer)
-        self._counts.update(watch.places)
-        # Read now, whatever the topic has: another process may have changed the job.
+        self._counts.update(watch.groups)
+        # Read even a topic that has viewers: another process may have changed the job.
         self._mark_stale([topic])
         if self._task is None or self._task.done():
             self._loop = asyncio.get_running_loop()
@@ -282,10 +282,10 @@ class Hub:
 
     def _leave(self, watch: Watch, topic: _Topic, viewer: Viewer) -> None:
         topic.viewers.discard(viewer)
-        for place in watch.places:
-            self._counts[place] -= 1
-            if not self._counts[place]:
-                del self._counts[place]
+        for group in watch.groups:
+            self._counts[group] -= 1
+            if not self._counts[group]:
+                del self._counts[group]
         topics = self._topics[watch.job_id]
         if not topic.viewers:
             del topics[watch.form]

@@ -32,7 +32,7 @@ time that their streams end."""
 RETRY_MILLISECONDS = 2000
 """Minimum time after which a browser connects again; the maximum is twice as long."""
 STALL_SECONDS = 60.0
-"""Time after its end for a stream whose reader takes nothing, in seconds."""
+"""Time limit after the maximum duration if the reader takes nothing, in seconds."""
 
 HEARTBEAT = b":\n\n"
 """Comment: sent while there is no news."""
@@ -120,7 +120,7 @@ class EventStream(Response):
         except Problem:
             return False
         except StoreError:
-            # Nobody knows: the next check will tell, or the end of the stream.
+            # The store cannot be read now: the next check decides.
             return True
         return True
 
@@ -130,7 +130,7 @@ def _chance() -> float:
 
 
 async def _end_at_disconnect(receive: Receive, viewer: Viewer) -> None:
-    # The body of the request may be invalid; nobody reads it.
+    # An invalid body raises Problem; the stream does not need the body.
     with suppress(asyncio.CancelledError, Problem):
         while (await receive())["type"] != "http.disconnect":
             pass

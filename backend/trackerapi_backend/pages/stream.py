@@ -14,8 +14,8 @@ the inner HTML of elements of the page, by element id. `version` never falls. A 
 follows each event of the job. Without an event, a message follows when other words than
 those in `<time>` elements change, such as the headline of a job that has become silent:
 the page itself has to keep the ages in `<time>` elements, which also grow without a
-connection. End and `Last-Event-ID` are those of `stream_job`. In place of its comments,
-messages `heartbeat` show to the script of the page that the connection is alive.
+connection. End and `Last-Event-ID` are those of `stream_job`. Messages `heartbeat`
+replace its comments: they show the script of the page that the connection is alive.
 
 All viewers of a job in one language and time zone share a message. So the parts depend
 on nothing else: neither on the link nor on other choices of the reader.

@@ -77,7 +77,7 @@ class LargeBodies:
     """
 
     def __init__(self) -> None:
-        # Reserved memory of the bodies that are read. Nothing takes turns here: each
+        # Reserved memory of the bodies that are read. This queue only counts: each
         # request removes its own reservation.
         self._read: FairQueue[object] = FairQueue(MAX_ALL_LARGE_BODIES, MAX_READ_BYTES)
         self._waiting: FairQueue[_LargeBody] = FairQueue(

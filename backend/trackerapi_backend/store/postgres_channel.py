@@ -84,7 +84,7 @@ class PostgresChannel:
         try:
             os.write(self._wake_end, b"1")
         except BlockingIOError:
-            return  # The pipe is full: the thread will wake.
+            return  # The pipe is full, so the thread wakes anyway.
 
     def _run(self) -> None:
         is_logged = False
@@ -170,7 +170,7 @@ class PostgresChannel:
             for message in messages:
                 connection.execute("SELECT pg_notify(%s, %s)", (_NAME, message))
         except psycopg.Error:
-            # Announced after the next connection.
+            # The thread announces these jobs again after it has connected.
             self._announce_again(changed)
             raise
         self._is_answer_due &= not messages
