@@ -46,7 +46,7 @@ RUNNING = [
     *BEGUN,
     {"kind": "progress", "tag": "organs", "completed": 812, "total": 1840},
 ]
-FAILED = {"kind": "error", "message": "12 images are damaged: please send them again."}
+FAILED = {"kind": "error", "message": "12 images are damaged."}
 STATES: dict[str, list[dict[str, Any]]] = {
     "pending": [],
     "running": RUNNING,
