@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import socket
 import time
 from contextlib import ExitStack
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from trackerapi_backend.logs import LogStream
 
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
@@ -205,3 +208,14 @@ def test_server_runs_with_a_closed_stderr(tmp_path: Path) -> None:
             assert api.get("/api-keys/protected").status_code == 200
         process.terminate()
         assert process.wait(MAX_WAIT_SECONDS) == 0
+
+
+def test_records_are_lost_after_the_stream_was_closed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A program that logs does not fail because the stream of the log is closed."""
+    stream = io.StringIO()
+    log = LogStream(stream)
+    stream.close()
+    log.handle(logging.makeLogRecord({"msg": "late"}))
+    assert "I/O operation on closed file" in capsys.readouterr().err

@@ -85,8 +85,9 @@ class LogStream(logging.StreamHandler[TextIO]):
         self.acquire()
         try:
             lines = [self._requests.popleft() for _ in range(len(self._requests))]
-            # As in `logging`, lines are lost while the stream cannot be written.
-            with suppress(OSError):
+            # As in `logging`, lines are lost while the stream cannot be written, and
+            # after it was closed.
+            with suppress(OSError, ValueError):
                 self.stream.write(b"".join(lines).decode())
                 self.stream.flush()
         finally:

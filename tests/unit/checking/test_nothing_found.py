@@ -426,10 +426,14 @@ def test_documents_leave_out_steps_and_make_no_mistake(
     """Scripts in documents have no finding except `never-sent`."""
     blocks = marked_blocks(ROOT / "docs" / page)
     files = {one.file_name: one.text for one in blocks if one.file_name}
-    path = tmp_path / "job_configurations.json"
-    path.write_text(files["job_configurations.json"])
+    configs: list[JobConfig] = []
+    for name, text in files.items():
+        if name.endswith("_configurations.json"):
+            path = tmp_path / name
+            path.write_text(text)
+            configs += read_configs(path)
     scripts = [text for name, text in files.items() if name.endswith(".py")]
-    found = [one for text in scripts for one in findings_in(text, *read_configs(path))]
+    found = [one for text in scripts for one in findings_in(text, *configs)]
 
     assert scripts
     assert {one.code for one in found} <= {"never-sent"}
