@@ -170,7 +170,7 @@ def test_customer_view_has_the_texts_of_the_page(
     "name", [name for name in vars(MemoryCalls) if not name.startswith("_")]
 )
 def test_call_has_the_parameters_of_the_real_one(name: str) -> None:
-    """Each method of `MemoryCalls` has the parameters of the method that it replaces."""
+    """Each method of `MemoryCalls` has the parameters of the real method."""
     real = Calls if hasattr(Calls, name) else WatchCalls
     ours, theirs = getattr(MemoryCalls, name), getattr(real, name)
 
