@@ -5,15 +5,23 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from backend.tests.support.browser import chromium
+from backend.tests.support.pages import new_link
 from backend.tests.support.postgres import database_server, new_database
-from backend.tests.support.service import TUTORIAL, new_job, serve_new
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    TUTORIAL,
+    new_job,
+    serve_new,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
+    from playwright.sync_api import Browser
 
     from backend.tests.support.service import Service
 
@@ -63,6 +71,33 @@ def api(service: Service) -> Iterator[httpx.Client]:
 def job(api: httpx.Client) -> dict[str, Any]:
     """A new job with the three steps of the tutorial."""
     return new_job(api, tag="my_job", configuration=TUTORIAL)
+
+
+@pytest.fixture
+def link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """A share link of the job."""
+    return new_link(api, job)
+
+
+@pytest.fixture
+def reader() -> Iterator[httpx.Client]:
+    """A client without cookies and without a key, which follows redirects."""
+    with httpx.Client(follow_redirects=True, timeout=MAX_WAIT_SECONDS) as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for all tests of a module."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def own_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running backend on SQLite for the tests of one module."""
+    with serve_new(tmp_path_factory.mktemp("service")) as service:
+        yield service
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.sqlite import SqliteStore
 
+from backend.tests.support.pages import new_link
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -192,17 +193,11 @@ def test_upgrade_fills_the_view_from_stored_events(
     assert before[1] == ({}, [])
 
 
-def create_link(api: httpx.Client, job: dict[str, Any]) -> str:
-    """Return the address of a new share link of a job."""
-    created = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
-    return str(created["url"])
-
-
 def test_value_stays_on_the_page_after_many_other_events(api: httpx.Client) -> None:
     """A value stays on the page after 2,700 events without a value for its key."""
     document = configuration()
     job = new_job(api, tag=document["tag"], configuration=document)
-    url = create_link(api, job)
+    url = new_link(api, job)["url"]
     report(api, job, kind="info", tag="load", event_metadata={"Files": 1234567})
     report(api, job, kind="info", message="It has begun.")
     others = {
@@ -242,7 +237,7 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
                         event_metadata=metadata,
                         message="All is loaded.",
                     )
-                    address = create_link(api, job).removeprefix(base_url)
+                    address = new_link(api, job)["url"].removeprefix(base_url)
             page = httpx.get(base_url + address, timeout=MAX_WAIT_SECONDS).text
             # The page shows its own address, and the second server has another port.
             pages.append(page.replace(base_url.removeprefix("http://"), ""))

@@ -22,7 +22,7 @@ WAIT_SECONDS = 30.0
 
 
 class Source:
-    """Store whose only query returns a message, and that counts its reads.
+    """Store of one message, which counts the reads.
 
     Attributes:
         version: Version of the message; None for a job that does not exist.
@@ -71,7 +71,7 @@ def play(scenario: Coroutine[Any, Any, None]) -> None:
 
 
 def test_viewers_of_a_topic_share_reads() -> None:
-    """A change costs one read, whatever the number of viewers."""
+    """A change costs one read for all 50 viewers."""
 
     async def scenario() -> None:
         source = Source()

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from backend.tests.support.browser import chromium, is_marked, mark, new_link, open_tab
+from backend.tests.support.browser import is_marked, mark, open_tab
+from backend.tests.support.pages import new_link
 from backend.tests.support.service import (
     new_job,
     new_name,
     prepare,
     report,
     serve_existing,
-    serve_new,
 )
 
 if TYPE_CHECKING:
@@ -51,17 +51,9 @@ window.fetch = async (...options) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for all tests of this module."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(own_service: Service) -> Service:
     """A backend for all tests of this module."""
-    with serve_new(tmp_path_factory.mktemp("service")) as service:
-        yield service
+    return own_service
 
 
 @pytest.fixture

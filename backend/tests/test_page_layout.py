@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from backend.tests.support.browser import PHONE, chromium, new_link, open_tab
-from backend.tests.support.service import new_job, new_name, report, serve_new
+from backend.tests.support.browser import PHONE, open_tab
+from backend.tests.support.pages import new_link
+from backend.tests.support.service import new_job, new_name, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
     from playwright.sync_api import Browser, Page
 
@@ -44,23 +43,12 @@ async ([image, shares]) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for all tests of this module."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A backend for all tests of this module, with a provider that can be asked."""
-    with serve_new(tmp_path_factory.mktemp("service")) as service:
-        with service.client() as api:
-            profile = {
-                "contact_phone": "+49 30 123 45 67",
-                "contact_mail": "a@b.example",
-            }
-            assert api.patch("/provider-profile", json=profile).status_code == 200
-        yield service
+def service(own_service: Service) -> Service:
+    """A backend for all tests of this module; its provider has phone and mail."""
+    profile = {"contact_phone": "+49 30 123 45 67", "contact_mail": "a@b.example"}
+    with own_service.client() as api:
+        assert api.patch("/provider-profile", json=profile).status_code == 200
+    return own_service
 
 
 def step_job(api: httpx.Client, names: list[str], **members: Any) -> dict[str, Any]:
@@ -95,9 +83,9 @@ def overflow(page: Page) -> int:
 def test_first_screen_of_a_phone_answers_the_questions(
     browser: Browser, api: httpx.Client, language: str, state: str
 ) -> None:
-    """What, how far, when and how fresh are in the first 568 pixels of 320 x 568.
+    """The head of the page is in the window of a phone, 320 x 568, without scrolling.
 
-    One sentence says of a silent job when there was news and when it will be ready.
+    For a silent job, one sentence covers the newest report and the time left.
     """
     names = [STEPS[language], "Store"]
     job = step_job(api, names, title=TITLES[language], reference="MR-2041")

@@ -12,8 +12,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from backend.tests.support.browser import PHONE, chromium, new_link, open_tab
-from backend.tests.support.service import new_job, new_name, report, serve_new
+from backend.tests.support.browser import PHONE, open_tab
+from backend.tests.support.pages import new_link
+from backend.tests.support.service import new_job, new_name, report
 from scripts.project import ROOT
 
 if TYPE_CHECKING:
@@ -75,19 +76,11 @@ COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser for all tests of this module."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(own_service: Service) -> Service:
     """A backend for all tests of this module, with a profile of the provider."""
-    with serve_new(tmp_path_factory.mktemp("service")) as service:
-        with service.client() as api:
-            assert api.patch("/provider-profile", json=PROFILE).status_code == 200
-        yield service
+    with own_service.client() as api:
+        assert api.patch("/provider-profile", json=PROFILE).status_code == 200
+    return own_service
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from trackerapi_backend.jobs.colors import (
 )
 from trackerapi_backend.pages.stylesheet import accent_rules
 
-from backend.tests.support.pages import page_text
+from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, report
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def profile(api: httpx.Client) -> Iterator[dict[str, Any]]:
 
 def link_to(api: httpx.Client, job: dict[str, Any], **members: str) -> str:
     """Return the address of a new share link."""
-    answer = api.post(f"/jobs/{job['id']}/share-links", json=members)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["url"])
+    return str(new_link(api, job, **members)["url"])
 
 
 def open_link(url: str, language: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from backend.tests.support.pages import page_text
+from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -45,7 +45,7 @@ def send(api: httpx.Client, job: dict[str, Any], lines: Lines) -> None:
 
 def open_page(api: httpx.Client, job: dict[str, Any], language: str = "") -> str:
     """Return the page of a new share link for a browser with an `Accept-Language`."""
-    url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+    url = new_link(api, job)["url"]
     headers = {"Accept-Language": language}
     return httpx.get(url, headers=headers, timeout=MAX_WAIT_SECONDS).text
 
@@ -373,7 +373,7 @@ def test_reader_switches_the_language(
 
     The choice wins over the browser, and survives the exchange of link and cookie.
     """
-    url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+    url = new_link(api, job)["url"]
     with httpx.Client(follow_redirects=True, timeout=MAX_WAIT_SECONDS) as reader:
         first = reader.get(url).text
         address = reader.get(f"{url}?lang=de&refresh=off").url

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from backend.tests.support.pages import new_link
 from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
-    MAX_WAIT_SECONDS,
     new_job,
     prepare,
     report,
@@ -19,7 +19,6 @@ from backend.tests.support.service import (
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from backend.tests.support.service import Service
@@ -28,26 +27,6 @@ _TIMES = re.compile(r"<time.*?</time>", re.DOTALL)
 FEW_VIEWERS = (
     "from trackerapi_backend.live import hub\nhub.MAX_VIEWERS.update(link=1)\n"
 )
-
-
-@pytest.fixture
-def reader() -> Iterator[httpx.Client]:
-    """A browser without cookies of this service."""
-    with httpx.Client(follow_redirects=True, timeout=MAX_WAIT_SECONDS) as reader:
-        yield reader
-
-
-@pytest.fixture
-def link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """A share link of the job."""
-    return new_link(api, job)
-
-
-def new_link(api: httpx.Client, job: dict[str, Any], **members: Any) -> dict[str, Any]:
-    """Create a share link; return it with its URL."""
-    answer = api.post(f"/jobs/{job['id']}/share-links", json=members)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
 
 
 def without_times(html: str) -> str:

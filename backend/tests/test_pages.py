@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from backend.tests.support.pages import page_text
+from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     new_job,
@@ -23,26 +23,9 @@ from backend.tests.support.service import (
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from backend.tests.support.service import Service
-
-
-@pytest.fixture
-def reader() -> Iterator[httpx.Client]:
-    """A browser without cookies of this service."""
-    with httpx.Client(follow_redirects=True, timeout=60) as reader:
-        yield reader
-
-
-@pytest.fixture
-def link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """A share link of the job."""
-    answer = api.post(f"/jobs/{job['id']}/share-links", json={})
-    assert answer.status_code == 201
-    created: dict[str, Any] = answer.json()
-    return created
 
 
 def test_page_shows_percent_steps_and_messages(
@@ -118,7 +101,7 @@ def test_page_shows_title_kind_and_reference(
         title="Brain <MRI> & more",
         reference='MR-"7"',
     )
-    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    link = new_link(api, job)
     report(api, job, kind="start")
 
     page = reader.get(link["url"]).text
@@ -166,7 +149,7 @@ def test_page_shows_only_metadata_for_the_customer(
     tag = new_name()
     document = {"tag": tag, "name": "Import", "step_configurations": steps}
     job = new_job(api, tag=tag, configuration=document)
-    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    link = new_link(api, job)
     report(api, job, kind="progress", tag="load", event_metadata={"Slices": 7})
     metadata = {
         "Slices": 1234,
@@ -238,7 +221,7 @@ def test_page_shows_the_texts_of_its_language(
     tag = new_name()
     document = {"tag": tag, "name": "Import", "step_configurations": steps}
     job = new_job(api, tag=tag, configuration=document)
-    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    link = new_link(api, job)
     metadata = {"event_metadata": {"Slices": 7}}
     report(api, job, kind="progress", tag="load", completed=412, total=1840, **metadata)
     api.post("/job_configurations", json=document | {"texts": texts})
@@ -379,7 +362,7 @@ def test_page_of_a_job_without_configuration_shows_counts(
     body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
     job = api.post("/jobs", json=body).json()
     report(api, job, kind="start")
-    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    link = new_link(api, job)
     page = reader.get(link["url"]).text
     assert "1 update so far" in page
     assert "%" not in page
@@ -422,7 +405,7 @@ def test_browser_sends_one_cookie_at_most(
     addresses: list[httpx.URL] = []
     for _ in range(3):
         job = new_job(api)
-        url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+        url = new_link(api, job)["url"]
         reader.get(url)
         addresses += [httpx.URL(url), reader.get(url).url]
 
@@ -442,8 +425,8 @@ def test_cookie_ends_with_its_link(
 ) -> None:
     """A cookie expires together with its link."""
     ends = datetime.now(UTC) + timedelta(days=days or 30)
-    body = {} if days is None else {"expires_at": ends.isoformat()}
-    created = api.post(f"/jobs/{job['id']}/share-links", json=body).json()
+    members = {} if days is None else {"expires_at": ends.isoformat()}
+    created = new_link(api, job, **members)
     reader.get(created["url"])
 
     expiries = [cookie.expires or 0 for cookie in reader.cookies.jar]
@@ -642,7 +625,7 @@ UNAVAILABLE = {
     [('StoreError("canary.db is locked", cause="canary")', 503), ("OSError(1)", 500)],
 )
 def test_failure_shows_a_page(tmp_path: Path, error: str, status: int) -> None:
-    """A page whose data cannot be read says so, without the cause."""
+    """A failed read of the store shows a page without the cause of the failure."""
     keys, prelude = prepare(tmp_path), FAILING_READS % error
     with serve_existing(tmp_path, keys, prelude=prelude) as (_process, service):
         for language, text in UNAVAILABLE.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from backend.tests.support.pages import new_link
 from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
@@ -21,13 +22,6 @@ from backend.tests.support.service import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def new_link(api: httpx.Client, job: dict[str, Any], **members: str) -> dict[str, Any]:
-    """Create a share link; return the answer."""
-    answer = api.post(f"/jobs/{job['id']}/share-links", json=members)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
 
 
 def only_link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:

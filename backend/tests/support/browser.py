@@ -15,7 +15,6 @@ from backend.tests.support.service import MAX_WAIT_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
     from playwright.sync_api import Browser, Page
 
 PHONE = {"width": 320, "height": 568}
@@ -69,13 +68,6 @@ def open_tab(
         context.close()
     own = [each for each in said if not each.startswith("Failed to load resource")]
     assert (said if is_connected else own) == []
-
-
-def new_link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """Create a share link; return it with its URL."""
-    answer = api.post(f"/jobs/{job['id']}/share-links", json={})
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
 
 
 def mark(page: Page) -> None:

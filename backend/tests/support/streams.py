@@ -32,7 +32,7 @@ class Stream:
     """Open stream of a response.
 
     Args:
-        response: Response with status 200, whose body is not read.
+        response: Response with status 200 and an unread body.
     """
 
     def __init__(self, response: httpx.Response) -> None:
