@@ -1,4 +1,4 @@
-"""Cards below the progress of a job: whom to ask, who can see the page, until when."""
+"""Cards below the progress of a job: contact, readers, end of the link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.projection.statuses import JobStatus
+from trackerapi_backend.projection.statuses import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.pages.formats import Formats
 
-_ENDED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
-
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Whom the customer asks, and what the customer quotes.
+    """Contact of the provider, and the reference to quote.
 
     Attributes:
-        text: Whom to ask, in the provider's words; None without a text.
+        text: Contact in the provider's words; None without a text.
         quote: Sentence with the reference of the job; None without a reference.
         links: Address and text of each link: telephone and mail.
     """
@@ -40,8 +38,8 @@ class Cards:
     """Cards of one share link.
 
     Attributes:
-        is_open: Whether the job has not ended, so that its reader may wait.
-        contact: Whom to ask; None for a provider without a contact.
+        is_open: Whether the job has not ended: the reader need not wait on the page.
+        contact: Contact of the provider; None without one.
         facts: Name and value of each fact about the page.
         address: Address of the share link, to be copied.
     """
@@ -75,7 +73,7 @@ def cards_of(
     if job.reference is not None:
         facts.insert(0, (word("about_reference"), formats.said(job.reference)))
     return Cards(
-        job.status not in _ENDED, _contact(job, profile, formats), facts, address
+        job.status not in ENDED, _contact(job, profile, formats), facts, address
     )
 
 

@@ -225,12 +225,10 @@ def _find_page(
     job = jobs.find_job(db, link.provider_id, job_id)
     if job is None:
         return None
-    profile, formats = (
-        providers.get_profile(db, link.provider_id),
-        formats_for(request, link),
-    )
+    profile = providers.get_profile(db, link.provider_id)
+    formats = formats_for(request, link)
     return link, {
-        "job": find_view(db, job, formats),
+        "job": find_view(db, job, profile, formats),
         "cards": cards_of(job, profile, link, address, formats),
         "formats": formats,
         "language": formats.language,
@@ -238,18 +236,18 @@ def _find_page(
     }
 
 
-def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
-    """Return the view of a job."""
-    job_id, provider_id = job.id, job.provider_id
+def find_view(
+    db: Connection, job: Row[Any], profile: Row[Any], formats: Formats
+) -> JobView:
+    """Return the view of a job; `profile` is the row of its provider."""
     state = from_document(job.state)
     texts = ConfiguredTexts(
         configurations.find_texts(db, job.configuration_id), formats.language
     )
     steps = _steps(state, job.document, texts)
-    profile = providers.get_profile(db, provider_id)
     provider = profile.display_name or profile.name
-    messages = customer_view.find_messages(db, job_id)
-    keys, values = customer_keys(job.document), customer_view.find_values(db, job_id)
+    messages = customer_view.find_messages(db, job.id)
+    keys, values = customer_keys(job.document), customer_view.find_values(db, job.id)
     shown = {
         step.tag: shown_metadata(
             keys.get(step.tag, ()), values.get(step.tag, {}), texts, formats
@@ -277,7 +275,7 @@ def find_view(db: Connection, job: Row[Any], formats: Formats) -> JobView:
             _Message(row.message, formats.time(row.shown_at)) for row in messages
         ],
         refresh_seconds=_REFRESH_SECONDS if state.status in _REFRESHED else None,
-        version=state.event_count + 1,
+        version=state.version,
     )
 
 

@@ -21,6 +21,7 @@ from trackerapi_backend.pages.texts import LANGUAGES, State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from markupsafe import Markup
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -34,21 +35,16 @@ _WITH_PUNCTUATION = re.compile(
 
 async def show(request: Request) -> Response:
     """Show the start page."""
-    formats = Formats(language_of(request), utc_now())
-    return page(
-        "front.html",
-        formats=formats,
-        language=formats.language,
-        languages=LANGUAGES,
-        choices=choices_of(request),
-    )
+    formats = _formats_of(request)
+    headline, line = formats.word("front"), formats.word("front_line")
+    return _notice(request, formats, headline, line, "front.html")
 
 
 async def show_invalid_link(request: Request) -> Response:
     """Show the page of an invalid link; redirect a link with punctuation at its end."""
     match = _WITH_PUNCTUATION.fullmatch(request.scope["path"])
     if match is None:
-        return _dead_end(request, 404, State.INVALID_LINK)
+        return _error_page(request, 404, State.INVALID_LINK)
     address = match[1] + choices_of(request).query.removesuffix("?")
     return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
 
@@ -68,24 +64,43 @@ def failure_page(problem: Problem, request: Request) -> Response:
         state = State.NOT_POSSIBLE
     elif problem.status == TOO_MANY_REQUESTS or problem.status >= INTERNAL_SERVER_ERROR:
         state = State.UNAVAILABLE
-    return _dead_end(request, problem.status, state, problem.headers)
+    return _error_page(request, problem.status, state, problem.headers)
 
 
-def _dead_end(
+def _error_page(
     request: Request,
     status: int,
     state: State,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    formats = Formats(language_of(request), utc_now())
-    response = page(
-        "dead_end.html",
+    formats = _formats_of(request)
+    headline, line = formats.headline(state, {}), formats.line(state, {})
+    response = _notice(request, formats, headline, line, status=status)
+    response.headers.update(headers or {})
+    return response
+
+
+def _formats_of(request: Request) -> Formats:
+    return Formats(language_of(request), utc_now())
+
+
+def _notice(
+    request: Request,
+    formats: Formats,
+    headline: Markup,
+    line: Markup,
+    template: str = "notice.html",
+    *,
+    status: int = 200,
+) -> Response:
+    """Return a page of one card: a headline, a line, and additions of the template."""
+    return page(
+        template,
         status=status,
+        formats=formats,
         language=formats.language,
         languages=LANGUAGES,
         choices=choices_of(request),
-        headline=formats.headline(state, {}),
-        line=formats.line(state, {}),
+        headline=headline,
+        line=line,
     )
-    response.headers.update(headers or {})
-    return response

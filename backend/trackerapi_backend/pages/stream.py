@@ -46,7 +46,7 @@ from trackerapi_backend.pages.rendering import fragment
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.requests.call import client_address
-from trackerapi_backend.store import jobs
+from trackerapi_backend.store import jobs, providers
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class _PageReader:
         job = jobs.find_job(db, self._provider_id, self._job_id)
         if job is None:
             return None
-        now, version = time.monotonic(), from_document(job.state).event_count + 1
+        now, version = time.monotonic(), from_document(job.state).version
         known = self._message
         if known is None or known.version != version or now >= self._render_at:
             self._render_at = now + RENDER_SECONDS
@@ -136,7 +136,8 @@ class _PageReader:
 
 
 def _message_of(db: Connection, job: Row[Any], formats: Formats) -> Message:
-    view = find_view(db, job, formats)
+    profile = providers.get_profile(db, job.provider_id)
+    view = find_view(db, job, profile, formats)
     version, title = view.version, view.document_title
     parts = {
         name: fragment(template, job=view, formats=formats)

@@ -38,7 +38,7 @@ from trackerapi_backend.projection.kinds import (
     PROGRESS,
     START,
 )
-from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatus
+from trackerapi_backend.projection.statuses import ENDED, SETTLED, JobStatus, StepStatus
 from trackerapi_backend.projection.step import (
     StepState,
     key_of,
@@ -59,8 +59,6 @@ EVENTS_OF_A_LOOK_UP = 20
 """Number of events that are folded in about the time of one look-up."""
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-# An interrupted job is expected to continue, so it has not ended.
-_NOT_ENDED = _ALIVE | {JobStatus.INTERRUPTED}
 # Statuses that any event of work, such as `start` or `step`, turns into `running`.
 # `cancelled` is left out: late events of a stopped script must not undo it.
 _STARTABLE = frozenset({JobStatus.PENDING, JobStatus.INTERRUPTED, JobStatus.FAILED})
@@ -105,6 +103,11 @@ class JobState:
     last_key: Key | None = None
     changed_key: Key | None = None
 
+    @property
+    def version(self) -> int:
+        """Version of the job, from 1; each event increases it by 1."""
+        return self.event_count + 1
+
     def step(self, tag: str) -> StepState:
         """Return the state of a step, a new one for its first event."""
         if tag not in self.steps:
@@ -124,7 +127,7 @@ class JobState:
             return
         if status not in (JobStatus.CANCELLED, JobStatus.INTERRUPTED):
             self.started_at = self.started_at or shown_at(fact)
-        self.finished_at = shown_at(fact) if status not in _NOT_ENDED else None
+        self.finished_at = shown_at(fact) if status in ENDED else None
         self.status, self.changed_key = status, key
 
 
@@ -322,7 +325,7 @@ def percent(plan: Plan, state: JobState) -> float | None:
 
 def shown_status(state: JobState, step: StepState) -> StepStatus:
     """Return the status of a step to show, which also depends on its job's status."""
-    has_ended = state.status not in _NOT_ENDED
+    has_ended = state.status in ENDED
     if step.status is StepStatus.PENDING:
         is_over = has_ended or state.has_succeeded
         return StepStatus.NOT_RUN if is_over else StepStatus.PENDING
@@ -435,6 +438,6 @@ def _apply_interrupt(state: JobState, fact: Fact, key: Key) -> None:
 def _apply_error(state: JobState, fact: Fact, key: Key) -> None:
     if fact.tag is None:
         state.enter(JobStatus.FAILED, fact, key)
-    elif state.status in _NOT_ENDED:
+    elif state.status not in ENDED:
         status = JobStatus.RUNNING if fact.retrying else JobStatus.FAILED
         state.enter(status, fact, key)

@@ -34,5 +34,8 @@ class StepStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+"""Statuses of a job that has ended; an interrupted job is expected to continue."""
+
 SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
 """Final statuses of a step: no later event changes a settled step."""

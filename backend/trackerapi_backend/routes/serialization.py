@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from trackerapi_backend.generated import models
+    from trackerapi_backend.projection.job import JobState
     from trackerapi_backend.store.events import StoredEvent
 
 
@@ -77,11 +78,7 @@ def serialize_job(row: Row[Any]) -> models.Job:
         "status": state.status.value,
         "percent": percent(plan_of(row), state),
         "steps": [
-            _serialize_step(
-                step,
-                state.steps.get(step["tag"], untouched),
-                shown_status(state, state.steps.get(step["tag"], untouched)),
-            )
+            _serialize_step(step, state, state.steps.get(step["tag"], untouched))
             for step in steps
         ],
         "metadata": row.metadata,
@@ -91,20 +88,20 @@ def serialize_job(row: Row[Any]) -> models.Job:
         "finished_at": _micros(state.finished_at),
         "last_event_at": _micros(state.last_event_at),
         "last_occurred_at": _micros(state.last_occurred_at),
-        "version": state.event_count + 1,
+        "version": state.version,
         "title": row.title,
         "reference": row.reference,
     }
 
 
 def _serialize_step(
-    step: models.StepConfiguration, state: StepState, status: str
+    step: models.StepConfiguration, job: JobState, state: StepState
 ) -> models.JobStep:
     return {
         "tag": step["tag"],
         "name": step["name"],
         "points": step["points"],
-        "status": str(status),
+        "status": shown_status(job, state).value,
         "fraction": state.fraction,
         "completed": state.completed,
         "total": state.total,
