@@ -4,7 +4,6 @@ A file becomes checked plain data, or raises one `ConfigError`. This module impo
 pydantic, and is loaded only when a file is read or a document is checked.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from trackerapi.arguments import MAX_NAME_LENGTH, NAME_PATTERN
 from trackerapi.config.json_file import Location, json_pointer, read_json_file
+from trackerapi.config.nearest import nearest_name
 from trackerapi.config.size import check_size
 from trackerapi.config.step_order import check_order
 from trackerapi.config.texts import check_texts
@@ -360,8 +360,7 @@ def _similar_key(model: type[BaseModel], loc: Location) -> str | None:
     key = str(loc[-1]).lower()
     if _FORMER_KEYS.get(key) in known:
         return _FORMER_KEYS[key]
-    near = difflib.get_close_matches(key, known, n=1)
-    return near[0] if near else None
+    return nearest_name(known, key)
 
 
 def _reason(mistake: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
-"""Nearest known tag for a misspelt tag or display name."""
+"""Nearest known name for a misspelt name, tag or key."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 _CUTOFF: Final = 0.6
@@ -29,5 +29,17 @@ def nearest_tag(items: Iterable[Named], name: str) -> str | None:
     items = tuple(items)
     tag_of = {item.name.lower(): item.tag for item in items}
     tag_of |= {item.tag.lower(): item.tag for item in items}
-    near = difflib.get_close_matches(name.lower(), tag_of, n=1, cutoff=_CUTOFF)
-    return tag_of[near[0]] if near else None
+    return _nearest(tag_of, name)
+
+
+def nearest_name(known: Iterable[str], name: str) -> str | None:
+    """Return the known name that resembles `name` most.
+
+    None if no known name is similar enough. Case does not matter.
+    """
+    return _nearest({each.lower(): each for each in known}, name)
+
+
+def _nearest(known: Mapping[str, str], name: str) -> str | None:
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_CUTOFF)
+    return known[near[0]] if near else None

@@ -5,13 +5,13 @@ step is ready once the previous step is done or skipped. A configuration with a 
 that can never become ready is refused.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from trackerapi.config.nearest import nearest_name
 from trackerapi.errors import ConfigError
 
 _MAX_TAGS: Final = 5
@@ -41,16 +41,14 @@ def check_order(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) 
 
 
 def _check_tags(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) -> None:
-    tags = {step["tag"].lower(): step["tag"] for step in steps}
-    known = {step["tag"] for step in steps}
+    known = dict.fromkeys(step["tag"] for step in steps)
     for index, step in enumerate(steps):
         for position, tag in enumerate(step.get("after", ())):
             pointer = f"{at}/{index}/after/{position}"
             if tag == step["tag"]:
                 raise ConfigError("a step cannot wait for itself", path, pointer)
             if tag not in known:
-                near = difflib.get_close_matches(tag.lower(), tags, n=1)
-                meant = tags[near[0]] if near else None
+                meant = nearest_name(known, tag)
                 raise ConfigError(f"no step has the tag {tag!r}", path, pointer, meant)
 
 

@@ -1,11 +1,11 @@
 """Texts of a configuration in several languages: each is for a known step or key."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from trackerapi.config.json_file import json_pointer
+from trackerapi.config.nearest import nearest_name
 from trackerapi.errors import ConfigError
 
 
@@ -24,10 +24,10 @@ def check_texts(job: Mapping[str, Any], path: Path | None, at: str) -> None:
         ConfigError: If a text is for an unknown step or metadata key.
     """
     steps = job["step_configurations"]
-    tags = [step["tag"] for step in steps]
-    keys = [
+    tags = dict.fromkeys(step["tag"] for step in steps)
+    keys = dict.fromkeys(
         key["name"] for step in steps for key in step.get("metadata_configurations", ())
-    ]
+    )
     for language, texts in job.get("texts", {}).items():
         of_steps, of_keys = texts.get("steps", {}), texts.get("metadata", {})
         _check_known(
@@ -39,12 +39,13 @@ def check_texts(job: Mapping[str, Any], path: Path | None, at: str) -> None:
 
 
 def _check_known(
-    names: Iterable[str], known: Iterable[str], reason: str, path: Path | None, at: str
+    names: Iterable[str],
+    known: Mapping[str, object],
+    reason: str,
+    path: Path | None,
+    at: str,
 ) -> None:
-    by_lower = {name.lower(): name for name in known}
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-            meant = by_lower[near[0]] if near else None
-            pointer = at + json_pointer([name])
+            pointer, meant = at + json_pointer([name]), nearest_name(known, name)
             raise ConfigError(f"{reason} {name!r}", path, pointer, meant)
