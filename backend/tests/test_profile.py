@@ -118,11 +118,34 @@ INVALID: list[tuple[str, Any]] = [
 def test_invalid_value_is_rejected_by_its_name(
     api: httpx.Client, member: str, value: object
 ) -> None:
-    """An invalid value gets 422, names the member, and changes nothing."""
+    """An invalid value gets 422, names the member and its rule, and changes nothing."""
     answer = api.patch("/provider-profile", json={"display_name": "New", member: value})
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
-    assert f"/{member}" in {error["pointer"] for error in answer.json()["errors"]}
+    errors = answer.json()["errors"]
+    assert f"/{member}" in {error["pointer"] for error in errors}
+    # A reader of this text alone would have to look up the rule.
+    assert "the contract describes" not in str(errors)
     assert api.get("/provider-profile").json()["display_name"] is None
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "example"),
+    [
+        ("contact_phone", "call us", "+49 30 1234567"),
+        ("contact_mail", "nobody", "help@example.com"),
+        ("time_zone", "Europe Berlin", "Europe/Berlin"),
+        ("accent", "red", "#0c6a60"),
+    ],
+)
+def test_error_about_a_form_has_an_example_that_is_accepted(
+    api: httpx.Client, member: str, value: str, example: str
+) -> None:
+    """The error for a wrong form ends with an example that is accepted."""
+    rejected = api.patch("/provider-profile", json={member: value})
+    (error,) = rejected.json()["errors"]
+    assert error["pointer"] == f"/{member}"
+    assert error["detail"].endswith(f" such as {example}")
+    assert api.patch("/provider-profile", json={member: example}).is_success
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,17 @@ _FORMATS = {
     "uuid": "is not a UUID such as 019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e",
 }
 
+# Reasons by a part of the pattern; the first part that a pattern contains decides.
+_PATTERNS = {
+    "u2028": "is blank or contains control characters or line breaks",
+    "u0000": "contains a NUL character",
+    "^(0|[1-9]": "is not a version such as 1.0.0",
+    "^#[0-9A-Fa-f]": "is not a colour such as #0c6a60",
+    "+@[": "is not a mail address such as help@example.com",
+    "^[+(]?[0-9]": "is not a telephone number such as +49 30 1234567",
+    "^[A-Za-z0-9_+/-]+$": "is not a time zone such as Europe/Berlin",
+}
+
 
 def problem_errors(
     error: ValidationError, pointer: str, known: Sequence[str]
@@ -104,12 +115,9 @@ def _reason(kind: str, facts: dict[str, Any]) -> str:
 
 def _pattern_reason(pattern: str) -> str:
     """Return the rule behind a pattern; the pattern itself would not help a reader."""
-    if "u2028" in pattern:
-        return "is blank or contains control characters or line breaks"
-    if "u0000" in pattern:
-        return "contains a NUL character"
-    if pattern.startswith("^(0|[1-9]"):
-        return "is not a version such as 1.0.0"
+    for part, reason in _PATTERNS.items():
+        if part in pattern:
+            return reason
     return "does not have the form that the contract describes"
 
 
