@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from tests.support.backend_jobs import deliver
 from tests.support.fault_proxy import Exchange, Fault, FaultProxy, pass_on
 from tests.support.faults import bare_unavailable, busy, html, key_refused
 from tests.support.good_backend import whole_answer
-from tests.support.running_backend import RunningBackend
+from tests.support.running_backend import RunningBackend, dev_backend
 from tests.support.scripted_server import (
     NOWHERE,
     Request,
@@ -246,27 +246,11 @@ def test_outbox_is_not_touched(
     assert not folder.exists()
 
 
-@contextmanager
-def dev_backend(folder: Path, port: int) -> Generator["subprocess.Popen[bytes]"]:
-    """Run `trackerapi-backend dev`; kill it at the end."""
-    command = [sys.executable, "-m", "trackerapi_backend", "dev"]
-    with subprocess.Popen(
-        [*command, "--port", str(port), "--data-dir", str(folder)],
-        stdout=subprocess.PIPE,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "the backend did not start"
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_watch_goes_on_after_a_restart_of_the_backend(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The loop survives the end of the backend, and yields what happened after it."""
+    """The loop survives the end of the backend, and yields the states after it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with dev_backend(tmp_path, port) as process:

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +25,23 @@ class RunningBackend:
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBackend]:
     """Run a real backend for the test session."""
     folder: Path = tmp_path_factory.mktemp("backend")
+    with dev_backend(folder):
+        description = json.loads((folder / "dev.json").read_text())
+        yield RunningBackend(**description)
+
+
+@contextmanager
+def dev_backend(folder: Path, port: int = 0) -> Generator["subprocess.Popen[bytes]"]:
+    """Run `trackerapi-backend dev` with its data in a folder; 0 is any free port."""
     command = [sys.executable, "-m", "trackerapi_backend", "dev"]
-    process = subprocess.Popen(
-        [*command, "--port", "0", "--data-dir", str(folder)], stdout=subprocess.PIPE
-    )
-    with process:
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--data-dir", str(folder)],
+        stdout=subprocess.PIPE,
+    ) as process:
         try:
             # The backend prints its address as soon as it serves.
             assert process.stdout is not None
             assert process.stdout.readline(), "the backend did not start"
-            description = json.loads((folder / "dev.json").read_text())
-            yield RunningBackend(**description)
+            yield process
         finally:
             process.terminate()
