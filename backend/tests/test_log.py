@@ -6,11 +6,13 @@ import io
 import json
 import logging
 import socket
+import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 import pytest
 from trackerapi_backend.logs import LogStream
 
@@ -31,6 +33,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Lines = list[dict[str, Any]]
+
+SECRET = "Mrs-Example's-diagnosis"
+
+# Faults of the table `events` by engine.
+TRIGGER = "CREATE TRIGGER fault AFTER INSERT ON events"
+BAD_TEXT = "UPDATE events SET message = CAST(message || X'FF' AS TEXT)"
+SQLITE_FAULTS = {
+    "constraint": f"{TRIGGER} BEGIN SELECT RAISE(ABORT, 'fault'); END",
+    "value": f"{TRIGGER} BEGIN {BAD_TEXT}; END",
+}
+POSTGRES_FAULTS = {
+    "constraint": "ALTER TABLE events ADD CONSTRAINT fault CHECK (message IS NULL)",
+    "value": f"""CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM NEW.message::integer; RETURN NULL; END';
+        {TRIGGER} FOR EACH ROW EXECUTE FUNCTION fault()""",
+}
 
 
 def read_lines(log: Path, count: int) -> Lines:
@@ -141,6 +159,81 @@ def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:
     text = log.read_text()
     for secret in (logged.keys["all"], token, url.rpartition("/")[2]):
         assert secret not in text
+
+
+@pytest.mark.parametrize("fault", ["constraint", "value"])
+def test_error_of_the_database_logs_no_data_of_a_job(
+    tmp_path: Path, log: Path, database_url: str | None, fault: str
+) -> None:
+    """A row or value that the engine or driver rejects is not in the log."""
+    keys = prepare(tmp_path, database_url)
+    if database_url is None:
+        with closing(sqlite3.connect(tmp_path / "backend.db")) as file:
+            file.execute(SQLITE_FAULTS[fault])
+    else:
+        with psycopg.connect(database_url) as db:
+            db.execute(POSTGRES_FAULTS[fault].encode())
+    environment = variables_of(tmp_path, database_url)
+    with start_command(
+        *("serve", "--port", "0"), environment=environment, log=log
+    ) as process:
+        service = Service(base_url=first_line(process).split()[-1], keys=keys)
+        with service.client() as api:
+            job = new_job(api)
+            event = {"provider_job_id": job["provider_job_id"], "message": SECRET}
+            answers = [
+                api.post("/events", json=event | {"kind": "info"}),
+                api.get(f"/jobs/{job['id']}/events"),
+            ]
+        process.terminate()
+        assert process.wait(MAX_WAIT_SECONDS) == 0
+    [failed] = [answer for answer in answers if answer.status_code >= 500]
+    [line] = [
+        line
+        for line in map(json.loads, log.read_text().splitlines())
+        if line["level"] == "ERROR"
+    ]
+    assert line["request_id"] == failed.headers["X-Request-Id"]
+    assert ("traceback" in line) == (failed.status_code == 500)
+    assert "diagnosis" not in log.read_text() + failed.text
+
+
+def test_traceback_names_all_errors_without_their_messages() -> None:
+    """The line of an error has the classes, codes and calls of its whole chain."""
+    stream = io.StringIO()
+    try:
+        fail_in_a_group()
+    except ExceptionGroup as error:
+        error.add_note(SECRET)
+        failed = {"msg": f"failed\n{error!r}", "exc_info": (type(error), error, None)}
+        LogStream(stream).handle(logging.makeLogRecord(failed))
+    line = json.loads(stream.getvalue())
+    assert line["message"] == "failed"
+    assert [
+        text for text in line["traceback"].splitlines() if not text.startswith(" ")
+    ] == [
+        "builtins.KeyError",
+        "sqlite3.IntegrityError SQLITE_CONSTRAINT_CHECK",
+        "builtins.ExceptionGroup",
+        "builtins.ValueError",
+        "builtins.FileNotFoundError ENOENT",
+    ]
+    assert "in fail_in_a_group" in line["traceback"]
+    assert SECRET not in stream.getvalue()
+
+
+def fail_in_a_group() -> None:
+    """Raise a group with a context, its cause, and members that quote the secret."""
+    try:
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute("CREATE TABLE t (a CHECK (a = 0))")
+            try:
+                db.execute("INSERT INTO t VALUES (1)")
+            except sqlite3.IntegrityError as error:
+                raise error from KeyError(SECRET)
+    except sqlite3.IntegrityError:
+        members = [ValueError(SECRET), FileNotFoundError(2, SECRET)]
+        raise ExceptionGroup(SECRET, members)  # noqa: B904 -- a context
 
 
 def test_command_creates_no_expired_key(tmp_path: Path) -> None:

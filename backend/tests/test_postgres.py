@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.driver_sql import savepoint
 from trackerapi_backend.store.postgres import PostgresStore
@@ -31,7 +31,7 @@ from backend.tests.support.service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -257,6 +257,34 @@ def test_plans_outlive_a_rolled_back_command(url: str) -> None:
         with suppress(LookupError), savepoint(db, "command"):
             raise LookupError
         assert fetch(db, query, [[1]]) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "state"),
+    [
+        ("INSERT INTO names SELECT {0}::text", "23514"),
+        ("SELECT {0}::text::int", "22P02"),
+    ],
+)
+def test_errors_of_statements_quote_no_values(
+    url: str, statement: str, state: str
+) -> None:
+    """Errors contain neither a row nor a value, with and without a cursor."""
+    secret = b"Mrs-Example"
+    runs: list[Callable[[Connection], object]] = [
+        lambda db: fetch(db, statement.format("$1"), [secret]),
+        lambda db: queue(db, statement.format("$1"), [secret]),
+        lambda db: db.exec_driver_sql(statement.format("%s"), (secret.decode(),)),
+    ]
+    with closing(PostgresStore(url, migrate=True)) as store:
+        with psycopg.connect(url) as direct:
+            direct.execute("CREATE TABLE names (name text CHECK (false))")
+        for run in runs:
+            with pytest.raises(DBAPIError) as caught, store.transaction() as db:
+                run(db)
+            assert isinstance(caught.value.orig, psycopg.Error)
+            assert caught.value.orig.sqlstate == state
+            assert secret.decode() not in f"{caught.value}"
 
 
 def providers(db: Connection) -> list[str]:

@@ -1,15 +1,17 @@
 """Log of the server: one JSON object per line.
 
 An object has time, level and message, the attributes in `_MEMBERS`, and the traceback
-of an exception.
+of an exception without its message.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import sys
+import traceback
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _MEMBERS = (
     "request_id",
@@ -35,19 +37,55 @@ class JsonLines(logging.Formatter):
     """Formatter that writes a record as one line of JSON.
 
     Attributes of a record that `_MEMBERS` does not list may contain a secret, so they
-    are omitted.
+    are omitted. Messages of exceptions may contain data of a job, so a traceback only
+    has the classes of exceptions, and codes of errors.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat()
-        line = {"at": at, "level": record.levelname, "message": record.getMessage()}
+        message = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            # asyncio appends the exception, and the arguments of the failed call.
+            message = message.partition("\n")[0]
+        line = {"at": at, "level": record.levelname, "message": message}
         line |= {
             name: getattr(record, name) for name in _MEMBERS if hasattr(record, name)
         }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if error is not None:
+            line["traceback"] = "\n".join(_traceback(error))
         return json.dumps(line, separators=(",", ":"))
+
+
+def _traceback(error: BaseException) -> Iterator[str]:
+    """Yield the calls and names of an exception and its causes, the first cause first.
+
+    The messages of the exceptions are omitted.
+    """
+    chain: list[BaseException] = []
+    last: BaseException | None = error
+    while last is not None and not any(last is each for each in chain):
+        chain.append(last)
+        last = last.__cause__ if last.__suppress_context__ else last.__context__
+    for each in reversed(chain):
+        yield "".join(traceback.format_tb(each.__traceback__)) + _name(each)
+        if isinstance(each, BaseExceptionGroup):
+            for inner in each.exceptions:
+                yield from _traceback(inner)
+
+
+def _name(error: BaseException) -> str:
+    """Return class and code of an exception, and the name of a violated constraint."""
+    kind = type(error)
+    facts = (
+        f"{kind.__module__}.{kind.__qualname__}",
+        errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None,
+        getattr(error, "sqlite_errorname", None),
+        getattr(error, "sqlstate", None),
+        getattr(getattr(error, "diag", None), "constraint_name", None),
+    )
+    return " ".join(fact for fact in facts if fact)
 
 
 class LogStream(logging.StreamHandler[TextIO]):

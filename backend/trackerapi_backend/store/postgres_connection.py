@@ -123,7 +123,9 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
             raise
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result)
+                error = error_from_result(result)
+                _omit_values(error)
+                raise error
         return results
 
     def _exchange(
@@ -207,12 +209,16 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         Raises:
             psycopg.OperationalError: If the server is silent for too long. The
                 connection is closed then.
+            psycopg.Error: If the server reports an error; without values of rows.
         """
         limited = _give_up_after(self.silence_seconds, gen)
         try:
             return super().wait(limited, *args, **options)
         except _SilenceError:
             self.close()
+            raise
+        except psycopg.Error as error:
+            _omit_values(error)
             raise
 
 
@@ -225,6 +231,18 @@ class _SilenceError(psycopg.OperationalError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the server has not answered for {seconds:.0f} s")
+
+
+def _omit_values(error: psycopg.Error) -> None:
+    """Reduce the message of an error of the server to its part without stored data.
+
+    DETAIL and CONTEXT quote rows and values. Only data exceptions (class 22) also quote
+    a value in the first line.
+    """
+    message, state = error.diag.message_primary, error.sqlstate
+    if message is not None and state is not None:
+        name = f"{type(error).__name__}, SQLSTATE {state}"
+        error.args = (name if state.startswith("22") else message,)
 
 
 def _give_up_after(

@@ -6,15 +6,15 @@ of SQLAlchemy.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy.exc import DBAPIError
+
+from trackerapi_backend.store.driver_errors import translated_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -38,8 +38,9 @@ def fetch(
     Raises:
         DBAPIError: If this statement or a queued statement fails.
     """
-    with _translated_errors(statement):
-        return driver_connection(db).fetch(statement, values)
+    driver = driver_connection(db)
+    with translated_errors(statement, driver.Error):
+        return driver.fetch(statement, values)
 
 
 def insert_rows(
@@ -81,23 +82,11 @@ def send_queued(db: Connection) -> None:
     Raises:
         DBAPIError: If a statement fails.
     """
-    with _translated_errors("queued statements"):
-        driver_connection(db).send_queued()
+    driver = driver_connection(db)
+    with translated_errors("queued statements", driver.Error):
+        driver.send_queued()
 
 
 def driver_connection(db: Connection) -> LimitedConnection:
     """Return the connection of the driver."""
     return db.connection.driver_connection  # type: ignore[return-value]
-
-
-@contextmanager
-def _translated_errors(statement: str) -> Iterator[None]:
-    """Raise the errors of SQLAlchemy instead of those of the driver."""
-    import psycopg  # missing without the extra `postgres`
-
-    try:
-        yield
-    except psycopg.Error as error:
-        raise DBAPIError.instance(
-            statement, None, error, psycopg.Error, hide_parameters=True
-        ) from error

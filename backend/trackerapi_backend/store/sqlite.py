@@ -220,11 +220,15 @@ class SqliteStore:
         except DBAPIError as error:
             if isinstance(error, _STATEMENT_ERRORS):
                 raise
-            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            code = getattr(error.orig, "sqlite_errorcode", None)
+            reason = str(error.orig)
+            if code is None:
+                # The driver, not SQLite, has failed: it cannot decode a text, and its
+                # message quotes the text.
+                code, reason = sqlite3.SQLITE_CORRUPT, "a text is not valid UTF-8"
             advice = _ADVICE.get(code & 0xFF, "see what the message says")
             raise StoreError(
-                f"{self._named} cannot be used ({error.orig}): {advice}",
-                cause=str(error.orig),
+                f"{self._named} cannot be used ({reason}): {advice}", cause=reason
             ) from error
 
 

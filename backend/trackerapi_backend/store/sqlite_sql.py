@@ -7,15 +7,14 @@ it. SQLAlchemy still manages the transactions, and errors are those of SQLAlchem
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError
+from trackerapi_backend.store.driver_errors import translated_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -32,7 +31,7 @@ def fetch(
         IntegrityError: If a row violates a constraint.
         DBAPIError: If the engine fails.
     """
-    with _translated_errors(statement):
+    with translated_errors(statement, sqlite3.Error):
         return driver_connection(db).execute(statement, values).fetchall()
 
 
@@ -41,7 +40,7 @@ def execute_many(
 ) -> None:
     """Run a statement once for each row of values; errors as `fetch()`."""
     if rows:
-        with _translated_errors(statement):
+        with translated_errors(statement, sqlite3.Error):
             driver_connection(db).executemany(statement, rows)
 
 
@@ -86,14 +85,3 @@ def _insert(table: str, columns: tuple[str, ...], count: int, on_conflict: str) 
 def driver_connection(db: Connection) -> sqlite3.Connection:
     """Return the connection of the driver."""
     return db.connection.driver_connection  # type: ignore[return-value]
-
-
-@contextmanager
-def _translated_errors(statement: str) -> Iterator[None]:
-    """Raise the errors of SQLAlchemy instead of those of the driver."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(
-            statement, None, error, sqlite3.Error, hide_parameters=True
-        ) from error
