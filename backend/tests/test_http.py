@@ -104,7 +104,7 @@ def read_answer(file: IO[bytes], *, has_body: bool = True) -> Answer | None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running backend whose log has only lines of requests at the end."""
+    """A running backend; after the tests, its log must have request lines alone."""
     folder = tmp_path_factory.mktemp("http")
     keys, log = prepare(folder), folder / "log"
     with start_command(
@@ -180,7 +180,7 @@ def test_invalid_head_gets_a_problem_and_ends_the_connection(
     ],
 )
 def test_body_of_unclear_length_is_rejected(server: Server, headers: bytes) -> None:
-    """A request whose body could be read in two ways gets 400, and nothing follows."""
+    """A body of ambiguous length gets 400, and the server ignores all further bytes."""
     [answer] = server.answers(server.post(headers, b"2\r\n{}\r\n0\r\n\r\n") + LIVE)
     assert (answer.status, answer.problem_name) == (400, "malformed-request")
 
@@ -219,7 +219,7 @@ def test_invalid_body_after_the_response_ends_the_connection(server: Server) -> 
 
 
 def head_of_size(size: int) -> bytes:
-    """Return a request whose line and headers have `size` bytes as they are counted."""
+    """Return a request with a head of `size` bytes, as the server counts them."""
     counted = len(b"/livez" + HOST + b"A: \r\n")
     value = b"a" * (size - counted)
     return b"GET /livez HTTP/1.1\r\n" + HOST + b"A: " + value + b"\r\n\r\n"

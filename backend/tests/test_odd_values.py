@@ -119,7 +119,7 @@ def test_text_is_stored_or_rejected(api: httpx.Client, text: str) -> None:
 
 @pytest.mark.parametrize("name", ['{"a,b\\}', "NULL", "%s '\"\\;--", "$1"])
 def test_job_with_odd_name_counts_its_events(api: httpx.Client, name: str) -> None:
-    """Events change the job with the name that they give, whatever it contains."""
+    """An event changes the job that it names, whatever characters the name contains."""
     jobs = [new_job(api, provider_job_id=f"{name}{new_name()}") for _ in range(2)]
     for job in jobs:
         report(api, job, kind="progress", tag="load", completed=3, total=9)

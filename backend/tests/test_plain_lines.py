@@ -1,4 +1,4 @@
-"""Plain lines: what they accept is valid by the schema and gives the same event."""
+"""Plain lines: each accepted line is valid by the schema and gives the same event."""
 
 from __future__ import annotations
 

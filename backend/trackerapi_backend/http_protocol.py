@@ -291,7 +291,7 @@ class _LastResponse(asyncio.Transport):
 def _check_head(
     version: str, target: bytes, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """Check what the parser does not check.
+    """Check size, HTTP version, `Host` and `Transfer-Encoding` of a head.
 
     Raises:
         Problem: If the head is too large or not a head of HTTP/1.0 or HTTP/1.1.
