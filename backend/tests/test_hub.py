@@ -36,10 +36,12 @@ class Source:
 
     def read(self, query: Callable[[Any], Any]) -> Any:
         """Return the result of a query, or raise the next error."""
-        self.read_count += 1
-        if self.failures:
-            raise self.failures.pop(0)
-        return query(None)
+        try:
+            if self.failures:
+                raise self.failures.pop(0)
+            return query(None)
+        finally:
+            self.read_count += 1
 
     def message(self, _db: object) -> Message | None:
         """Return the message of the version."""
@@ -48,10 +50,6 @@ class Source:
         return encode_message(
             self.version, "job", str(self.version), id_=str(self.version)
         )
-
-    def hub(self) -> Hub:
-        """Return a hub of this store."""
-        return Hub(cast("Store", self))
 
     def watch(self, **changes: Any) -> Watch:
         """Return a subject of a viewer."""
@@ -65,17 +63,17 @@ async def next_id(viewer: Viewer) -> str:
     return frame.partition(b"id: ")[2].partition(b"\n")[0].decode()
 
 
-def play(scenario: Coroutine[Any, Any, None]) -> None:
-    """Run a scenario on an event loop."""
-    asyncio.run(asyncio.wait_for(scenario, 2 * WAIT_SECONDS))
+def play(scenario: Callable[[Source, Hub], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario on an event loop, with a new store and its hub."""
+    source = Source()
+    hub = Hub(cast("Store", source))
+    asyncio.run(asyncio.wait_for(scenario(source, hub), 2 * WAIT_SECONDS))
 
 
 def test_viewers_of_a_topic_share_reads() -> None:
     """A change costs one read for all 50 viewers."""
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         with ExitStack() as stack:
             viewers = [
                 stack.enter_context(hub.watch(source.watch())) for _ in range(50)
@@ -86,15 +84,13 @@ def test_viewers_of_a_topic_share_reads() -> None:
             assert {await next_id(viewer) for viewer in viewers} == {"2"}
             assert source.read_count == before + 1
 
-    play(scenario())
+    play(scenario)
 
 
 def test_slow_viewer_gets_the_newest_message_alone() -> None:
     """Messages that a viewer has not taken are replaced."""
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         with hub.watch(source.watch()) as slow, hub.watch(source.watch()) as quick:
             for version in (1, 2, 3):
                 source.version = version
@@ -102,15 +98,13 @@ def test_slow_viewer_gets_the_newest_message_alone() -> None:
                 assert await next_id(quick) == str(version)
             assert await next_id(slow) == "3"
 
-    play(scenario())
+    play(scenario)
 
 
 def test_older_version_is_dropped() -> None:
     """A read that returns an older version sends nothing."""
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         with hub.watch(source.watch()) as viewer:
             for version, expected in ((3, "3"), (2, ""), (4, "4")):
                 source.version = version
@@ -122,21 +116,19 @@ def test_older_version_is_dropped() -> None:
                     assert await next_id(viewer) == expected
             assert await viewer.next_frame(0.1) == b""
 
-    play(scenario())
+    play(scenario)
 
 
 def test_change_arrives_after_failing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the store cannot be read, a viewer waits; then it gets the newest."""
     monkeypatch.setattr(hub_module, "FAILURE_PAUSE_SECONDS", 0.01)
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         source.failures = [StoreError("disk")] * 3
         with hub.watch(source.watch()) as viewer:
             assert await next_id(viewer) == "1"
 
-    play(scenario())
+    play(scenario)
 
 
 def test_unexpected_failure_ends_the_viewers_of_the_topic(
@@ -145,9 +137,7 @@ def test_unexpected_failure_ends_the_viewers_of_the_topic(
     """A read that raises another error ends its viewers; later viewers are served."""
     monkeypatch.setattr(hub_module, "FAILURE_PAUSE_SECONDS", 0.01)
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         source.failures = [ValueError("a fault")]
         with hub.watch(source.watch()) as viewer:
             assert await viewer.next_frame(WAIT_SECONDS) == b""
@@ -155,15 +145,13 @@ def test_unexpected_failure_ends_the_viewers_of_the_topic(
         with hub.watch(source.watch()) as viewer:
             assert await next_id(viewer) == "1"
 
-    play(scenario())
+    play(scenario)
 
 
 def test_job_that_does_not_exist_ends_its_viewers() -> None:
     """A job that is deleted ends its viewers."""
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         with hub.watch(source.watch()) as viewer:
             assert await next_id(viewer) == "1"
             source.version = None
@@ -171,7 +159,7 @@ def test_job_that_does_not_exist_ends_its_viewers() -> None:
             assert await viewer.next_frame(WAIT_SECONDS) == b""
             assert viewer.is_ended
 
-    play(scenario())
+    play(scenario)
 
 
 @pytest.mark.parametrize("group", ["job", "link", "address"])
@@ -179,9 +167,7 @@ def test_each_maximum_is_exact(group: str, monkeypatch: pytest.MonkeyPatch) -> N
     """A group takes its maximum of viewers, and a place that is left is free again."""
     monkeypatch.setitem(hub_module.MAX_VIEWERS, group, 3)
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
 
         def subject(number: int) -> Watch:
             members: dict[str, Any] = {
@@ -201,15 +187,13 @@ def test_each_maximum_is_exact(group: str, monkeypatch: pytest.MonkeyPatch) -> N
                 assert caught.value.status == 429
                 assert int(caught.value.headers["Retry-After"]) > 0
 
-    play(scenario())
+    play(scenario)
 
 
 def test_closed_hub_takes_no_viewers() -> None:
     """A hub that is closed ends its viewers and refuses others with 503."""
 
-    async def scenario() -> None:
-        source = Source()
-        hub = source.hub()
+    async def scenario(source: Source, hub: Hub) -> None:
         with hub.watch(source.watch()) as viewer:
             hub.close()
             assert await viewer.next_frame(WAIT_SECONDS) == b""
@@ -218,4 +202,4 @@ def test_closed_hub_takes_no_viewers() -> None:
             pass
         assert caught.value.status == 503
 
-    play(scenario())
+    play(scenario)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,6 +16,8 @@ from backend.tests.support.streams import open_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
     from backend.tests.support.streams import Stream
     from scripts.postgres_server import PostgresServer
@@ -50,12 +52,18 @@ def own_server() -> Iterator[PostgresServer]:
         yield server
 
 
-def follow_to(stream: Stream, version: int) -> list[int]:
-    """Read messages up to a version of the job; return their versions."""
-    versions = [int(stream.message().id)]
-    while versions[-1] < version:
-        versions.append(int(stream.message().id))
-    return versions
+@contextmanager
+def followed_job(
+    folder: Path, url: str, prelude: str = NO_REREADS
+) -> Iterator[tuple[httpx.Client, dict[str, Any], Stream]]:
+    """Yield a client of one process, a new job, and its stream from another process."""
+    with closing(Servers(folder, url, count=2, prelude=prelude)) as servers:
+        first, second = servers.services
+        with first.client() as api, second.client() as other:
+            job = new_job(api)
+            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
+                assert stream.message().id == "1"
+                yield api, job, stream
 
 
 @pytest.mark.parametrize("prelude", [NO_REREADS, DEAF], ids=["notified", "deaf"])
@@ -63,19 +71,14 @@ def test_viewer_of_one_process_follows_reports_to_another(
     tmp_path: Path, url: str, prelude: str
 ) -> None:
     """Versions grow up to the newest, with LISTEN or, where it fails, by reads."""
-    with closing(Servers(tmp_path, url, count=2, prelude=prelude)) as servers:
-        first, second = servers.services
-        with first.client() as api, second.client() as other:
-            job = new_job(api)
-            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
-                assert stream.message().id == "1"
-                report(api, job, kind="start")
-                assert follow_to(stream, 2) == [2]
-                event = {"provider_job_id": job["provider_job_id"], "kind": "info"}
-                for _ in range(20):
-                    assert send_lines(api, [event] * 5).json()["accepted"] == 5
-                versions = follow_to(stream, 102)
-                assert versions == sorted(set(versions))
+    with followed_job(tmp_path, url, prelude) as (api, job, stream):
+        report(api, job, kind="start")
+        assert stream.ids_to(2) == [2]
+        event = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+        for _ in range(20):
+            assert send_lines(api, [event] * 5).json()["accepted"] == 5
+        versions = stream.ids_to(102)
+        assert versions == sorted(set(versions))
 
 
 def test_deleted_job_ends_its_streams(tmp_path: Path, url: str) -> None:
@@ -99,32 +102,20 @@ def test_streams_survive_a_restart_of_postgres(
 ) -> None:
     """After a restart of PostgreSQL, open streams follow reports to any process."""
     url = own_server.url()
-    with closing(Servers(tmp_path, url, count=2, prelude=NO_REREADS)) as servers:
-        first, second = servers.services
-        with first.client() as api, second.client() as other:
-            job = new_job(api)
-            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
-                stream.message()
-                own_server.stop()
-                own_server.start()
-                report(api, job, kind="start")
-                assert follow_to(stream, 2) == [2]
-                report(api, job, kind="info")
-                assert follow_to(stream, 3) == [3]
+    with followed_job(tmp_path, url) as (api, job, stream):
+        own_server.stop()
+        own_server.start()
+        report(api, job, kind="start")
+        assert stream.ids_to(2) == [2]
+        report(api, job, kind="info")
+        assert stream.ids_to(3) == [3]
 
 
 def test_streams_survive_foreign_messages(tmp_path: Path, url: str) -> None:
     """A message of another program on the channel does not end the news."""
-    with closing(Servers(tmp_path, url, count=2, prelude=NO_REREADS)) as servers:
-        first, second = servers.services
-        with first.client() as api, second.client() as other:
-            job = new_job(api)
-            with open_stream(other, f"/jobs/{job['id']}/stream") as stream:
-                stream.message()
-                with psycopg.connect(url, autocommit=True) as db:
-                    for payload in ("hello", "", "1,,2", "-1", "9" * 5000):
-                        db.execute(
-                            "SELECT pg_notify('trackerapi_jobs', %s)", (payload,)
-                        )
-                report(api, job, kind="start")
-                assert follow_to(stream, 2) == [2]
+    with followed_job(tmp_path, url) as (api, job, stream):
+        with psycopg.connect(url, autocommit=True) as db:
+            for payload in ("hello", "", "1,,2", "-1", "9" * 5000):
+                db.execute("SELECT pg_notify('trackerapi_jobs', %s)", (payload,))
+        report(api, job, kind="start")
+        assert stream.ids_to(2) == [2]

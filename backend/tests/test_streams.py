@@ -127,9 +127,7 @@ def test_versions_never_fall_and_the_newest_arrives(
         for _ in range(40):
             assert send_lines(api, [event] * 5).json()["accepted"] == 5
         for stream in streams:
-            versions = [int(stream.message().id)]
-            while versions[-1] < 201:
-                versions.append(int(stream.message().id))
+            versions = stream.ids_to(201)
             assert versions == sorted(set(versions))
 
 

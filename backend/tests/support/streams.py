@@ -68,6 +68,13 @@ class Stream:
         assert message is not None, "the stream has ended"
         return message
 
+    def ids_to(self, last: int) -> list[int]:
+        """Read messages up to the id `last` or a higher one; return their ids."""
+        ids = [int(self.message().id)]
+        while ids[-1] < last:
+            ids.append(int(self.message().id))
+        return ids
+
 
 @contextmanager
 def open_stream(client: httpx.Client, path: str, **headers: str) -> Iterator[Stream]:
