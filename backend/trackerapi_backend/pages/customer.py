@@ -24,22 +24,18 @@ from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.pages.cards import cards_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
 from trackerapi_backend.pages.front import show_invalid_link
-from trackerapi_backend.pages.head import Head, PageJob, PageStep, cuts_of, head_of
+from trackerapi_backend.pages.head import Head, cuts_of, head_of
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
+from trackerapi_backend.pages.page_job import PageJob, status_message, steps_of
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.script import script_address, script_texts
 from trackerapi_backend.pages.steps import StepGroup, step_groups
 from trackerapi_backend.pages.stylesheet import stylesheet_address
 from trackerapi_backend.pages.texts import LANGUAGES
-from trackerapi_backend.projection.job import (
-    JobState,
-    percent,
-    shown_status,
-)
+from trackerapi_backend.projection.job import percent
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.projection.statuses import JobStatus
-from trackerapi_backend.projection.step import StepState
 from trackerapi_backend.requests.credentials import hash_secret
 from trackerapi_backend.store import (
     configurations,
@@ -51,7 +47,7 @@ from trackerapi_backend.store import (
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from markupsafe import Markup
     from sqlalchemy import Connection, Row
@@ -135,7 +131,7 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
         address += choices_of(request).query.removesuffix("?")
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
     response = await _page(services, openings, request, token, link.job_id)
-    public = services.public_base_url or str(request.base_url)
+    is_secure = services.base_url(request).startswith("https:")
     # Each cookie has the path of its page. Otherwise a browser that has opened many
     # links would send all their cookies with each request.
     for name, value, path in (
@@ -147,7 +143,7 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
             value,
             max_age=int((link.expires_at - utc_now()).total_seconds()),
             path=path,
-            secure=public.startswith("https:"),
+            secure=is_secure,
             httponly=True,
             samesite="lax",
         )
@@ -175,8 +171,7 @@ def job_id_in(request: Request) -> int | None:
 async def _page(
     services: Services, openings: Openings, request: Request, token: str, job_id: int
 ) -> Response:
-    public = services.public_base_url or str(request.base_url)
-    address = f"{public.rstrip('/')}/s/{token}"
+    address = f"{services.base_url(request)}/s/{token}"
     found = await run_in_threadpool(
         services.store.read, lambda db: _find_page(db, request, token, job_id, address)
     )
@@ -244,7 +239,7 @@ def find_view(
     texts = ConfiguredTexts(
         configurations.find_texts(db, job.configuration_id), formats.language
     )
-    steps = _steps(state, job.document, texts)
+    steps = steps_of(state, job.document, texts)
     provider = profile.display_name or profile.name
     messages = customer_view.find_messages(db, job.id)
     keys, values = customer_keys(job.document), customer_view.find_values(db, job.id)
@@ -254,7 +249,7 @@ def find_view(
         )
         for step in steps
     }
-    message = _status_message(state, messages)
+    message = status_message(state, messages)
     page_job = PageJob(state=state, steps=steps, provider=provider, message=message)
     plan = plan_of(job)
     return JobView(
@@ -277,28 +272,3 @@ def find_view(
         refresh_seconds=_REFRESH_SECONDS if state.status in _REFRESHED else None,
         version=state.version,
     )
-
-
-def _steps(
-    job: JobState, document: Mapping[str, Any] | None, texts: ConfiguredTexts
-) -> list[PageStep]:
-    configured = document["step_configurations"] if document else []
-    return [
-        PageStep(
-            step["tag"],
-            texts.step_name(step),
-            texts.units(step),
-            number,
-            state := job.steps.get(step["tag"], StepState()),
-            shown_status(job, state),
-        )
-        for number, step in enumerate(configured, start=1)
-    ]
-
-
-def _status_message(state: JobState, messages: Sequence[Row[Any]]) -> str | None:
-    """Return the message of the event that gave the job its status."""
-    if state.changed_key is None:
-        return None
-    _, event_id = state.changed_key
-    return next((row.message for row in messages if row.event_id == event_id), None)

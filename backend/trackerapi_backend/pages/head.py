@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.instants import to_micros
 from trackerapi_backend.pages.texts import State
-from trackerapi_backend.projection.statuses import SETTLED, JobStatus, StepStatus
-from trackerapi_backend.projection.step import CLOCK_TOLERANCE, shown_instant
+from trackerapi_backend.projection.statuses import ENDED, SETTLED, JobStatus, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from trackerapi_backend.pages.formats import Formats
-    from trackerapi_backend.projection.job import JobState
-    from trackerapi_backend.projection.step import StepState
+    from trackerapi_backend.pages.page_job import PageJob, PageStep
 
 QUIET_SECONDS = 2 * 60
 """Age of the newest report from which a job is quiet.
@@ -34,67 +31,18 @@ A host that restarts, or a network that fails, is usually back within an hour.
 MAX_CUT_STEPS = 20
 """Maximum number of steps whose limits are cuts in the bar: more would be a comb."""
 
-_MICROS = 1_000_000
 _BY_STATUS = {
     JobStatus.PENDING: State.PENDING,
     JobStatus.CANCELLED: State.CANCELLED,
     JobStatus.INTERRUPTED: State.INTERRUPTED,
 }
-_WORKING = frozenset(
+_ESTIMATED = frozenset(
     {
-        *(State.RUNNING, State.TOTAL_UNKNOWN, State.BETWEEN_STEPS),
+        *(State.PENDING, State.RUNNING, State.TOTAL_UNKNOWN, State.BETWEEN_STEPS),
         *(State.NO_CONFIGURATION, State.RETRYING),
     }
 )
 _NOTED = frozenset({State.SILENT, State.FAILED, State.FAILED_WITHOUT_MESSAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class PageStep:
-    """A configured step and its progress.
-
-    Attributes:
-        tag: Tag of the step, which the page does not show.
-        units: Name of the counted units; None without a name.
-        number: Position of the step in the configuration, from 1.
-        state: State from the events of the step.
-        status: Status to show, which also depends on the job.
-    """
-
-    tag: str
-    name: str
-    units: str | None
-    number: int
-    state: StepState
-    status: StepStatus
-
-    def count_texts(self, formats: Formats) -> tuple[Markup | None, Markup | None]:
-        """Return the completed units and the total as texts; None for an unknown one.
-
-        The units follow the last number, as in `412 of 1,840 images`.
-        """
-        completed, total = self.state.completed, self.state.total
-        if total:
-            done = formats.counted(completed or 0, None)
-            return done, formats.counted(total, self.units)
-        if completed is None:
-            return None, None
-        return formats.counted(completed, self.units), None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageJob:
-    """A job with everything that its customer may read.
-
-    Attributes:
-        provider: Name of the provider.
-        message: Message of the event that gave the job its status; None without one.
-    """
-
-    state: JobState
-    steps: Sequence[PageStep]
-    provider: str
-    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +60,10 @@ class Head:
 
     Attributes:
         state: State of the job, which determines colours.
-        headline: What happens.
+        headline: Present work or result of the job.
         lines: Sentences below the headline, each with the state that they describe.
-        notes: Sentences below the bar, which explain why the work does not go on.
-        when: When the job will be ready, or when it was; None if nothing is known.
+        notes: Sentences below the bar: causes of a silence or a failure.
+        when: Sentence on the time left, or on the end of the job; None without one.
         freshness: Age of the news; None for a job that has ended.
         position: Position of the running step, such as `step 6 of 10`.
     """
@@ -134,10 +82,10 @@ def head_of(job: PageJob, formats: Formats) -> Head:
     base = _base_state(job)
     values = _values(job, base, formats)
     headline = formats.headline(base, values)
-    age = _age(job.state, formats)
+    age = job.age_seconds(formats.now)
     states = [base]
     if job.state.status is JobStatus.RUNNING:
-        if _is_reopened(job.state):
+        if job.is_reopened:
             states.append(State.REOPENED)
         if age is not None and age >= SILENT_SECONDS:
             states.append(State.SILENT)
@@ -150,7 +98,7 @@ def head_of(job: PageJob, formats: Formats) -> Head:
         lines=[each for each in lines if each[1] and each[0] not in _NOTED],
         notes=[each for each in lines if each[0] in _NOTED],
         when=_when(states, values, formats),
-        freshness=_freshness(job.state, age, values, formats),
+        freshness=_freshness(job, age, values, formats),
         position=None
         if values["number"] is None
         else formats.word("step_position", **values),
@@ -174,14 +122,14 @@ def _base_state(job: PageJob) -> State:
     """Return the state without regard to the age of the news."""
     status = job.state.status
     if status is JobStatus.SUCCEEDED:
-        return State.WITH_REMARKS if _remark_count(job) else State.SUCCEEDED
+        return State.WITH_REMARKS if job.remark_count else State.SUCCEEDED
     if status is JobStatus.FAILED:
         return State.FAILED if job.message else State.FAILED_WITHOUT_MESSAGE
     if status is not JobStatus.RUNNING:
         return _BY_STATUS[status]
     if not job.steps:
         return State.NO_CONFIGURATION
-    running = _with_status(job, StepStatus.RUNNING)
+    running = job.steps_with(StepStatus.RUNNING)
     if running:
         step = running[0].state
         has_count = step.completed is not None
@@ -196,7 +144,7 @@ def _base_state(job: PageJob) -> State:
 def _subject(job: PageJob, state: State) -> PageStep | None:
     """Return the step that the headline or the line of a state names."""
     if state in (State.RUNNING, State.TOTAL_UNKNOWN):
-        return _with_status(job, StepStatus.RUNNING)[0]
+        return job.steps_with(StepStatus.RUNNING)[0]
     if state is State.RETRYING:
         return _first(s for s in job.steps if s.state.status is StepStatus.WAITING)
     if state is State.BETWEEN_STEPS:
@@ -205,19 +153,19 @@ def _subject(job: PageJob, state: State) -> PageStep | None:
         begun = (s for s in job.steps if s.state.attempts)
         return _first(s for s in begun if s.status is StepStatus.PENDING)
     if state in (State.FAILED, State.FAILED_WITHOUT_MESSAGE):
-        failed = _with_status(job, StepStatus.FAILED)
+        failed = job.steps_with(StepStatus.FAILED)
         latest = max(failed, key=lambda s: s.state.finished_at or 0, default=None)
-        return latest or _first(_with_status(job, StepStatus.RUNNING))
+        return latest or _first(job.steps_with(StepStatus.RUNNING))
     return None
 
 
 def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
     """Return the values of all templates; None for an unknown value."""
-    number, now = formats.number, job.state
+    number = formats.number
     subject = _subject(job, state)
-    running = _with_status(job, StepStatus.RUNNING)
-    skipped = len(_with_status(job, StepStatus.SKIPPED))
-    failed = _with_failed_units(job)
+    running = job.steps_with(StepStatus.RUNNING)
+    skipped = len(job.steps_with(StepStatus.SKIPPED))
+    failed = job.steps_with_failed_units()
     done, total = subject.count_texts(formats) if subject else (None, None)
     return {
         "done": done,
@@ -226,19 +174,19 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
         "number": None if subject is None else number(subject.number),
         "count": number(len(job.steps)),
         "several": number(len(job.steps)) if len(job.steps) > 1 else None,
-        "done_steps": number(len(_with_status(job, StepStatus.DONE))),
+        "done_steps": number(len(job.steps_with(StepStatus.DONE))),
         "skipped_steps": number(skipped) if skipped else None,
-        "remarks": formats.plural("remark", _remark_count(job)),
+        "remarks": formats.plural("remark", job.remark_count),
         "failed_units": number(sum(step.state.failed or 0 for step in failed))
         if failed
         else None,
         "failed_step": formats.said(failed[0].name) if len(failed) == 1 else None,
         "failed_steps": number(len(failed)),
         **_attempt_values(subject, formats),
-        "updates": formats.plural("update", now.event_count),
+        "updates": formats.plural("update", job.state.event_count),
         "message": formats.said(job.message) if job.message else None,
         "provider": formats.said(job.provider),
-        **_time_values(now, formats),
+        **_time_values(job, formats),
     }
 
 
@@ -261,27 +209,15 @@ def _attempt_values(
     }
 
 
-def _remark_count(job: PageJob) -> int:
-    skipped = _with_status(job, StepStatus.SKIPPED)
-    return len(skipped) + len(_with_failed_units(job))
-
-
-def _with_failed_units(job: PageJob) -> list[PageStep]:
-    return [step for step in job.steps if step.state.failed]
-
-
-def _time_values(state: JobState, formats: Formats) -> Mapping[str, Markup | None]:
-    changed, last = _changed_at(state), _last_at(state)
-    started, finished = state.started_at, state.finished_at
-    duration = (
-        None if started is None or finished is None else max(0, finished - started)
-    )
-    age = _age(state, formats)
+def _time_values(job: PageJob, formats: Formats) -> Mapping[str, Markup | None]:
+    changed, last = job.changed_at, job.last_at
+    finished, duration = job.state.finished_at, job.duration_seconds
+    age = job.age_seconds(formats.now)
     return {
         "changed": None if changed is None else formats.time(changed),
         "last": None if last is None else formats.time(last),
         "finished": None if finished is None else formats.time(finished),
-        "duration": None if duration is None else formats.duration(duration // _MICROS),
+        "duration": None if duration is None else formats.duration(duration),
         "age": None if age is None else formats.age(age),
     }
 
@@ -299,65 +235,26 @@ def _when(
 ) -> Markup | None:
     if states[0] is State.WITH_REMARKS:
         return formats.line(State.SUCCEEDED, values)
-    can_estimate = states[0] in _WORKING | {State.PENDING}
-    if can_estimate and State.SILENT not in states:
+    if states[0] in _ESTIMATED and State.SILENT not in states:
         return formats.word("no_history")
     return None
 
 
 def _freshness(
-    state: JobState, age: int | None, values: Mapping[str, Any], formats: Formats
+    job: PageJob, age: int | None, values: Mapping[str, Any], formats: Formats
 ) -> Freshness | None:
-    if state.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
+    status, last = job.state.status, job.last_at
+    if status in ENDED:
         return None
-    last = _last_at(state)
     if age is None or last is None:
         return Freshness("waiting", formats.word("waiting"), [])
     reported = [formats.reported(last, age)]
-    if age >= SILENT_SECONDS or state.status is JobStatus.INTERRUPTED:
+    if age >= SILENT_SECONDS or status is JobStatus.INTERRUPTED:
         return Freshness("waiting", formats.word("waiting"), reported)
     if age >= QUIET_SECONDS:
         texts = [formats.line(State.QUIET, values), *reported]
         return Freshness("quiet", formats.word("quiet"), texts)
     return Freshness("live", formats.word("live"), reported)
-
-
-def _is_reopened(state: JobState) -> bool:
-    """Return whether a running job has ended or paused before.
-
-    A clock that is ahead makes the times of statuses differ, so that they say nothing.
-    """
-    changed, last = _changed_at(state), state.last_occurred_at
-    if changed is None or last is None or state.started_at is None:
-        return False
-    is_ahead = last - (state.last_event_at or last) > CLOCK_TOLERANCE
-    return not is_ahead and changed > state.started_at
-
-
-def _changed_at(state: JobState) -> int | None:
-    """Return the time to show for the event that gave the job its status."""
-    if state.changed_key is None:
-        return None
-    at = state.changed_key[0]
-    return shown_instant(at, state.last_event_at or at)
-
-
-def _last_at(state: JobState) -> int | None:
-    """Return the time to show for the newest report, as it happened."""
-    at = state.last_occurred_at
-    return None if at is None else shown_instant(at, state.last_event_at or at)
-
-
-def _age(state: JobState, formats: Formats) -> int | None:
-    """Return the age of the newest report in seconds; None without a report."""
-    last = _last_at(state)
-    if last is None:
-        return None
-    return max(0, to_micros(formats.now) - last) // _MICROS
-
-
-def _with_status(job: PageJob, status: StepStatus) -> list[PageStep]:
-    return [step for step in job.steps if step.status is status]
 
 
 def _first(steps: Iterable[PageStep]) -> PageStep | None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from trackerapi_backend.pages.formats import Formats
-    from trackerapi_backend.pages.head import PageStep
     from trackerapi_backend.pages.metadata import MetadataValue
+    from trackerapi_backend.pages.page_job import PageStep
     from trackerapi_backend.projection.job import JobState
 
 MAX_UNFOLDED = 12

@@ -57,6 +57,14 @@ class Services:
     pepper: bytes = field(repr=False)
     public_base_url: str | None = None
 
+    def base_url(self, request: Request) -> str:
+        """Return the address of this backend in share links; no slash at the end.
+
+        Args:
+            request: Request whose address counts without a `public_base_url`.
+        """
+        return (self.public_base_url or str(request.base_url)).rstrip("/")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -94,8 +102,7 @@ class Call:
     @property
     def base_url(self) -> str:
         """Address of this backend in share links, without a slash at the end."""
-        own = self.services.public_base_url or str(self.request.base_url)
-        return own.rstrip("/")
+        return self.services.base_url(self.request)
 
     @property
     def client_address(self) -> str:

@@ -1,0 +1,158 @@
+"""Job on the customer's page: its steps, its message, and the times of its reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.instants import to_micros
+from trackerapi_backend.projection.job import shown_status
+from trackerapi_backend.projection.statuses import StepStatus
+from trackerapi_backend.projection.step import (
+    CLOCK_TOLERANCE,
+    StepState,
+    shown_instant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from markupsafe import Markup
+    from sqlalchemy import Row
+
+    from trackerapi_backend.pages.configured_texts import ConfiguredTexts
+    from trackerapi_backend.pages.formats import Formats
+    from trackerapi_backend.projection.job import JobState
+
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageStep:
+    """A configured step and its progress.
+
+    Attributes:
+        tag: Tag of the step, which the page does not show.
+        units: Name of the counted units; None without a name.
+        number: Position of the step in the configuration, from 1.
+        state: State from the events of the step.
+        status: Status to show, which also depends on the job.
+    """
+
+    tag: str
+    name: str
+    units: str | None
+    number: int
+    state: StepState
+    status: StepStatus
+
+    def count_texts(self, formats: Formats) -> tuple[Markup | None, Markup | None]:
+        """Return the completed units and the total as texts; None for an unknown one.
+
+        The units follow the last number, as in `412 of 1,840 images`.
+        """
+        completed, total = self.state.completed, self.state.total
+        if total:
+            done = formats.counted(completed or 0, None)
+            return done, formats.counted(total, self.units)
+        if completed is None:
+            return None, None
+        return formats.counted(completed, self.units), None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageJob:
+    """A job with everything that its customer may read.
+
+    Attributes:
+        provider: Name of the provider.
+        message: Message of the event that gave the job its status; None without one.
+    """
+
+    state: JobState
+    steps: Sequence[PageStep]
+    provider: str
+    message: str | None
+
+    def steps_with(self, status: StepStatus) -> list[PageStep]:
+        """Return the steps that are shown with a status."""
+        return [step for step in self.steps if step.status is status]
+
+    def steps_with_failed_units(self) -> list[PageStep]:
+        """Return the steps that have reported failed units."""
+        return [step for step in self.steps if step.state.failed]
+
+    @property
+    def remark_count(self) -> int:
+        """Number of skipped steps, plus the number of steps with failed units."""
+        skipped = self.steps_with(StepStatus.SKIPPED)
+        return len(skipped) + len(self.steps_with_failed_units())
+
+    @property
+    def changed_at(self) -> int | None:
+        """Time to show for the event that gave the job its status."""
+        if self.state.changed_key is None:
+            return None
+        at = self.state.changed_key[0]
+        return shown_instant(at, self.state.last_event_at or at)
+
+    @property
+    def last_at(self) -> int | None:
+        """Time to show for the newest report; None without a report."""
+        at = self.state.last_occurred_at
+        return None if at is None else shown_instant(at, self.state.last_event_at or at)
+
+    @property
+    def is_reopened(self) -> bool:
+        """Whether a running job has ended or paused before.
+
+        A clock that is ahead makes the times of statuses differ: the times then prove
+        nothing.
+        """
+        state, changed = self.state, self.changed_at
+        last = state.last_occurred_at
+        if changed is None or last is None or state.started_at is None:
+            return False
+        is_ahead = last - (state.last_event_at or last) > CLOCK_TOLERANCE
+        return not is_ahead and changed > state.started_at
+
+    @property
+    def duration_seconds(self) -> int | None:
+        """Time from the begin to the end of the job; None before the end."""
+        started, finished = self.state.started_at, self.state.finished_at
+        if started is None or finished is None:
+            return None
+        return max(0, finished - started) // _MICROS
+
+    def age_seconds(self, now: datetime) -> int | None:
+        """Return the age of the newest report; None without a report."""
+        if self.last_at is None:
+            return None
+        return max(0, to_micros(now) - self.last_at) // _MICROS
+
+
+def steps_of(
+    job: JobState, document: Mapping[str, Any] | None, texts: ConfiguredTexts
+) -> list[PageStep]:
+    """Return the configured steps of a job; none without a configuration."""
+    configured = document["step_configurations"] if document else []
+    return [
+        PageStep(
+            step["tag"],
+            texts.step_name(step),
+            texts.units(step),
+            number,
+            state := job.steps.get(step["tag"], StepState()),
+            shown_status(job, state),
+        )
+        for number, step in enumerate(configured, start=1)
+    ]
+
+
+def status_message(state: JobState, messages: Sequence[Row[Any]]) -> str | None:
+    """Return the message of the event that gave the job its status."""
+    if state.changed_key is None:
+        return None
+    _, event_id = state.changed_key
+    return next((row.message for row in messages if row.event_id == event_id), None)
