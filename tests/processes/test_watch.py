@@ -1,6 +1,7 @@
 """`watch()` on a real backend: order, ends, errors, outages, proxies, closing."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -38,6 +39,7 @@ from trackerapi import (
     TrackerJob,
 )
 from trackerapi.jobs import watching
+from trackerapi.wire import watch_calls
 
 PATIENCE_SECONDS: Final = 60.0
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -381,6 +383,36 @@ def test_retry_after_delays_the_next_stream(
             read_until(states, number)
 
     assert not streams.begun.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("retry", [0, 1])
+def test_streams_that_end_at_once_are_not_opened_in_a_tight_loop(
+    monkeypatch: pytest.MonkeyPatch, retry: int
+) -> None:
+    """A server that asks for no pause gets one stream in the minimum pause."""
+    monkeypatch.setattr(watch_calls, "MIN_RETRY_SECONDS", 300.0)
+    whole: dict[str, Any] = {**whole_answer("Job"), "status": "running"}
+    versions = itertools.count(1)
+    stream_count = itertools.count(1)
+
+    def script(request: Request) -> bytes:
+        if request.target.endswith("/stream"):
+            next(stream_count)
+            return http(200, f"retry: {retry}\n\n".encode(), "text/event-stream")
+        job = {**whole, "version": next(versions)}
+        is_list = "?" in request.target
+        page = {**answer("JobPage"), "items": [job], "next_cursor": None}
+        return http(200, page if is_list else job)
+
+    with (
+        answering(script) as server,
+        closing(
+            TrackerApi("key", server.url).watch(whole["provider_job_id"])
+        ) as states,
+    ):
+        next(state for state in states if state.version >= 6)
+
+    assert next(stream_count) == 2
 
 
 def test_expired_key_ends_the_watch(

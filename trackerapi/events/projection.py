@@ -24,7 +24,10 @@ ALIVE: Final = frozenset({"pending", "running"})
 NOT_ENDED: Final = ALIVE | {"interrupted"}
 """`ALIVE` and interrupted: an interrupted job may run again."""
 
-_STATUSES: Final = NOT_ENDED | {"succeeded", "failed", "cancelled"}
+ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
+"""Statuses of a job after its end."""
+
+_STATUSES: Final = NOT_ENDED | ENDED
 
 MAX_UNCONFIGURED_STEPS: Final = 1000
 """Maximum number of steps without a configuration whose state is kept: a script may

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trackerapi.arguments import MAX_JOB_ID_LENGTH, check_flag, check_name
 from trackerapi.errors import BackendError, BackendUnavailable
+from trackerapi.events.projection import ENDED
 from trackerapi.jobs.opening import find_job
 from trackerapi.problems import log
 from trackerapi.process.clock import steady_seconds
@@ -35,9 +36,6 @@ MAX_STREAM_PAUSE_SECONDS: Final = 300.0
 
 LONG_STREAM_SECONDS: Final = 60.0
 """Duration of a stream after which the pause is the first one again, in seconds."""
-
-_ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
-"""Statuses after which a watch ends; an interrupted job may run again."""
 
 
 class JobWatch:
@@ -188,7 +186,7 @@ class JobWatch:
         with self._changed:
             if job.version > self._version and not self._is_over:
                 self._version, self._newest = job.version, job
-                self._is_over = self._until_done and job.status in _ENDED
+                self._is_over = self._until_done and job.status in ENDED
                 self._changed.notify_all()
             return not self._is_over
 

@@ -25,6 +25,10 @@ MAX_SILENCE_SECONDS: Final = 40.0
 RETRY_SECONDS: Final = 2.0
 """Pause before the next connection if the server asks for none, in seconds."""
 
+MIN_RETRY_SECONDS: Final = 1.0
+"""Minimum pause before the next connection, in seconds: a server that ends each stream
+at once must not get hundreds of requests a second."""
+
 _EVENTS: Final = frozenset({"job", "message"})
 _MAX_BYTES_BETWEEN_LINES: Final = 2 * MAX_REPORT_BYTES
 
@@ -50,7 +54,7 @@ class JobStream:
     def retry_seconds(self) -> float:
         """Pause before the next connection, in seconds."""
         retry = self._parser.retry_seconds
-        return RETRY_SECONDS if retry is None else retry
+        return RETRY_SECONDS if retry is None else max(retry, MIN_RETRY_SECONDS)
 
     def __iter__(self) -> Iterator[answers.Job]:
         """Yield the states; raise BackendUnavailable if the stream breaks or stalls."""
