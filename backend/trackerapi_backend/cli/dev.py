@@ -10,7 +10,6 @@ import hmac
 import json
 import logging
 import os
-import secrets
 import shlex
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +27,7 @@ from trackerapi_backend.jobs.providers import (
 from trackerapi_backend.logs import log_to_stderr
 from trackerapi_backend.requests.credentials import (
     SCOPES,
+    generate_share_token,
     hash_secret,
     key_hmac,
     parse_key_id,
@@ -63,8 +63,6 @@ OTHER_CUSTOMERS = (1, 2)
 LINK_LABEL = "trackerapi-backend dev"
 """Label of the links that `dev` prints."""
 LINK_LIFETIME = timedelta(days=1)
-
-_TOKEN_BYTES = 32
 
 
 def add_parser(commands: Commands) -> None:
@@ -258,7 +256,7 @@ def _link_to_newest_job(store: SqliteStore) -> str | None:
     The store has only the hashes of links, so an earlier link cannot be printed again.
     None without a job.
     """
-    now, token = utc_now(), secrets.token_urlsafe(_TOKEN_BYTES)
+    now, token = utc_now(), generate_share_token()
     with store.transaction() as db:
         provider_id = find_or_create_provider(db, PROVIDER_NAME)
         newest = stored_jobs.find_newest_job_id(db, provider_id)

@@ -21,6 +21,7 @@ _KEY_ID_LENGTH = 8
 _SECRET_LENGTH = 43
 _CHECK_LENGTH = 6
 _MAX_KEY_LENGTH = 200
+_SHARE_TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,11 @@ def pepper_fingerprint(pepper: bytes) -> str:
     """Return a text that identifies a pepper without revealing it."""
     # Each API key begins with `trk_`, so no key has this HMAC.
     return hmac.digest(pepper, b"fingerprint", hashlib.sha256).hex()
+
+
+def generate_share_token() -> str:
+    """Return a new random share token."""
+    return secrets.token_urlsafe(_SHARE_TOKEN_BYTES)
 
 
 def hash_secret(secret: str) -> bytes:

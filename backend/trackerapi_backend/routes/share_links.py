@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.requests.call import Call, json_response, require
-from trackerapi_backend.requests.credentials import hash_secret
+from trackerapi_backend.requests.credentials import generate_share_token, hash_secret
 from trackerapi_backend.requests.times import read_expiry
 from trackerapi_backend.routes.serialization import serialize_share_link
 from trackerapi_backend.store import jobs as stored_jobs
@@ -22,14 +21,12 @@ if TYPE_CHECKING:
 
 DEFAULT_LIFETIME = timedelta(days=30)
 
-_TOKEN_BYTES = 32
-
 
 async def create_share_link(call: Call) -> Response:
     """Create a link to the customer's page of a job; no later response has its URL."""
     job_id: int = call.parameters["job_id"]
     sent: models.ShareLinkInput = call.body
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    token = generate_share_token()
     expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
     values = {
         "job_id": job_id,
