@@ -11,12 +11,13 @@ Exit status: 0 all targets are met, 1 a target is missed.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
 from benchmarks.rig.runs import note, read_options, temporary_folder
 from benchmarks.rig.servers import Backend, Server, new_job
 from benchmarks.rig.tables import Target, conclude, figure, print_table
-from benchmarks.rig.viewing import Job, Viewed, Viewing
+from benchmarks.rig.viewing import Job, Viewed, Viewing, pooled
 from scripts.postgres_server import find_program, running_server
 
 JOBS: Final = 100
@@ -41,23 +42,13 @@ BOUNDS: Final = {
 def main() -> int:
     """Measure, print tables, compare with the targets."""
     options = read_options(__doc__, rounds=1, peers=())
-    figures: dict[str, Viewed] = {}
+    rounds: dict[str, list[Viewed]] = {}
     seconds = QUICK_SECONDS if options.is_quick else SECONDS
-    with temporary_folder() as folder:
-        for _ in range(options.rounds):
-            for name, path_of in ((JOB_STREAM, _job_path), (PAGE_STREAM, _page_path)):
-                note(f"viewers: {name}")
-                backend = Backend(folder / f"{len(figures)}")
-                with backend.serve() as server:
-                    figures[name] = _measure(server, server, path_of, seconds)
-            if find_program("initdb") is None:
-                note("PostgreSQL is not installed: its target is missed")
-                continue
-            note(f"viewers: {ACROSS}")
-            with running_server() as postgres, ExitStack() as stack:
-                backend = Backend(folder / "across", postgres.url())
-                one, two = (stack.enter_context(backend.serve()) for _ in range(2))
-                figures[ACROSS] = _measure(one, two, _job_path, seconds)
+    for _ in range(options.rounds):
+        with temporary_folder() as folder:
+            for name, viewed in _measure_all(folder, seconds):
+                rounds.setdefault(name, []).append(viewed)
+    figures = {name: pooled(each) for name, each in rounds.items()}
     status = conclude(list(_targets(figures)))
     print_table(
         (
@@ -81,6 +72,23 @@ def main() -> int:
         ],
     )
     return status
+
+
+def _measure_all(folder: Path, seconds: float) -> Iterator[tuple[str, Viewed]]:
+    """Yield the name and the result of each measurement of a round."""
+    paths = {JOB_STREAM: _job_path, PAGE_STREAM: _page_path}
+    for number, (name, path_of) in enumerate(paths.items()):
+        note(f"viewers: {name}")
+        with Backend(folder / f"{number}").serve() as server:
+            yield name, _measure(server, server, path_of, seconds)
+    if find_program("initdb") is None:
+        note("PostgreSQL is not installed: its target is missed")
+        return
+    note(f"viewers: {ACROSS}")
+    with running_server() as postgres, ExitStack() as stack:
+        backend = Backend(folder / "across", postgres.url())
+        one, two = (stack.enter_context(backend.serve()) for _ in range(2))
+        yield ACROSS, _measure(one, two, _job_path, seconds)
 
 
 def _measure(

@@ -84,6 +84,17 @@ class Viewed:
     shutdown_seconds: float
 
 
+def pooled(rounds: Sequence[Viewed]) -> Viewed:
+    """Return all times of several rounds, and the largest of the other figures."""
+    return Viewed(
+        latencies=sorted(each for one in rounds for each in one.latencies),
+        answers=sorted(each for one in rounds for each in one.answers),
+        behind=max(one.behind for one in rounds),
+        bytes_per_viewer=max(one.bytes_per_viewer for one in rounds),
+        shutdown_seconds=max(one.shutdown_seconds for one in rounds),
+    )
+
+
 class _Viewer(asyncio.Protocol):
     """An open stream."""
 
