@@ -52,3 +52,19 @@ def units_text(
     if total is not None:
         return f"{done} of {number_text(total)}{named}"
     return f"{done}{named}" if is_over else f"{done}{named} so far"
+
+
+def failed_text(failed: float | None) -> str:
+    """Return the count of failed units, such as `3 failed`; empty without any."""
+    return f"{number_text(failed)} failed" if failed else ""
+
+
+def attempt_text(attempts: int, max_attempts: int | None) -> str:
+    """Return the latest attempt at a step, such as `attempt 2 of 5`.
+
+    Empty for a first attempt, unless its failure was reported with `max_attempts`.
+    """
+    if attempts < 2 and max_attempts is None:
+        return ""
+    bound = f" of {max_attempts:,}" if max_attempts else ""
+    return f"attempt {attempts:,}{bound}"

@@ -7,7 +7,12 @@ from typing import Final
 import pytest
 
 from scripts.project import ROOT
-from trackerapi.number_text import number_text, units_text
+from trackerapi.number_text import (
+    attempt_text,
+    failed_text,
+    number_text,
+    units_text,
+)
 
 TABLE: Final = ROOT / "tests/conformance/numbers.json"
 
@@ -49,3 +54,29 @@ def test_count_has_a_total_or_so_far(
 ) -> None:
     """A count has its total, or `so far` while the total is unknown, and its units."""
     assert units_text(completed, total, units, is_over=is_over) == text
+
+
+@pytest.mark.parametrize(
+    ("attempts", "max_attempts", "text"),
+    [
+        (0, None, ""),
+        (1, None, ""),
+        (1, 5, "attempt 1 of 5"),
+        (2, None, "attempt 2"),
+        (2, 5, "attempt 2 of 5"),
+        (1000, 2**53 - 1, "attempt 1,000 of 9,007,199,254,740,991"),
+    ],
+)
+def test_attempt_is_named_once_there_are_several(
+    attempts: int, max_attempts: int | None, text: str
+) -> None:
+    """A first attempt is named only if the maximum shows that it has failed."""
+    assert attempt_text(attempts, max_attempts) == text
+
+
+@pytest.mark.parametrize(
+    ("failed", "text"), [(None, ""), (0.0, ""), (1500.0, "1,500 failed")]
+)
+def test_failed_units_are_named_if_any(failed: float | None, text: str) -> None:
+    """Failed units are counted; without any, the text is empty."""
+    assert failed_text(failed) == text

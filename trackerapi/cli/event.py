@@ -4,7 +4,12 @@ import argparse
 import time
 from typing import Any, Final
 
-from trackerapi.cli.argument_types import long_text, metadata_from, number
+from trackerapi.cli.argument_types import (
+    long_text,
+    metadata_from,
+    number,
+    positive_integer,
+)
 from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command
 from trackerapi.cli.reporting import (
@@ -25,10 +30,11 @@ Report one event of a job.
 
 An event is about the step that --step names or, without --step, about the job. Kinds:
   start      the step or job has started
-  progress   progress of the step: --completed and --total, or --fraction
+  progress   progress of the step: --completed and --total, or --fraction; --failed
   step       the step is done
   skip       the step is not needed; --message gives the reason
-  error      the step or job failed; with --retrying, the step is attempted again
+  error      the step or job failed; with --retrying, the step is attempted again,
+             and --max-attempts is the maximum number of attempts
   complete   the job has succeeded; with --step, the step is done
   cancel     the job was cancelled
   interrupt  the job was stopped from outside, and is expected to continue
@@ -41,6 +47,7 @@ examples:
   trackerapi event start --step convert
   trackerapi event progress --step convert --completed 40 --total 120
   trackerapi event step --step convert --metadata files=120 --metadata size=3.5
+  trackerapi event error --step convert --retrying --max-attempts 3
   trackerapi event info --message "Waiting for the second half of the files"
 """
 
@@ -71,7 +78,19 @@ def add_commands(commands: Any) -> None:
         "--fraction", metavar="F", type=number, help="completed share, 0 to 1"
     )
     parser.add_argument(
+        "--failed",
+        metavar="N",
+        type=number,
+        help="how many of the completed units failed",
+    )
+    parser.add_argument(
         "--retrying", action="store_true", help="the step is attempted again"
+    )
+    parser.add_argument(
+        "--max-attempts",
+        metavar="N",
+        type=positive_integer,
+        help="maximum number of attempts at the step, with the failed ones",
     )
     add_part(parser)
     add_metadata(parser)
@@ -95,6 +114,8 @@ def _event(options: argparse.Namespace) -> int:
             fraction=options.fraction,
             retrying=options.retrying,
             part=options.part,
+            failed=options.failed,
+            max_attempts=options.max_attempts,
         )
     warn_of_unknown_step(tracker, job, options.step, began)
     return FINE

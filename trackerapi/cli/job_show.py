@@ -18,7 +18,12 @@ from trackerapi.cli.printing import (
 from trackerapi.cli.reporting import newest_job, tracker_for_reading
 from trackerapi.errors import one_line
 from trackerapi.events.projection import ALIVE, unfinished_words
-from trackerapi.number_text import number_text, units_text
+from trackerapi.number_text import (
+    attempt_text,
+    failed_text,
+    number_text,
+    units_text,
+)
 
 if TYPE_CHECKING:
     from trackerapi.models import Job, JobEvent, JobStep
@@ -150,7 +155,7 @@ def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
         units = step.units if step else None
         details = [
             units_text(event.completed, event.total, units, is_over=True),
-            f"{number_text(event.failed)} failed" if event.failed else "",
+            failed_text(event.failed),
             "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
             "another attempt follows" if event.retrying else "",
             event.message or "",
@@ -185,8 +190,6 @@ def _step_status(job: "Job", step: "JobStep") -> str:
 def _step_line(step: "JobStep", status: str) -> str:
     is_over = step.status not in ALIVE
     counted = units_text(step.completed, step.total, step.units, is_over=is_over)
-    units = f"  {counted}" if counted else ""
-    failed = f"  {number_text(step.failed)} failed" if step.failed else ""
-    most = f" of {step.max_attempts:,}" if step.max_attempts else ""
-    tries = f"  attempt {step.attempts}{most}" if step.attempts > 1 else ""
-    return f"  [{status}]  {one_line(step.name)}{units}{failed}{tries}"
+    tries = attempt_text(step.attempts, step.max_attempts)
+    texts = (one_line(step.name), counted, failed_text(step.failed), tries)
+    return "  ".join([f"  [{status}]", *filter(None, texts)])

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from trackerapi.errors import one_line
 from trackerapi.events.projection import SETTLED, unfinished_words
 from trackerapi.models import Job, JobStep
-from trackerapi.number_text import units_text
+from trackerapi.number_text import attempt_text, failed_text, units_text
 from trackerapi.view.lines import left_text, rate_text
 from trackerapi.view.rate import RateMeter, seconds_left
 
@@ -121,11 +121,21 @@ def job_line(job: Job) -> str:
     percent = "" if job.percent is None else f"{math.floor(job.percent)} %"
     running = [step for step in job.steps if step.status == "running"]
     parts = [one_line(job.status, 40), percent]
-    parts += [f"{one_line(step.name, 60)} {_counts(step)}".strip() for step in running]
+    parts += [
+        " ".join(filter(None, (one_line(step.name, 60), *_line_details(step))))
+        for step in running
+    ]
     name = one_line(job.title or job.name, 100)
     return f"{name} ({one_line(job.provider_job_id)}): " + ", ".join(
         filter(None, parts)
     )
+
+
+def _line_details(step: JobStep) -> tuple[str, ...]:
+    failed = failed_text(step.failed)
+    attempt = attempt_text(step.attempts, step.max_attempts)
+    notes = ", ".join(filter(None, (failed, attempt)))
+    return _counts(step), f"({notes})" if notes else ""
 
 
 def _head(job: Job, width: int) -> list[_Part]:
@@ -158,8 +168,13 @@ def _step_row(
     left = None
     if rate is not None and step.completed is not None:
         left = seconds_left(rate, step.completed, step.total)
-    attempt = f"attempt {step.attempts}" if step.attempts > 1 else ""
-    details = (_counts(step), rate_text(rate), left_text(left), attempt)
+    details = (
+        _counts(step),
+        failed_text(step.failed),
+        rate_text(rate),
+        left_text(left),
+        attempt_text(step.attempts, step.max_attempts),
+    )
     return [*parts, _Part("".join(f"   {text}" for text in details if text), _DIM)]
 
 

@@ -56,6 +56,14 @@ def newest(machine: Machine, job_id: str) -> JobEvent:
             ["error", "--step", "send", "--retrying", "--detail", "no route"],
             {"kind": "error", "retrying": True, "detail": "no route", "message": None},
         ),
+        (
+            ["progress", "--step", "send", "--completed", "9", "--failed", "2"],
+            {"completed": 9, "failed": 2},
+        ),
+        (
+            ["error", "--step", "send", "--retrying", "--max-attempts", "5"],
+            {"retrying": True, "max_attempts": 5},
+        ),
         (["info", "--message", "Hello"], {"kind": "info", "tag": None}),
         (["heartbeat"], {"kind": "heartbeat"}),
         (["weighed"], {"kind": "weighed"}),
@@ -223,6 +231,15 @@ def test_event_of_an_unknown_job_is_deferred(machine: Machine) -> None:
             "completed must be 0",
         ),
         (["progress", "--step", "a", "--completed", "x"], "not a number: 'x'"),
+        (["progress", "--step", "a", "--failed", "-1"], "failed must be 0"),
+        (
+            ["error", "--step", "a", "--retrying", "--max-attempts", "0"],
+            "not a whole number above 0: '0'",
+        ),
+        (
+            ["error", "--step", "a", "--retrying", f"--max-attempts={2**53}"],
+            "max_attempts must be at most 9,007,199,254,740,991",
+        ),
         (["info", "--metadata", "=x"], "not KEY=VALUE: '=x'"),
         (["info", "--metadata-json", "{"], "not an object in JSON: '{'"),
         (["info", "--step", "a\nb"], "tag must not be blank or contain control"),

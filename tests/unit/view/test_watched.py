@@ -170,6 +170,15 @@ def test_line_names_what_runs() -> None:
     assert line == "Imaging study (mr-2041): running, 34 %, Step 2 5 of 10"
 
 
+def test_failed_items_and_attempts_are_shown() -> None:
+    """A running step has the number of failed items, and its attempt of the maximum."""
+    step = step_of("running", completed=9.0, failed=2.0, attempts=2, max_attempts=5)
+    job = job_of(step)
+
+    assert rows_of(job)[1].endswith("9 so far   2 failed   attempt 2 of 5")
+    assert job_line(job).endswith("Step 1 9 so far (2 failed, attempt 2 of 5)")
+
+
 def test_ascii_terminal_gets_ascii_rows() -> None:
     """An encoding without the shapes gets signs of ASCII."""
     rows = rows_of(job_of(step_of("running", fraction=0.3)), encoding="ascii")
