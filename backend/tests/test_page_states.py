@@ -119,13 +119,40 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
     ),
     (
         "retrying",
-        [event("error", "load", retrying=True, message="No answer.")],
+        [event("error", "load", retrying=True, detail="canary")],
         {
             "en": "Trying again: Load 0 % One try did not work. What was done before is"
             f" kept. {LIVE['en']}",
             "de": "Neuer Versuch: Load 0 % Ein Versuch ist nicht gelungen. Das bisher"
             f" Getane bleibt. {LIVE['de']}",
         },
+    ),
+    *(
+        (
+            f"retrying with the message {message}",
+            [
+                event("error", "load", retrying=True, message="An earlier one."),
+                event("start", "load"),
+                event(
+                    "error",
+                    "load",
+                    retrying=True,
+                    message=message,
+                    detail="canary",
+                    max_attempts=5,
+                ),
+                event("info", "load", message="A later one."),
+            ],
+            {
+                "en": f"Trying again: Load 0 % One try did not work: “{message}”{end}"
+                " What was done before is kept. Third of up to 5 tries."
+                f" {LIVE['en']}",
+                "de": "Neuer Versuch: Load 0 % Ein Versuch ist nicht gelungen:"
+                f" „{message}“{end} Das bisher Getane bleibt. Dritter von höchstens 5"
+                f" Versuchen. {LIVE['de']}",
+            },
+        )
+        for message, end in (("No answer.", ""), ("<b>No answer</b>", "."))
     ),
     *(
         (

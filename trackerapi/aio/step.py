@@ -194,6 +194,7 @@ class AsyncTrackerStep:
         *,
         on: type[Exception] | tuple[type[Exception], ...] = Exception,
         wait_seconds: float = 1.0,
+        customer: str | None = None,
     ) -> Attempts:
         """Iterate over attempts, each a block, until an attempt succeeds.
 
@@ -202,7 +203,9 @@ class AsyncTrackerStep:
                 async with attempt:
                     await upload()
         """
-        return self._step.attempts(count, on=on, wait_seconds=wait_seconds)
+        return self._step.attempts(
+            count, on=on, wait_seconds=wait_seconds, customer=customer
+        )
 
     async def _do(self, report: Callable[[], object]) -> None:
         await run_posted(self._block.post, report)

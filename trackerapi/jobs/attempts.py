@@ -6,7 +6,12 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from trackerapi.arguments import as_number, check_whole
+from trackerapi.arguments import (
+    MAX_MESSAGE_LENGTH,
+    as_number,
+    check_customer_text,
+    check_whole,
+)
 
 if TYPE_CHECKING:
     from trackerapi.jobs.step_work import StepWork
@@ -27,8 +32,16 @@ class Attempt:
         has_failed: Whether an exception ended the block and another attempt follows.
     """
 
-    def __init__(self, step: "StepWork", number: int, count: int, on: Kinds) -> None:
+    def __init__(
+        self,
+        step: "StepWork",
+        number: int,
+        count: int,
+        on: Kinds,
+        customer: str | None,
+    ) -> None:
         self._step, self._count, self._on = step, count, on
+        self._customer = customer
         self.number = number
         self.is_last = number == count
         self.has_failed = False
@@ -46,7 +59,7 @@ class Attempt:
         if error is None or not self._is_followed_after(error):
             return False
         self.has_failed = True
-        self._step.attempt_failed(self.number, self._count, error)
+        self._step.attempt_failed(self._count, self._customer, error)
         return True
 
     async def __aenter__(self) -> Self:
@@ -84,6 +97,8 @@ class Attempts:
         on: Type or types of the exceptions after which another attempt follows.
         wait_seconds: Delay before the second attempt, in seconds, 0 or more. The delay
             doubles with each further attempt, up to 60 seconds.
+        customer: Text for the customer about each failed attempt but the last; None
+            for no text.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -91,11 +106,17 @@ class Attempts:
     """
 
     def __init__(
-        self, step: "StepWork", count: int, on: Kinds, wait_seconds: float
+        self,
+        step: "StepWork",
+        count: int,
+        on: Kinds,
+        wait_seconds: float,
+        customer: str | None,
     ) -> None:
         self._step, self._on = step, on
         self._count = check_whole("count", count)
         self._wait_seconds = as_number("wait_seconds", wait_seconds)
+        self._customer = check_customer_text(customer, MAX_MESSAGE_LENGTH)
         if self._count < 1:
             raise ValueError(f"count must be 1 or more, got {count}")
         if not 0 <= self._wait_seconds < float("inf"):
@@ -112,7 +133,7 @@ class Attempts:
 
     def __iter__(self) -> Iterator[Attempt]:
         for number in range(1, self._count + 1):
-            attempt = Attempt(self._step, number, self._count, self._on)
+            attempt = self._attempt(number)
             yield attempt
             if not attempt.has_failed:
                 return
@@ -121,7 +142,7 @@ class Attempts:
 
     async def __aiter__(self) -> AsyncIterator[Attempt]:
         for number in range(1, self._count + 1):
-            attempt = Attempt(self._step, number, self._count, self._on)
+            attempt = self._attempt(number)
             yield attempt
             if not attempt.has_failed:
                 return
@@ -131,6 +152,9 @@ class Attempts:
 
             await asyncio.sleep(self._wait_after(number))
             await run_posted(self._step.post, self._step.start)
+
+    def _attempt(self, number: int) -> Attempt:
+        return Attempt(self._step, number, self._count, self._on, self._customer)
 
     def _wait_after(self, number: int) -> float:
         # Bound the exponent first: 2.0**1024 raises OverflowError.

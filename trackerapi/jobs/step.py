@@ -291,6 +291,7 @@ class TrackerStep:
         *,
         on: type[Exception] | tuple[type[Exception], ...] = Exception,
         wait_seconds: float = 1.0,
+        customer: str | None = None,
     ) -> Attempts:
         """Iterate over attempts, each a block, until an attempt succeeds.
 
@@ -303,6 +304,8 @@ class TrackerStep:
             on: Type or types of the exceptions after which another attempt follows.
             wait_seconds: Delay before the second attempt, in seconds, 0 or more. The
                 delay doubles with each further attempt, up to 60 seconds.
+            customer: Text for the customer about each failed attempt but the last; None
+                for no text.
 
         Raises:
             TypeError: If an argument is of the wrong type.
@@ -313,7 +316,7 @@ class TrackerStep:
                 with attempt:
                     upload()
         """
-        return Attempts(self._work, count, on, wait_seconds)
+        return Attempts(self._work, count, on, wait_seconds, customer)
 
 
 def step_block(step: TrackerStep) -> StepBlock:

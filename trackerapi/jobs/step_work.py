@@ -116,19 +116,19 @@ class StepWork:
             self.job.events.send("info", self.tag, details=details)
 
     def attempt_failed(
-        self, number: int, count: int, error: BaseException | str
+        self, count: int, customer: str | None, error: BaseException | str
     ) -> None:
         """Report that an attempt failed and that another attempt follows.
 
         Args:
-            number: Number of the attempt; 1 for the first.
             count: Maximum number of attempts.
+            customer: Text for the customer; None for no text.
             error: Exception, reported with its traceback, or text. Only the provider
                 reads it.
         """
         details = {
             "retrying": True,
-            "message": f"Attempt {number} of {count} did not work; trying again.",
+            "message": customer,
             "detail": diagnosis(error),
             "max_attempts": min(count, LARGEST_ID),
         }

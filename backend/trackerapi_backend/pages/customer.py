@@ -27,7 +27,7 @@ from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, cuts_of, head_of
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
-from trackerapi_backend.pages.page_job import PageJob, status_message, steps_of
+from trackerapi_backend.pages.page_job import PageJob, steps_of
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.script import script_address, script_texts
 from trackerapi_backend.pages.steps import StepGroup, step_groups
@@ -249,8 +249,8 @@ def find_view(
         )
         for step in steps
     }
-    message = status_message(state, messages)
-    page_job = PageJob(state=state, steps=steps, provider=provider, message=message)
+    by_event = {row.event_id: row.message for row in messages}
+    page_job = PageJob(state=state, steps=steps, provider=provider, messages=by_event)
     plan = plan_of(job)
     return JobView(
         name=texts.job_name(job.name),

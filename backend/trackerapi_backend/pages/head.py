@@ -42,6 +42,7 @@ _ESTIMATED = frozenset(
         *(State.NO_CONFIGURATION, State.RETRYING),
     }
 )
+_SENTENCE_ENDS = (".", "!", "?", "…", "。")
 _NOTED = frozenset({State.SILENT, State.FAILED, State.FAILED_WITHOUT_MESSAGE})
 
 
@@ -184,10 +185,26 @@ def _values(job: PageJob, state: State, formats: Formats) -> dict[str, Any]:
         "failed_steps": number(len(failed)),
         **_attempt_values(subject, formats),
         "updates": formats.plural("update", job.state.event_count),
-        "message": formats.said(job.message) if job.message else None,
+        **_message_values(job, state, subject, formats),
         "provider": formats.said(job.provider),
         **_time_values(job, formats),
     }
+
+
+def _message_values(
+    job: PageJob, state: State, subject: PageStep | None, formats: Formats
+) -> Mapping[str, Markup | str | None]:
+    """Return the message about a state, and the period of a sentence that ends with it.
+
+    A message that is a sentence needs no second period.
+    """
+    message = job.message
+    if state is State.RETRYING and subject is not None:
+        message = job.message_of_attempt(subject)
+    if not message:
+        return {"message": None, "period": None}
+    period = "" if message.rstrip().endswith(_SENTENCE_ENDS) else "."
+    return {"message": formats.said(message), "period": period}
 
 
 def _attempt_values(

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from markupsafe import Markup
-    from sqlalchemy import Row
 
     from trackerapi_backend.pages.configured_texts import ConfiguredTexts
     from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.projection.job import JobState
+    from trackerapi_backend.projection.step import Key
 
 _MICROS = 1_000_000
 
@@ -67,13 +67,25 @@ class PageJob:
 
     Attributes:
         provider: Name of the provider.
-        message: Message of the event that gave the job its status; None without one.
+        messages: The latest messages for the customer, by event id.
     """
 
     state: JobState
     steps: Sequence[PageStep]
     provider: str
-    message: str | None
+    messages: Mapping[bytes, str]
+
+    @property
+    def message(self) -> str | None:
+        """Message of the event that gave the job its status; None without one."""
+        return self._message_of(self.state.changed_key)
+
+    def message_of_attempt(self, step: PageStep) -> str | None:
+        """Return the message of the attempt after which a step waits for the next."""
+        return self._message_of(step.state.waiting_key)
+
+    def _message_of(self, key: Key | None) -> str | None:
+        return None if key is None else self.messages.get(key[1])
 
     def steps_with(self, status: StepStatus) -> list[PageStep]:
         """Return the steps that are shown with a status."""
@@ -148,11 +160,3 @@ def steps_of(
         )
         for number, step in enumerate(configured, start=1)
     ]
-
-
-def status_message(state: JobState, messages: Sequence[Row[Any]]) -> str | None:
-    """Return the message of the event that gave the job its status."""
-    if state.changed_key is None:
-        return None
-    _, event_id = state.changed_key
-    return next((row.message for row in messages if row.event_id == event_id), None)

@@ -87,7 +87,10 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
         "en": StateTexts(
             "Trying again: {step}",
             [
-                "One try did not work.",
+                (
+                    "One try did not work: “{message}”{period}",
+                    "One try did not work.",
+                ),
                 "What was done before is kept.",
                 (
                     "{nth_attempt} of up to {max_attempts} tries.",
@@ -98,7 +101,10 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
         "de": StateTexts(
             "Neuer Versuch: {step}",
             [
-                "Ein Versuch ist nicht gelungen.",
+                (
+                    "Ein Versuch ist nicht gelungen: „{message}“{period}",
+                    "Ein Versuch ist nicht gelungen.",
+                ),
                 "Das bisher Getane bleibt.",
                 (
                     "{nth_attempt} von höchstens {max_attempts} Versuchen.",

@@ -2,7 +2,7 @@
 
 The format is compact, because each batch of events writes a snapshot. A step is a list
 of values, without its last values if they are unknown: first the counts, which a step
-without progress lacks, then `failed_counts` and `max_attempts`.
+without progress lacks, then `failed_counts` and `max_attempts`, then `waiting_key`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _FORMAT_VERSION = 4
 """Number of the format; raise it with each change of the fields that a fold needs."""
 _LENGTH_WITHOUT_COUNTS = 7
 _LENGTH_WITH_COUNTS = 12
+_LENGTH_WITH_ATTEMPTS = 14
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
@@ -75,7 +76,8 @@ def _step_row(step: StepState) -> list[Any]:
         step.finished_at,
         _key_row(step.settled_key),
     ]
-    has_more = bool(step.failed_counts) or step.max_attempts is not None
+    is_waiting = step.waiting_key is not None
+    has_more = bool(step.failed_counts) or step.max_attempts is not None or is_waiting
     if step.newest_key is None and not has_more:
         return row
     row += [
@@ -85,7 +87,9 @@ def _step_row(step: StepState) -> list[Any]:
         step.smallest_total,
         step.counts,
     ]
-    return [*row, step.failed_counts, step.max_attempts] if has_more else row
+    if has_more:
+        row += [step.failed_counts, step.max_attempts]
+    return [*row, _key_row(step.waiting_key)] if is_waiting else row
 
 
 def _step_from(row: Sequence[Any]) -> StepState:
@@ -103,6 +107,8 @@ def _step_from(row: Sequence[Any]) -> StepState:
         step.newest_key, step.counts = _key(key), dict(row[11])
     if len(row) > _LENGTH_WITH_COUNTS:
         step.failed_counts, step.max_attempts = dict(row[12]), row[13]
+    if len(row) > _LENGTH_WITH_ATTEMPTS:
+        step.waiting_key = _key(row[14])
     return step
 
 

@@ -133,6 +133,8 @@ class StepState:
             part.
         failed_counts: Largest `failed` of each part, in the same form.
         max_attempts: Maximum number of attempts, from the latest `error` that has it.
+        waiting_key: Key of the `error` after which the step waits for its next attempt;
+            None unless the step waits.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -149,6 +151,7 @@ class StepState:
     counts: dict[str, float] = field(default_factory=dict)
     failed_counts: dict[str, float] = field(default_factory=dict)
     max_attempts: int | None = None
+    waiting_key: Key | None = None
 
     @property
     def fraction(self) -> float:
@@ -191,6 +194,7 @@ class StepState:
         """Reset everything but the counts to the state before the first event."""
         self.status, self.attempts, self.opened_key = StepStatus.PENDING, 0, None
         self.started_at = self.finished_at = self.max_attempts = None
+        self.waiting_key = None
 
     def count(self, fact: Fact, key: Key) -> None:
         """Add the counts of a progress; the order of calls has no effect.
@@ -262,19 +266,19 @@ class StepState:
         if kind.ends_attempt:
             self.opened_key = None
         if self.status not in SETTLED:
-            self._update_status(fact, kind)
+            self._update_status(fact, kind, key)
 
     def interrupt(self) -> None:
         """End the open attempt of a step under way; the step is pending again."""
         if self.status in (StepStatus.RUNNING, StepStatus.WAITING):
             self.status = StepStatus.PENDING
-            self.opened_key = None
+            self.opened_key = self.waiting_key = None
 
-    def _update_status(self, fact: Fact, kind: EventKind) -> None:
+    def _update_status(self, fact: Fact, kind: EventKind, key: Key) -> None:
         if kind is ERROR and fact.retrying:
-            self.status = StepStatus.WAITING
+            self.status, self.waiting_key = StepStatus.WAITING, key
         elif kind.step_status is not None:
-            self.status = kind.step_status
+            self.status, self.waiting_key = kind.step_status, None
         is_over = self.status in SETTLED or self.status is StepStatus.FAILED
         self.finished_at = shown_at(fact) if is_over else None
 

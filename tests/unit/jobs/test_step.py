@@ -203,9 +203,24 @@ def test_attempts_continue_until_one_succeeds(run: TrackerJob, outbox: Path) -> 
     ]
     first = recorded(outbox)[1]
     assert first["retrying"] is True
-    assert first["message"] == "Attempt 1 of 3 did not work; trying again."
+    assert "message" not in first
     assert first["max_attempts"] == 3
     assert "not yet" in first["detail"]
+
+
+def test_failed_attempt_has_the_text_for_the_customer(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The customer reads the text of `customer=`, and never the exception."""
+    with run.step("load") as step:
+        for attempt in step.attempts(2, wait_seconds=0, customer="No answer yet."):
+            with attempt:
+                if not attempt.is_last:
+                    raise OSError("db-7 refused")
+        with pytest.raises(TypeError, match="pass an exception as error="):
+            step.attempts(2, customer=OSError("db-7"))  # type: ignore[arg-type]
+
+    assert recorded(outbox)[1]["message"] == "No answer yet."
 
 
 def test_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:

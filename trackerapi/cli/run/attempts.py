@@ -45,7 +45,7 @@ class Attempts:
         number, outcome = 1, self._attempt()
         while outcome.may_be_repeated and number < self._arguments.attempts:
             if self._reporting is not None:
-                self._reporting.retry(number, outcome)
+                self._reporting.retry(outcome)
             stop = self._signals.wait_until(lambda: False, _wait_seconds(number))
             if stop is None:
                 number, outcome = number + 1, self._attempt()

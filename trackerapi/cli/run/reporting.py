@@ -89,20 +89,15 @@ class Reporting:
             self._is_offered = True
             self._reports.put(self._offer)
 
-    def retry(self, number: int, outcome: Outcome) -> None:
-        """Report that an attempt failed and another one follows.
-
-        Args:
-            number: Number of the attempt, from 1.
-            outcome: Outcome of the attempt.
-        """
+    def retry(self, outcome: Outcome) -> None:
+        """Report that an attempt failed and another one follows."""
         text = outcome.as_text(self._name)
         step, count = self._arguments.step, self._arguments.attempts
         if step is None:
             self._reports.put(lambda job: job.detail(text))
         else:
             self._reports.put(
-                lambda job: _work_of(job, step).attempt_failed(number, count, text)
+                lambda job: _work_of(job, step).attempt_failed(count, None, text)
             )
 
     def end(self, outcome: Outcome) -> None:
