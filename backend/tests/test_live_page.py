@@ -157,17 +157,36 @@ def test_interrupted_job_goes_on_and_ends(tab: Page, api: httpx.Client) -> None:
     mark(tab)
     headline = tab.get_by_role("status")
     expect(headline).to_have_text("Load")
+    expect_icon(tab, "ring-5")
 
     report(api, job, kind="interrupt")
     expect(headline).to_have_text("Paused")
+    expect_icon(tab, "paused")
     report(api, job, kind="progress", tag="load", completed=2, total=4)
     expect(headline).to_have_text("Load")
     expect(tab.locator(".of-reopened")).to_contain_text("Going on again since")
+    expect_icon(tab, "ring-10")
     report(api, job, kind="complete")
     expect(headline).to_have_text("Ready")
     expect(tab).to_have_title("100 % · Import")
     expect(tab.locator(".live")).to_have_count(0)
+    expect_icon(tab, "done")
     assert is_marked(tab)
+
+
+def expect_icon(tab: Page, name: str) -> None:
+    """Wait until a tab has an icon; check that its policy lets the icon be drawn."""
+    icon = tab.locator('link[rel="icon"]')
+    expect(icon).to_have_attribute(
+        "href", re.compile(rf"/icon\.{name}\.[0-9a-f]+\.svg")
+    )
+    draw = """async (link) => {
+      const image = new Image();
+      image.src = link.href;
+      await image.decode();
+      return image.naturalWidth > 0;
+    }"""
+    assert icon.evaluate(draw)
 
 
 def test_revoked_link_shows_nothing_any_more(
@@ -290,6 +309,7 @@ def test_browser_without_streams_requests_the_page(
     assert intervals[0] < shortest
     assert all(shortest <= each <= longest for each in intervals[-2:])
     expect(tab.locator(".line")).to_contain_text("1 of 4")
+    expect_icon(tab, "ring-5")
     assert is_marked(tab)
 
 

@@ -219,9 +219,9 @@ def test_accent_has_a_style_sheet_of_its_own(
     service: Service, api: httpx.Client, profile: dict[str, Any], job: dict[str, Any]
 ) -> None:
     """A provider with an accent has one style sheet with both variants, kept long."""
-    usual = re.findall(r'href="(/app/static/[^"]*)"', open_link(link_to(api, job)))
+    usual = re.findall(r'"(/app/static/[^"]*css)"', open_link(link_to(api, job)))
     changed = api.patch("/provider-profile", json={"accent": "#9C3018"}).json()
-    [address] = re.findall(r'href="(/app/static/[^"]*)"', open_link(link_to(api, job)))
+    [address] = re.findall(r'"(/app/static/[^"]*css)"', open_link(link_to(api, job)))
     assert [address] != usual
     style = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
     common = httpx.get(service.base_url + usual[0], timeout=MAX_WAIT_SECONDS).text

@@ -374,12 +374,14 @@ def test_page_has_security_headers(reader: httpx.Client, link: dict[str, Any]) -
     policy = headers["content-security-policy"]
     closed = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     assert policy == (
-        f"default-src 'none'; style-src 'self'; {closed}; script-src 'self';"
-        " connect-src 'self'"
+        f"default-src 'none'; style-src 'self'; img-src 'self'; {closed};"
+        " script-src 'self'; connect-src 'self'"
     )
     for address in (f"{link['url']}?refresh=off", f"{link['url']}x"):
         policy = reader.get(address).headers["content-security-policy"]
-        assert policy == f"default-src 'none'; style-src 'self'; {closed}"
+        assert policy == (
+            f"default-src 'none'; style-src 'self'; img-src 'self'; {closed}"
+        )
     assert headers["cache-control"] == "no-store"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["x-content-type-options"] == "nosniff"

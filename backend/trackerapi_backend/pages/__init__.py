@@ -10,6 +10,7 @@ from starlette.routing import Route
 from trackerapi_backend.pages import (
     customer,
     front,
+    icon,
     reference,
     script,
     stream,
@@ -56,6 +57,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
         _route("/openapi.json", "contract", reference.contract),
         _route(stylesheet.ROUTE, "stylesheet", stylesheet.show),
         _route(script.ROUTE, "script", script.show),
+        _route(icon.ROUTE, "icon", icon.show),
         _route("/app", "front_page", front.show),
         _route("/app/", "front_page", front.show),
         _route("/app/{rest:path}", "no_page", front.show_invalid_link),

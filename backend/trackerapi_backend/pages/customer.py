@@ -25,6 +25,7 @@ from trackerapi_backend.pages.cards import cards_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
 from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, cuts_of, head_of
+from trackerapi_backend.pages.icon import icon_address, icon_name
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
 from trackerapi_backend.pages.page_job import PageJob, steps_of
@@ -89,6 +90,7 @@ class JobView:
         started: Begin of the job as a sentence; None before the begin.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
+        icon: Address of the icon of the browser's tab.
         version: Version of the job, which the page does not show.
     """
 
@@ -100,6 +102,7 @@ class JobView:
     head: Head
     percent: float | None
     cuts: Sequence[float]
+    icon: str
     groups: Sequence[StepGroup]
     messages: Sequence[_Message]
     refresh_seconds: int | None
@@ -222,8 +225,10 @@ def _find_page(
         return None
     profile = providers.get_profile(db, link.provider_id)
     formats = formats_for(request, link)
+    view = find_view(db, job, profile, formats)
     return link, {
-        "job": find_view(db, job, profile, formats),
+        "job": view,
+        "icon": view.icon,
         "cards": cards_of(job, profile, link, address, formats),
         "formats": formats,
         "language": formats.language,
@@ -252,6 +257,7 @@ def find_view(
     by_event = {row.event_id: row.message for row in messages}
     page_job = PageJob(state=state, steps=steps, provider=provider, messages=by_event)
     plan = plan_of(job)
+    head, share = head_of(page_job, formats), percent(plan, state)
     return JobView(
         name=texts.job_name(job.name),
         title=job.title,
@@ -262,9 +268,10 @@ def find_view(
         if state.started_at is None
         else formats.word("started", at=formats.time(state.started_at)),
         provider=provider,
-        head=head_of(page_job, formats),
-        percent=percent(plan, state),
+        head=head,
+        percent=share,
         cuts=cuts_of(list((plan.points or {}).values())),
+        icon=icon_address(icon_name(head.state, share), profile.accent),
         groups=step_groups(state, steps, shown, formats),
         messages=[
             _Message(row.message, formats.time(row.shown_at)) for row in messages

@@ -8,11 +8,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from trackerapi_backend.pages.icon import icon_address
 from trackerapi_backend.pages.stylesheet import stylesheet_address
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'"
 )
 _SCRIPT_POLICY = f"{_POLICY}; script-src 'self'; connect-src 'self'"
 _HEADERS = {
@@ -53,5 +54,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.globals.update(stylesheet=stylesheet_address(), language="en")
+    environment.globals.update(
+        stylesheet=stylesheet_address(), icon=icon_address(), language="en"
+    )
     return environment

@@ -6,16 +6,17 @@ of the page makes the message, in the language of the request:
 
     event: page
     id: 12-9f3a01bc
-    data: {"version": 12, "title": "41 % · Brain MRI", "parts": {"job": "<section ...",
-        "facts": "<p>..."}}
+    data: {"version": 12, "title": "41 % · Brain MRI", "icon": "/app/static/icon...",
+        "parts": {"job": "<section ...", "facts": "<p>..."}}
 
-`data` is one line of JSON. `title` is the title of the document, as text. `parts` has
-the inner HTML of elements of the page, by element id. `version` never falls. A message
-follows each event of the job. Without an event, a message follows when other words than
-those in `<time>` elements change, such as the headline of a job that has become silent:
-the page itself has to keep the ages in `<time>` elements, which also grow without a
-connection. End and `Last-Event-ID` are those of `stream_job`. Messages `heartbeat`
-replace its comments: they show the script of the page that the connection is alive.
+`data` is one line of JSON. `title` is the title of the document, as text. `icon` is the
+address of its icon. `parts` has the inner HTML of elements of the page, by element id.
+`version` never falls. A message follows each event of the job. Without an event, a
+message follows when other words than those in `<time>` elements change, such as the
+headline of a job that has become silent: the page itself has to keep the ages in
+`<time>` elements, which also grow without a connection. End and `Last-Event-ID` are
+those of `stream_job`. Messages `heartbeat` replace its comments: they show the script
+of the page that the connection is alive.
 
 All viewers of a job in one language and time zone share a message. So the parts depend
 on nothing else: neither on the link nor on other choices of the reader.
@@ -138,12 +139,14 @@ class _PageReader:
 def _message_of(db: Connection, job: Row[Any], formats: Formats) -> Message:
     profile = providers.get_profile(db, job.provider_id)
     view = find_view(db, job, profile, formats)
-    version, title = view.version, view.document_title
+    version, title, icon = view.version, view.document_title, view.icon
     parts = {
         name: fragment(template, job=view, formats=formats)
         for name, template in _PARTS.items()
     }
-    lasting = _TIMES.sub("", title + "".join(parts.values()))
-    data = compact_json({"version": version, "title": title, "parts": parts})
+    lasting = _TIMES.sub("", title + icon + "".join(parts.values()))
+    data = compact_json(
+        {"version": version, "title": title, "icon": icon, "parts": parts}
+    )
     id_ = f"{version}-{crc32(lasting.encode()):08x}"
     return encode_message(version, "page", data, id_=id_)

@@ -13,6 +13,8 @@
   // The stream sends a heartbeat at least every 15 seconds.
   const MAX_SILENCE_SECONDS = 40;
   const REQUEST_SECONDS = 20;
+  // Elements that change.
+  const PARTS = ["job", "facts"];
 
   const texts = JSON.parse(document.currentScript.dataset.texts);
   const address = location.pathname + "/stream" + location.search;
@@ -175,8 +177,12 @@
     }
   }
 
-  // Show the title of the document, and the inner HTML of elements by their ids.
-  function show(title, parts) {
+  function iconOf(tree) {
+    return tree.querySelector('link[rel="icon"]');
+  }
+
+  // Show title and icon of the document, and the inner HTML of elements by their ids.
+  function show({ title, icon, parts }) {
     const trees = Object.keys(parts).map((id) => {
       const template = document.createElement("template");
       template.innerHTML = parts[id];
@@ -184,11 +190,13 @@
       return [document.getElementById(id), template.content];
     });
     markConnected();
-    for (const [element, tree] of trees) {
+    // Another release of the server may send parts that this page does not have.
+    for (const [element, tree] of trees.filter(([element]) => element)) {
       showTimes(tree);
       changeChildren(element, tree);
     }
     document.title = title;
+    if (icon) setAttribute(iconOf(document), "href", icon);
   }
 
   // Connection
@@ -244,9 +252,8 @@
     };
     opening.addEventListener("heartbeat", markConnected);
     opening.addEventListener("page", (event) => {
-      const { title, parts } = JSON.parse(event.data);
       waitSeconds = 1;
-      show(title, parts);
+      show(JSON.parse(event.data));
     });
     opening.onerror = () => {
       disconnect();
@@ -284,8 +291,10 @@
       }
       if (!answer.ok) throw new Error();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const [job, facts] = ["job", "facts"].map((id) => page.getElementById(id));
-      show(page.title, { job: job.innerHTML, facts: facts.innerHTML });
+      const parts = {};
+      for (const id of PARTS) parts[id] = page.getElementById(id).innerHTML;
+      const icon = iconOf(page).getAttribute("href");
+      show({ title: page.title, icon, parts });
     } catch (_) {
       if (!stream) markLost();
     } finally {
