@@ -140,6 +140,8 @@ def test_scripts_off_show_the_same_page(browser: Browser, api: httpx.Client) -> 
         expect(page.locator(".is-ring .at")).to_have_text(
             re.compile(r"^since \d\d:\d\d UTC$")
         )
+        expect(page.locator("#link")).to_be_visible()
+        expect(page.locator("#copy")).to_be_hidden()
         refresh = page.locator("meta[http-equiv=refresh]")
         expect(refresh).to_have_attribute("content", "30")
         report(api, job, kind="complete")
@@ -166,12 +168,12 @@ def test_scripts_on_show_times_in_the_zone_of_the_reader(
 
 
 def test_keyboard_reaches_everything(browser: Browser, api: httpx.Client) -> None:
-    """Tab reaches each link, summary and field in order, with a visible focus."""
+    """Tab reaches each link, summary and button in order, with a visible focus."""
     job = step_job(api, [f"Step {n}" for n in range(60)])
     report(api, job, kind="start", tag="s1")
     with open_tab(browser) as page:
         page.goto(new_link(api, job)["url"])
-        wanted = page.locator("a, summary, input").evaluate_all(
+        wanted = page.locator("a, summary, input, button").evaluate_all(
             """all => all.filter((each) => each.checkVisibility())
                  .map((each) => each.outerHTML)"""
         )
@@ -191,6 +193,56 @@ def test_keyboard_reaches_everything(browser: Browser, api: httpx.Client) -> Non
         page.locator("summary").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_text("Step 59")).to_be_visible()
+
+
+# Clipboards of a page with TLS, without TLS, and of a browser that refuses to copy.
+CLIPBOARDS = {
+    "clipboard": "",
+    "command": "Object.defineProperty(navigator, 'clipboard', {value: undefined})",
+    "neither": "Object.defineProperty(navigator, 'clipboard', {value: undefined});"
+    "document.execCommand = () => false",
+}
+
+
+@pytest.mark.parametrize(
+    ("clipboard", "language", "text"),
+    [
+        ("clipboard", "en", "The link is copied."),
+        ("command", "de", "Der Link ist kopiert."),
+        ("neither", "en", "The link is selected. Please copy it."),
+        ("neither", "de", "Der Link ist markiert. Bitte kopieren Sie ihn."),
+    ],
+)
+def test_link_is_copied_by_keyboard(
+    browser: Browser, api: httpx.Client, clipboard: str, language: str, text: str
+) -> None:
+    """A button copies the link, and a live region says so, each time.
+
+    Where a browser can copy nothing, the field with the link is selected.
+    """
+    url = new_link(api, half_done(api))["url"]
+    permissions = ["clipboard-read", "clipboard-write"]
+    with open_tab(browser, locale=language, permissions=permissions) as page:
+        page.add_init_script(
+            "const real = navigator.clipboard;"
+            f"window.pasted = () => real.readText(); {CLIPBOARDS[clipboard]}"
+        )
+        page.goto(url)
+        field, button = page.locator("#link"), page.locator("#copy")
+        expect(field).to_be_hidden()
+        said = page.locator("[aria-live=polite]")
+        expect(said).to_have_text("")
+        for _ in range(2):
+            button.focus()
+            page.keyboard.press("Enter")
+            expect(said).to_have_text(text)
+        if clipboard == "neither":
+            expect(field).to_be_focused()
+            assert page.evaluate("getSelection().toString()") == url
+        else:
+            expect(button).to_be_focused()
+            expect(field).to_be_hidden()
+            assert page.evaluate("pasted()") == url
 
 
 @pytest.mark.parametrize(

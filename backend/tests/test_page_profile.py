@@ -68,13 +68,13 @@ CARDS = {
     " Call +49 (30) 123-45 Write to front.desk+mri@clinic.example"
     " About this page Reference MR-7 Times Europe/Berlin (ZONE)"
     " Who can see this Anyone with the link, until 11:30 CEST on 1 June 2031"
-    " The link, to be copied",
+    " The link, to be copied Copy the link",
     "de": "Sie müssen hier nicht warten Sie können diese Seite schließen und den Link"
     " wieder öffnen. Fragen? Front desk, until 18:00 Bitte nennen Sie MR-7."
     " Anrufen: +49 (30) 123-45 Schreiben an front.desk+mri@clinic.example"
     " Über diese Seite Referenz MR-7 Zeiten Europe/Berlin (ZONE)"
     " Wer das sehen kann Alle mit dem Link, bis 11:30 MESZ am 1. Juni 2031"
-    " Der Link zum Kopieren",
+    " Der Link zum Kopieren Link kopieren",
 }
 
 
@@ -99,7 +99,7 @@ def test_cards_without_profile_show_the_link_alone(api: httpx.Client) -> None:
     assert text == (
         "You need not wait here You can close this page and open the link again."
         " About this page Times UTC Who can see this Anyone with the link, until"
-        " 09:30 UTC on 1 June 2031 The link, to be copied"
+        " 09:30 UTC on 1 June 2031 The link, to be copied Copy the link"
     )
 
 

@@ -19,7 +19,7 @@ ROUTE = "/app/static/page.{version}.js"
 _WORDS = (
     *("now", "ago", "second", "seconds", "minute", "minutes", "hour", "hours"),
     *("reported", "reported_earlier", "on_day", "day", "as_of"),
-    *("lost", "lost_line", "offline", "offline_line"),
+    *("lost", "lost_line", "offline", "offline_line", "copied", "selected"),
 )
 
 

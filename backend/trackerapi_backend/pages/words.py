@@ -84,6 +84,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "about_readers": "Who can see this",
         "about_until": "Anyone with the link, until {until}",
         "about_link": "The link, to be copied",
+        "copy": "Copy the link",
+        "copied": "The link is copied.",
+        "selected": "The link is selected. Please copy it.",
         "front": "Job progress",
         "front_line": (
             "This service shows how far jobs are. To see a job, open the whole link"
@@ -168,6 +171,9 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "about_readers": "Wer das sehen kann",
         "about_until": "Alle mit dem Link, bis {until}",
         "about_link": "Der Link zum Kopieren",
+        "copy": "Link kopieren",
+        "copied": "Der Link ist kopiert.",
+        "selected": "Der Link ist markiert. Bitte kopieren Sie ihn.",
         "front": "Fortschritt von Aufträgen",
         "front_line": (
             "Dieser Dienst zeigt, wie weit Aufträge sind. Um einen Auftrag zu sehen,"

@@ -324,6 +324,41 @@
     tick();
   }
 
+  // Link
+
+  // Copy the link. A page without TLS has no clipboard, and some browsers refuse the
+  // command too: then the field stays, selected for a copy by hand.
+  async function copyLink() {
+    let isCopied = true;
+    said.textContent = "";
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch (_) {
+      showField(true);
+      field.select();
+      isCopied = document.execCommand("copy");
+    }
+    if (isCopied) {
+      showField(false);
+      button.focus();
+    }
+    // Later than the removal: a screen reader announces the same text again.
+    setTimeout(() => {
+      said.textContent = texts[isCopied ? "copied" : "selected"];
+    }, 100);
+  }
+
+  function showField(isShown) {
+    field.parentNode.hidden = !isShown;
+  }
+
+  const [field, button, said] = ["link", "copy", "copied"].map((id) =>
+    document.getElementById(id)
+  );
+  button.hidden = false;
+  button.addEventListener("click", copyLink);
+  showField(false);
+
   const [zone, short] = [zoneFormat.resolvedOptions().timeZone, zoneText(new Date())];
   const zoneElement = document.getElementById("zone");
   zoneElement.textContent = zone === short ? zone : zone + " (" + short + ")";
