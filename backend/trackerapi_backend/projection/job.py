@@ -180,12 +180,19 @@ def advance(
     """
     is_refold_needed, in_order = False, sorted(fresh, key=key_of)
     _count_events(state, in_order)
+    previous: tuple[EventKind, str | None] | None = None
     for fact in in_order:
         kind, key = kind_of(fact), key_of(fact)
         if not _affects_state(plan, fact, kind):
             continue
         is_late = state.last_key is not None and key < state.last_key
-        if not is_refold_needed and _changes_no_status(plan, state, fact, kind, key):
+        # Most events are progress right after progress of the same step. It changes no
+        # status: the progress before it has opened the attempt, or needs a refold.
+        is_repeated = kind is PROGRESS and previous == (kind, fact.tag)
+        previous = kind, fact.tag
+        if is_repeated or (
+            not is_refold_needed and _changes_no_status(plan, state, fact, kind, key)
+        ):
             _count(plan, state, fact, kind, key)
         elif is_late or is_refold_needed:
             _count(plan, state, fact, kind, key)

@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import select
 
 from trackerapi_backend.store import postgres_sql
-from trackerapi_backend.store.driver_sql import is_postgres
+from trackerapi_backend.store.driver_sql import insert_rows, is_postgres
 from trackerapi_backend.store.schema import customer_messages, customer_values
-from trackerapi_backend.store.sqlite_sql import execute_many, insert_rows
+from trackerapi_backend.store.sqlite_sql import execute_many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,8 @@ def save_values(db: Connection, rows: Sequence[CustomerValue]) -> None:
         db: Connection in a transaction.
         rows: Values, at most one for each job, step and key.
     """
-    _insert(db, "customer_values", rows, _REPLACE_OLDER)
+    columns = CustomerValue.__struct_fields__
+    insert_rows(db, "customer_values", columns, rows, _REPLACE_OLDER)
 
 
 def save_messages(db: Connection, rows: Sequence[CustomerMessage]) -> None:
@@ -92,26 +93,12 @@ def save_messages(db: Connection, rows: Sequence[CustomerMessage]) -> None:
         db: Connection in a transaction.
         rows: Messages of any jobs.
     """
-    _insert(db, "customer_messages", rows)
+    insert_rows(db, "customer_messages", CustomerMessage.__struct_fields__, rows)
     job_ids = list(dict.fromkeys(row.job_id for row in rows))
     if is_postgres(db):
         postgres_sql.queue(db, _DELETE_OLD_TOGETHER, [job_ids])
     else:
         execute_many(db, _DELETE_OLD, [(job_id,) for job_id in job_ids])
-
-
-def _insert(
-    db: Connection,
-    table: str,
-    rows: Sequence[CustomerValue] | Sequence[CustomerMessage],
-    on_conflict: str = "",
-) -> None:
-    columns = rows[0].__struct_fields__
-    if is_postgres(db):
-        postgres_sql.insert_rows(db, table, columns, rows, on_conflict)
-    else:
-        values = [msgspec.structs.astuple(row) for row in rows]
-        insert_rows(db, table, columns, values, on_conflict)
 
 
 def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:

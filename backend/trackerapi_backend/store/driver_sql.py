@@ -10,14 +10,41 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from trackerapi_backend.store import postgres_sql, sqlite_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    import msgspec
     from sqlalchemy import Connection
 
 
 def is_postgres(db: Connection) -> bool:
     """Return whether the engine is PostgreSQL; otherwise it is SQLite."""
     return db.dialect.name == "postgresql"
+
+
+def insert_rows(
+    db: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Sequence[msgspec.Struct],
+    on_conflict: str = "",
+) -> None:
+    """Insert rows into a table.
+
+    Args:
+        db: Connection in a transaction.
+        table: Name of the table; its columns have no default but null.
+        columns: Names of the columns: the first fields of the rows.
+        rows: Objects with the columns as fields.
+        on_conflict: Clause ON CONFLICT.
+
+    Raises:
+        IntegrityError: If a row violates a constraint; on PostgreSQL, the next
+            statement raises it.
+        DBAPIError: If the engine fails, likewise.
+    """
+    if rows:
+        insert = (postgres_sql if is_postgres(db) else sqlite_sql).insert_rows
+        insert(db, table, columns, rows, on_conflict)
 
 
 @contextmanager

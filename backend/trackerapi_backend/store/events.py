@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
-from trackerapi_backend.store import postgres_sql, sqlite_sql
-from trackerapi_backend.store.driver_sql import is_postgres
+from trackerapi_backend.store.driver_sql import insert_rows
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
+from trackerapi_backend.store.sqlite_sql import MAX_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +57,8 @@ def find_known_event_ids(
     # No other transaction stores the same event between this query and the insert:
     # `find_reported_jobs()` has locked the job.
     known: set[bytes] = set()
-    for first in range(0, len(event_ids), sqlite_sql.MAX_VALUES):
-        some = event_ids[first : first + sqlite_sql.MAX_VALUES]
+    for first in range(0, len(event_ids), MAX_VALUES):
+        some = event_ids[first : first + MAX_VALUES]
         query = select(events.c.event_id).where(
             events.c.job_id == job_id, events.c.event_id.in_(some)
         )
@@ -77,36 +77,7 @@ def add_events(db: Connection, rows: Sequence[StoredEvent]) -> None:
         IntegrityError: If an event is stored already; on PostgreSQL, the next statement
             raises it.
     """
-    if not rows:
-        return
-    if is_postgres(db):
-        postgres_sql.insert_rows(db, "events", _COLUMNS, rows)
-    else:
-        sqlite_sql.insert_rows(db, "events", _COLUMNS, [*map(_values, rows)])
-
-
-def _values(row: StoredEvent) -> tuple[Any, ...]:
-    """Return the values of an event in the order of the columns."""
-    return (
-        row.job_id,
-        row.sequence,
-        row.event_id,
-        row.kind,
-        row.tag,
-        row.event_metadata,
-        row.occurred_at,
-        row.received_at,
-        row.completed,
-        row.total,
-        row.fraction,
-        row.part,
-        # The driver of SQLite needs much longer to bind a boolean than a number.
-        int(row.retrying),
-        row.message,
-        row.detail,
-        row.failed,
-        row.max_attempts,
-    )
+    insert_rows(db, "events", _COLUMNS, rows)
 
 
 def _fetch_events(db: Connection, query: Select[Any]) -> list[StoredEvent]:

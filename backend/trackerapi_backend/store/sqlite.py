@@ -92,6 +92,9 @@ class SqliteStore:
         self._file = DatabaseFile(path, create=migrate)
         self._named, self._is_writing = path, False
         self._writer = _writing_engine(self._file.path)
+        # Open between two transactions: a connection from the pool would need more time
+        # than BEGIN and COMMIT.
+        self._idle: Connection | None = None
         self._readers = _reading_engine(self._file.path)
         try:
             with self._engine_errors():
@@ -160,7 +163,7 @@ class SqliteStore:
         # `close()` reads this flag. Another thread may call `close()` during the block.
         self._is_writing = True
         try:
-            with self._engine_errors(), self._writer.connect() as db:
+            with self._engine_errors(), self._writing() as db:
                 with db.begin():
                     yield db
                     # A commit to a deleted file would succeed, but its data would be
@@ -177,6 +180,20 @@ class SqliteStore:
                     raise StoreError("SQLite has not ended the transaction")
         finally:
             self._is_writing = False
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Yield the connection that writes.
+
+        If the block raises, the pool rolls back and the next block gets a new one.
+        """
+        db, self._idle = self._idle or self._writer.connect(), None
+        try:
+            yield db
+        except BaseException:
+            db.close()
+            raise
+        self._idle = db
 
     def is_in_transaction(self, db: Connection) -> bool:
         """Return whether the driver reports an open transaction."""
@@ -206,6 +223,8 @@ class SqliteStore:
         """
         self._readers.dispose()
         if not self._is_writing:
+            if self._idle is not None:
+                self._idle.close()
             self._writer.dispose()
             self._file.close()
 
