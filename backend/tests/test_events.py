@@ -12,7 +12,12 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import format_instant
 
-from backend.tests.support.service import all_items, send_lines
+from backend.tests.support.service import (
+    OTHER_CUSTOMER,
+    all_items,
+    new_job,
+    send_lines,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -200,6 +205,26 @@ def test_events_are_listed_in_order_of_arrival(
     listed = all_items(api, f"/jobs/{job['id']}/events", limit=2)
     seen = [(item["sequence"], item["message"]) for item in listed]
     assert seen == [(n + 1, f"m{n}") for n in range(5)]
+
+
+def test_batch_beside_another_provider_is_stored_once_and_in_order(
+    api: httpx.Client, other_api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A batch that is written in parts has one report and one order of its lines."""
+    other_job = new_job(other_api, customer_id=OTHER_CUSTOMER)
+    counted = {"kind": "progress", "tag": "say_hello", "total": 1000}
+    lines = [
+        event_of(job, **counted, event_id=str(uuid4()), completed=count)
+        for count in range(1, 1001)
+    ]
+    other_api.post("/events", json=event_of(other_job)).raise_for_status()
+    first = api.post("/events", json=lines[0]).raise_for_status()
+    report = send_lines(api, lines).json()
+    assert (report["accepted"], report["duplicates"]) == (999, 1)
+    assert send_lines(api, lines).json()["duplicates"] == 1000
+    listed = all_items(api, f"/jobs/{job['id']}/events", limit=200)
+    assert first.json()["sequence"] == 1
+    assert [item["completed"] for item in listed] == list(range(1, 1001))
 
 
 MEMBERS = {"failed": 2.5, "max_attempts": 3}

@@ -17,6 +17,7 @@ from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.fair_queue import (
     MAX_GROUP_EVENTS,
     MAX_GROUP_ITEMS,
+    MAX_SHARED_GROUP_EVENTS,
     FairQueue,
     Load,
 )
@@ -74,6 +75,19 @@ def test_group_ends_at_its_limits() -> None:
     for number, events in enumerate([50, 51, 900, 2 * MAX_GROUP_EVENTS, 1]):
         queue.add(number, Load(1, events=events))
     assert [queue.next_group() for _ in range(3)] == [[0, 1], [2], [3]]
+
+
+def test_groups_are_smaller_while_providers_share_the_queue() -> None:
+    """A report waits for fewer events of other providers than of its own provider."""
+
+    def events_of_group(providers: list[int]) -> int:
+        queue: FairQueue[int] = FairQueue()
+        for provider_id in providers:
+            queue.add(125, Load(provider_id, events=125))
+        return sum(queue.next_group())
+
+    assert events_of_group([1] * 10) == MAX_GROUP_EVENTS
+    assert events_of_group([1, 2] * 5) == MAX_SHARED_GROUP_EVENTS
 
 
 def test_queue_is_bounded_in_bytes() -> None:

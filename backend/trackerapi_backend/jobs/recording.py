@@ -6,8 +6,9 @@ repeated event has other content.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection.job import JobState
     from trackerapi_backend.projection.step import Key
     from trackerapi_backend.store.jobs import ReportedJob
+
+_job_name_of = attrgetter("provider_job_id")
 
 MAX_PARTS = 1000
 """Maximum number of parts that count towards one step: the state stores each part."""
@@ -63,6 +66,25 @@ class Report:
     provider_id: int
     events: Sequence[NewEvent]
     only_job_id: int | None = None
+
+    @property
+    def job_names(self) -> set[str]:
+        """`provider_job_id` of each job."""
+        return {*map(_job_name_of, self.events)}
+
+    def split(self, max_events: int) -> list[Report]:
+        """Return reports that record the same events in the same order.
+
+        A caller whose request fails sends all events again. So only events with an id
+        of the caller may be recorded in several transactions.
+        """
+        events = self.events
+        if len(events) <= max_events or any(e.sent_event_id is None for e in events):
+            return [self]
+        return [
+            replace(self, events=events[first : first + max_events])
+            for first in range(0, len(events), max_events)
+        ]
 
 
 def record_reports(db: Connection, reports: Sequence[Report]) -> list[list[Recorded]]:
@@ -99,9 +121,7 @@ def _record(
     jobs = _find_jobs(db, reports)
     if may_be_stored:
         _find_stored_ids(db, jobs, reports)
-    outcomes = [
-        [_add(jobs, report, event) for event in report.events] for report in reports
-    ]
+    outcomes = [_add(jobs, report) for report in reports]
     changed = [job for job in jobs.values() if job.fresh]
     stored_events.add_events(db, [event for job in changed for event in job.fresh])
     update_customer_views(db, [(job.row.document, job.fresh) for job in changed])
@@ -177,9 +197,7 @@ _Jobs = dict[tuple[int, str], _Job]
 
 def _find_jobs(db: Connection, reports: Sequence[Report]) -> _Jobs:
     names = {
-        (report.provider_id, event.provider_job_id)
-        for report in reports
-        for event in report.events
+        (report.provider_id, name) for report in reports for name in report.job_names
     }
     return {
         (row.provider_id, row.provider_job_id): _Job(row)
@@ -197,11 +215,20 @@ def _find_stored_ids(db: Connection, jobs: _Jobs, reports: Sequence[Report]) -> 
         job.known = stored_events.find_known_event_ids(db, job.row.id, sent[name])
 
 
-def _add(jobs: _Jobs, report: Report, event: NewEvent) -> Recorded:
-    job = jobs.get((report.provider_id, event.provider_job_id))
-    if job is None or report.only_job_id not in (None, job.row.id):
-        return Refusal.UNKNOWN_JOB
-    return job.add(event)
+def _add(jobs: _Jobs, report: Report) -> list[Recorded]:
+    """Add the events of a report to their jobs; return their outcomes."""
+    found = {name: jobs.get((report.provider_id, name)) for name in report.job_names}
+    allowed = {
+        name: job
+        for name, job in found.items()
+        if job is not None and report.only_job_id in (None, job.row.id)
+    }
+    return [
+        job.add(event)
+        if (job := allowed.get(event.provider_job_id))
+        else Refusal.UNKNOWN_JOB
+        for event in report.events
+    ]
 
 
 def _advance_state(db: Connection, job: _Job) -> JobState:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import to_micros
@@ -46,6 +48,8 @@ The problems of further lines are shortened."""
 MAX_LINE_ERRORS = 5
 MAX_EVENT_ID_LENGTH = 36
 
+_job_id_of = attrgetter("job_id")
+
 
 async def create_event(call: Call) -> Response:
     """Record one event; return the event as it is stored."""
@@ -64,13 +68,21 @@ async def _record(
     call: Call, report: Report, size_bytes: int | None = None
 ) -> list[Recorded]:
     """Record the events of a request; tell the viewers of changed jobs."""
-    outcomes = await call.write_together(
-        record_reports, report, events=len(report.events), size_bytes=size_bytes
+    reports = report.split(call.services.writer.max_item_events)
+    outcomes = await asyncio.gather(
+        *(
+            call.write_together(
+                record_reports,
+                part,
+                events=len(part.events),
+                size_bytes=size_bytes and size_bytes // len(reports),
+            )
+            for part in reports
+        )
     )
-    call.services.hub.changed(
-        {each.job_id for each in outcomes if not isinstance(each, Refusal)}
-    )
-    return outcomes
+    # The job id of a refused event is 0.
+    call.services.hub.changed({*map(_job_id_of, report.events)} - {0})
+    return [outcome for of_part in outcomes for outcome in of_part]
 
 
 def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:

@@ -7,6 +7,7 @@ rejected while those batches fill the queue.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -23,6 +24,13 @@ MAX_GROUP_EVENTS = 1000
 """Number of events at which a group ends, so that no commit takes long.
 
 A larger item is a group of its own: items of other providers do not wait for it."""
+MAX_SHARED_GROUP_EVENTS = 250
+"""The same number while several providers use the queue.
+
+A single report of one provider waits for the group of another provider. Smaller groups
+need more commits, so a provider alone has large groups."""
+SHARED_SECONDS = 1.0
+"""Time for which the queue counts as shared after a change of the provider."""
 MAX_TURN_EVENTS = 100
 """Number of events at which the turn of a provider ends."""
 SERVER = 0
@@ -89,6 +97,7 @@ class FairQueue(Generic[T]):
         # first, so that a single report overtakes the batches of others.
         self._early: dict[int, _Share[T]] = {}
         self._late: dict[int, _Share[T]] = {}
+        self._latest_provider_id, self._shared_until = SERVER, 0.0
         # Whether the next group begins with a late turn, because the latest group had
         # none. Otherwise, early turns could make a provider wait for ever.
         self._is_late_due = False
@@ -97,8 +106,18 @@ class FairQueue(Generic[T]):
         shares = (*self._early.values(), *self._late.values())
         return sum(len(share.items) for share in shares)
 
+    @property
+    def max_group_events(self) -> int:
+        """Number of events at which the next group ends."""
+        is_shared = time.monotonic() < self._shared_until
+        return MAX_SHARED_GROUP_EVENTS if is_shared else MAX_GROUP_EVENTS
+
     def add(self, item: T, load: Load) -> bool:
         """Add an item; return False if the queue has no space for it."""
+        if load.provider_id not in (SERVER, self._latest_provider_id):
+            if self._latest_provider_id != SERVER:
+                self._shared_until = time.monotonic() + SHARED_SECONDS
+            self._latest_provider_id = load.provider_id
         share = self._share_of(load.provider_id)
         if not self._has_space_for(load, share):
             return False
@@ -125,14 +144,15 @@ class FairQueue(Generic[T]):
     def next_group(self) -> list[T]:
         """Remove and return the next items, a few items of each provider in turn.
 
-        A group of several items has at most `MAX_GROUP_EVENTS` before its last turn.
+        A group of several items has at most `max_group_events` before its last turn.
         """
         group: list[T] = []
+        max_events = self.max_group_events
         events, is_late_waiting = 0, bool(self._late)
         while len(group) < self._max_group_items and (turns := self._next_turns()):
             provider_id, share = next(iter(turns.items()))
             _item, load = share.items[0]
-            if group and events + load.events > MAX_GROUP_EVENTS:
+            if group and events + load.events > max_events:
                 break
             if turns is self._late:
                 is_late_waiting = self._is_late_due = False

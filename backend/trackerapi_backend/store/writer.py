@@ -94,6 +94,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
+    @property
+    def max_item_events(self) -> int:
+        """Number of events that one item should have at most, at this moment."""
+        return self._queue.max_group_events
+
     async def write(
         self, command: Callable[[Connection], T], load: Load = _OWN_LOAD
     ) -> T:
