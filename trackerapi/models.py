@@ -302,7 +302,9 @@ class ProviderProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredJobConfig:
-    """A job configuration in the store of the backend, where only its texts change.
+    """A job configuration in the store of the backend.
+
+    Only its `texts` and `silent_after` can change.
 
     Attributes:
         revision: Number of this content among all contents of the same tag; 1 for the

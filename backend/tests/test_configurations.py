@@ -259,6 +259,46 @@ def test_creation_of_a_job_stores_texts(api: httpx.Client, tag: str) -> None:
         assert (stored["revision"], stored["texts"]) == (1, texts["texts"])
 
 
+def test_silent_after_is_no_content(api: httpx.Client, tag: str) -> None:
+    """A sent value replaces the value of the revision; without a value, it stays."""
+    sent = (None, 600, None, 60.0, 604_800)
+    answers = [
+        api.post(
+            "/job_configurations",
+            json=document(tag, version="1.0.0")
+            | ({} if each is None else {"silent_after": each}),
+        )
+        for each in sent
+    ]
+    assert [answer.status_code for answer in answers] == [201, *[200] * 4]
+    stored = [answer.json() for answer in answers]
+    assert len({each["id"] for each in stored}) == 1
+    assert [each["silent_after"] for each in stored] == [None, 600, 600, 60, 604_800]
+    assert all("silent_after" not in each["step_configurations"][0] for each in stored)
+    new = api.post("/job_configurations", json=document(tag, silent_after=90)).json()
+    [newest, first] = api.get("/job_configurations", params={"tag": tag}).json()[
+        "items"
+    ]
+    assert (newest, newest["silent_after"]) == (new, 90)
+    assert first == stored[-1]
+
+
+@pytest.mark.parametrize("value", [59, 604_801, 90.5, "600", True, None])
+def test_invalid_silent_after_is_rejected(
+    api: httpx.Client, tag: str, value: Any
+) -> None:
+    """A value that is not 60 to 604,800 whole seconds gets 422 at its location."""
+    sent = document(tag, silent_after=value)
+    job = {"provider_job_id": tag, "customer_id": CUSTOMER, "tag": tag}
+    for path, body, pointer in (
+        ("/job_configurations", sent, "/silent_after"),
+        ("/jobs", job | {"configuration": sent}, "/configuration/silent_after"),
+    ):
+        answer = api.post(path, json=body)
+        assert answer.status_code == 422
+        assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
 @pytest.mark.parametrize(
     ("texts", "pointer", "detail"),
     [

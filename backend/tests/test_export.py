@@ -157,6 +157,7 @@ def fill(api: httpx.Client) -> str:
     tag = new_name()
     steps = {"tag": tag, "name": "With data", "step_configurations": METADATA_STEPS}
     steps["texts"] = {"de": {"name": "Mit Daten 🙂", "metadata": {NAMES[0]: "Ö 🙂"}}}
+    steps["silent_after"] = 600
     texts = {"title": "MRI: Zoë 🙂", "reference": "MR-7"}
     job = new_job(api, tag=tag, configuration=steps, **texts)
     values = {name: f"{name} 🙂\n" for name in NAMES}

@@ -106,7 +106,10 @@ def test_token_attaches_to_its_job(holder: httpx.Client, job: dict[str, Any]) ->
         {"tag": "my_job"},
         {"tag": "My Job"},
         {"tag": "my_job", "configuration": TUTORIAL},
-        {"tag": "my_job", "configuration": {**TUTORIAL, "texts": {"de": {}}}},
+        {
+            "tag": "my_job",
+            "configuration": {**TUTORIAL, "texts": {"de": {}}, "silent_after": 60},
+        },
         {"tag": "my_job", "title": "Other", "reference": "Other"},
     ):
         answer = holder.post("/jobs", json=sent | more)

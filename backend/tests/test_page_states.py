@@ -335,6 +335,39 @@ def test_head_has_exactly_the_texts_of_the_state(
 
 
 @pytest.mark.parametrize(
+    ("silent_after", "age", "word"),
+    [
+        (600, 480, "Quiet"),
+        (600, 600, "Waiting for news"),
+        (60, 0, "Live"),
+        (60, 60, "Waiting for news"),
+        (604_800, 604_700, "Quiet"),
+    ],
+)
+def test_job_is_silent_after_the_age_of_its_configuration(
+    api: httpx.Client, silent_after: int, age: int, word: str
+) -> None:
+    """`silent_after` of the configuration is the least age of a silent job.
+
+    The value that was sent last counts, also for a job that runs already.
+    """
+    tag = new_name()
+    steps = [{"tag": "load", "name": "Load", "points": 1}]
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    job = new_job(api, tag=tag, configuration=document)
+    send(api, job, [event("start", "load", age_seconds=age)])
+    answer = api.post(
+        "/job_configurations", json=document | {"silent_after": silent_after}
+    )
+    assert answer.status_code == 200
+
+    text = head_text(open_page(api, job))
+
+    assert ("as far as we know" in text) == (word == "Waiting for news")
+    assert f" {word} " in text
+
+
+@pytest.mark.parametrize(
     ("language", "headline", "line"),
     [
         ("en", "Finishing", "All 2 steps are done."),

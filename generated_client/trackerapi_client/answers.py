@@ -167,6 +167,11 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "type": "object",
                 "additionalProperties": {"$ref": "LanguageTexts"},
             },
+            "silent_after": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 9007199254740991,
+            },
         },
     },
     "JobConfigurationPage": {

@@ -41,6 +41,7 @@ FULL: Final[dict[str, Any]] = {
         },
         "pt-BR": {"name": "Exame"},
     },
+    "silent_after": 1800,
 }
 
 

@@ -27,6 +27,8 @@ MAX_METADATA_KEYS: Final = 50
 MAX_AFTER: Final = 100
 MAX_LANGUAGES: Final = 50
 MAX_METADATA_NAMES: Final = 1000
+MIN_SILENT_AFTER: Final = 60
+MAX_SILENT_AFTER: Final = 7 * 24 * 60 * 60
 
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _PRE: Final = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -184,6 +186,16 @@ class JobModel(_Strict):
             json_schema_extra=_NO_OTHER_KEYS,
         ),
     ] = Field(default=_ABSENT)
+    silent_after: Annotated[
+        int,
+        Field(
+            ge=MIN_SILENT_AFTER,
+            le=MAX_SILENT_AFTER,
+            description="Age of the newest report, in seconds, from which the "
+            "customer's page calls the job silent.",
+        ),
+        BeforeValidator(_whole),
+    ] = Field(default=_ABSENT)
 
 
 class FileModel(_Strict):
@@ -218,16 +230,25 @@ _NAME_REASON: Final = "must not be blank or contain control characters or line b
 _LANGUAGE_REASON: Final = "must be a language such as de or pt-BR"
 _TEXT_REASON: Final = "must be text"
 _LENGTH_REASON: Final = f"must have 1 to {MAX_NAME_LENGTH} characters"
-_POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
+_NUMBER_REASON: Final = "must be a whole number{unit} from {least:,} to {most:,}"
 
-# Reasons by pydantic's type of the error. An error about a number is about `points`:
-# all other members are texts or lists.
+# Unit, minimum and maximum of each number, by its key.
+_NUMBERS: Final[Mapping[object, Mapping[str, object]]] = {
+    "points": {"unit": "", "least": 0, "most": MAX_POINTS},
+    "silent_after": {
+        "unit": " of seconds",
+        "least": MIN_SILENT_AFTER,
+        "most": MAX_SILENT_AFTER,
+    },
+}
+
+# Reasons by pydantic's type of the error.
 _REASONS: Final = {
     "dict_type": "must be an object",
     "extra_forbidden": "unknown key {name!r}",
-    "greater_than_equal": _POINTS_REASON,
-    "int_type": _POINTS_REASON,
-    "less_than_equal": _POINTS_REASON,
+    "greater_than_equal": _NUMBER_REASON,
+    "int_type": _NUMBER_REASON,
+    "less_than_equal": _NUMBER_REASON,
     "list_type": "must be a list",
     "literal_error": "must be {expected}",
     "missing": "{name!r} is missing",
@@ -371,7 +392,8 @@ def _reason(mistake: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch" and name == "version":
         return f"must look like 1.0.0, got {mistake['input']!r}"
     if kind in _REASONS:
-        return _REASONS[kind].format(name=name, **mistake.get("ctx", {}))
+        known = {**_NUMBERS.get(name, {}), **mistake.get("ctx", {})}
+        return _REASONS[kind].format(name=name, **known)
     message = mistake["msg"]
     return message[:1].lower() + message[1:]
 

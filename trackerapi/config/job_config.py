@@ -81,6 +81,9 @@ class JobConfig:
         metadata: `declared` drops undeclared metadata keys; None keeps them.
         texts: Texts for the customer by language, such as de or pt-BR, in place of
             the names and units of the configuration.
+        silent_after: Age of the newest report from which the customer's page calls
+            the job silent, in whole seconds, 60 to 604,800 (7 days); None if the
+            backend derives the age from the usual interval between reports.
 
     Example:
         config = JobConfig(tag="imaging", name="Imaging", step_configurations=(load,))
@@ -96,6 +99,7 @@ class JobConfig:
     texts: Mapping[str, LanguageTexts] = field(
         default_factory=dict[str, LanguageTexts], hash=False
     )
+    silent_after: int | None = None
 
     def find_step(self, name: str) -> StepConfiguration | None:
         """Return the step with this tag, else the only step with this display name.
@@ -116,6 +120,8 @@ class JobConfig:
         ]
         if self.texts:
             document["texts"] = copy.deepcopy(dict(self.texts))
+        if self.silent_after is not None:
+            document["silent_after"] = self.silent_after
         return document
 
 

@@ -457,7 +457,10 @@ def _event(model: models.Event) -> answers.JobEvent:
 
 
 def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
-    members = ("tag", "name", "version", "metadata", "step_configurations", "texts")
+    members = (
+        *("tag", "name", "version", "metadata", "step_configurations", "texts"),
+        "silent_after",
+    )
     stored = _without_blanks(model.to_dict())
     document = {name: stored[name] for name in members if name in stored}
     return _plain(answers.RegisteredJobConfig, model, document=document)

@@ -365,7 +365,7 @@ class RejectedLine(TypedDict):
 
 
 class JobConfiguration(TypedDict):
-    """A stored job configuration. Only its `texts` can change."""
+    """A stored job configuration. Only its `texts` and `silent_after` can change."""
 
     id: int
     tag: str
@@ -376,6 +376,7 @@ class JobConfiguration(TypedDict):
     step_configurations: list[StepConfiguration]
     created_at: str
     texts: NotRequired[dict[str, LanguageTexts]]
+    silent_after: NotRequired[int | None]
 
 
 class JobConfigurationPage(TypedDict):
@@ -402,6 +403,7 @@ class JobConfigurationInput(TypedDict):
     metadata: NotRequired[Literal["declared"]]
     step_configurations: list[StepConfigurationInput]
     texts: NotRequired[dict[str, LanguageTexts]]
+    silent_after: NotRequired[int]
 
 
 class JobInput(TypedDict):

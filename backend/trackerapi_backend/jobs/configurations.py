@@ -26,6 +26,9 @@ MAX_VALUE_LENGTH = 200
 
 _NUMBER = re.compile(r"[0-9]+")
 
+# Members of a configuration that are not part of its content, each in its own column.
+_BESIDE_CONTENT = ("texts", "silent_after")
+
 
 def register(
     db: Connection,
@@ -37,7 +40,8 @@ def register(
 ) -> tuple[Row[Any], bool]:
     """Store a configuration unless its content is stored already.
 
-    Texts of the request replace the stored texts: they are not part of the content.
+    `texts` and `silent_after` of the request replace the stored values: they are not
+    part of the content.
 
     Args:
         db: Connection in a transaction.
@@ -56,7 +60,7 @@ def register(
     """
     document = canonicalize(sent, pointer)
     check_texts(sent, pointer)
-    texts = sent.get("texts")
+    beside = _beside_content(sent)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -65,8 +69,8 @@ def register(
     tag = document["tag"]
     known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
     if known is not None:
-        if texts is not None and texts != (known.texts or {}):
-            known = stored.save_texts(db, known.id, texts)
+        if any(value != getattr(known, name) for name, value in beside.items()):
+            known = stored.update_configuration(db, known.id, beside)
         return known, False
     other = version and stored.find_configuration_by_version(
         db, provider_id, tag, version
@@ -86,7 +90,7 @@ def register(
         "content_hash": content_hash,
         "document": document,
         "created_at": now,
-        **({"texts": texts} if texts else {}),
+        **beside,
     }
     return stored.create_configuration(db, values), True
 
@@ -94,7 +98,7 @@ def register(
 def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
     """Return the content of a configuration with the defaults of missing members.
 
-    Texts are not part of the content.
+    `texts` and `silent_after` are not part of the content.
 
     Args:
         sent: Configuration of the request, valid by its schema.
@@ -107,8 +111,9 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
     pointer = f"{pointer}/step_configurations"
     _check_unique([step["tag"] for step in steps], pointer, "tag")
     check_order(steps, pointer)
-    document: dict[str, Any] = dict(sent)
-    document.pop("texts", None)
+    document: dict[str, Any] = {
+        name: value for name, value in sent.items() if name not in _BESIDE_CONTENT
+    }
     document["step_configurations"] = [
         {
             "tag": step["tag"],
@@ -122,6 +127,15 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
         for index, step in enumerate(steps)
     ]
     return document
+
+
+def _beside_content(sent: models.JobConfigurationInput) -> dict[str, Any]:
+    """Return the sent members that are not part of the content."""
+    members: dict[str, Any] = dict(sent)
+    beside = {name: members[name] for name in _BESIDE_CONTENT if name in members}
+    if "silent_after" in beside:
+        beside["silent_after"] = int(beside["silent_after"])  # 600.0 is a whole number
+    return beside
 
 
 def _later_members(step: models.StepConfigurationInput) -> dict[str, Any]:

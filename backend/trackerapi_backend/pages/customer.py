@@ -23,6 +23,7 @@ from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.pages.cards import cards_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
+from trackerapi_backend.pages.freshness import bounds_of
 from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, cuts_of, head_of
 from trackerapi_backend.pages.icon import icon_address, icon_name
@@ -241,9 +242,8 @@ def find_view(
 ) -> JobView:
     """Return the view of a job; `profile` is the row of its provider."""
     state = from_document(job.state)
-    texts = ConfiguredTexts(
-        configurations.find_texts(db, job.configuration_id), formats.language
-    )
+    settings = configurations.find_page_settings(db, job.configuration_id)
+    texts = ConfiguredTexts(settings.texts, formats.language)
     steps = steps_of(state, job.document, texts)
     provider = profile.display_name or profile.name
     messages = customer_view.find_messages(db, job.id)
@@ -255,7 +255,13 @@ def find_view(
         for step in steps
     }
     by_event = {row.event_id: row.message for row in messages}
-    page_job = PageJob(state=state, steps=steps, provider=provider, messages=by_event)
+    page_job = PageJob(
+        state=state,
+        steps=steps,
+        provider=provider,
+        messages=by_event,
+        bounds=bounds_of(None, settings.silent_after),
+    )
     plan = plan_of(job)
     head, share = head_of(page_job, formats), percent(plan, state)
     return JobView(

@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.pages.page_job import PageJob, PageStep
 
-QUIET_SECONDS = 2 * 60
-"""Age of the newest report from which a job is quiet.
-
-The usual interval between the reports of a job is not measured yet. Most job scripts
-report at least once a minute, and one late report is no silence.
-"""
-SILENT_SECONDS = 60 * 60
-"""Age of the newest report from which a job is silent.
-
-A host that restarts, or a network that fails, is usually back within an hour.
-"""
 MAX_CUT_STEPS = 20
 """Maximum number of steps whose limits are cuts in the bar: more would be a comb."""
 
@@ -88,7 +77,7 @@ def head_of(job: PageJob, formats: Formats) -> Head:
     if job.state.status is JobStatus.RUNNING:
         if job.is_reopened:
             states.append(State.REOPENED)
-        if age is not None and age >= SILENT_SECONDS:
+        if age is not None and age >= job.bounds.silent:
             states.append(State.SILENT)
     for state in states[1:]:
         headline = formats.headline(state, {"headline": headline})
@@ -266,9 +255,9 @@ def _freshness(
     if age is None or last is None:
         return Freshness("waiting", formats.word("waiting"), [])
     reported = [formats.reported(last, age)]
-    if age >= SILENT_SECONDS or status is JobStatus.INTERRUPTED:
+    if age >= job.bounds.silent or status is JobStatus.INTERRUPTED:
         return Freshness("waiting", formats.word("waiting"), reported)
-    if age >= QUIET_SECONDS:
+    if age >= job.bounds.quiet:
         texts = [formats.line(State.QUIET, values), *reported]
         return Freshness("quiet", formats.word("quiet"), texts)
     return Freshness("live", formats.word("live"), reported)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.pages.configured_texts import ConfiguredTexts
     from trackerapi_backend.pages.formats import Formats
+    from trackerapi_backend.pages.freshness import Bounds
     from trackerapi_backend.projection.job import JobState
     from trackerapi_backend.projection.step import Key
 
@@ -68,12 +69,14 @@ class PageJob:
     Attributes:
         provider: Name of the provider.
         messages: The latest messages for the customer, by event id.
+        bounds: Ages of the newest report from which the job is quiet and silent.
     """
 
     state: JobState
     steps: Sequence[PageStep]
     provider: str
     messages: Mapping[bytes, str]
+    bounds: Bounds
 
     @property
     def message(self) -> str | None:

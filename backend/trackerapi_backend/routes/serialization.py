@@ -59,6 +59,7 @@ def serialize_configuration(row: Row[Any]) -> models.JobConfiguration:
         "step_configurations": row.document["step_configurations"],
         "created_at": format_instant(row.created_at),
         "texts": row.texts or {},
+        "silent_after": row.silent_after,
     }
 
 

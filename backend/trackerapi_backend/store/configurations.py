@@ -1,8 +1,9 @@
-"""Queries on job configurations; only the texts of a stored configuration change."""
+"""Queries on job configurations, whose contents never change."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
 _stored = job_configurations.c
+
+
+class PageSettings(NamedTuple):
+    """Settings of a configuration for the customer's page.
+
+    Attributes:
+        texts: Texts by language.
+        silent_after: Age of the newest report from which a job is silent, in seconds;
+            None without a value.
+    """
+
+    texts: Mapping[str, Any] = MappingProxyType({})
+    silent_after: int | None = None
 
 
 def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
@@ -34,25 +48,26 @@ def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     ).one()
 
 
-def save_texts(
-    db: Connection, configuration_id: int, texts: Mapping[str, Any]
+def update_configuration(
+    db: Connection, configuration_id: int, values: Mapping[str, Any]
 ) -> Row[Any]:
-    """Replace the texts of a configuration; return its row."""
+    """Replace values of a configuration beside its content; return its row."""
     return db.execute(
         update(job_configurations)
         .where(_stored.id == configuration_id)
-        .values(texts=texts)
+        .values(values)
         .returning(job_configurations)
     ).one()
 
 
-def find_texts(db: Connection, configuration_id: int | None) -> Mapping[str, Any]:
-    """Return the texts of a configuration by language.
+def find_page_settings(db: Connection, configuration_id: int | None) -> PageSettings:
+    """Return the settings for the page of a job with a configuration.
 
-    Empty without texts, and for the id None of a job without a configuration.
+    Empty for the id None of a job without a configuration.
     """
-    query = select(_stored.texts).where(_stored.id == configuration_id)
-    return db.execute(query).scalar() or {}
+    query = select(_stored.texts, _stored.silent_after)
+    row = db.execute(query.where(_stored.id == configuration_id)).first()
+    return PageSettings() if row is None else PageSettings(row[0] or {}, row[1])
 
 
 def find_configuration(

@@ -186,6 +186,8 @@ job_configurations = Table(
     Column("created_at", Instant, nullable=False),
     # Texts for the customer by language; null without texts.
     Column("texts", DocumentText),
+    # Age of the newest report from which a job is silent, in seconds; null without one.
+    Column("silent_after", Integer),
     UniqueConstraint("provider_id", "tag", "revision"),
     UniqueConstraint("provider_id", "tag", "content_hash"),
     Index(None, "provider_id", "name"),

@@ -19,7 +19,7 @@ T = TypeVar("T", bound="JobConfiguration")
 
 @_attrs_define
 class JobConfiguration:
-    """A stored job configuration. Only its `texts` can change."""
+    """A stored job configuration. Only its `texts` and `silent_after` can change."""
 
     id: int
     tag: str
@@ -34,6 +34,8 @@ class JobConfiguration:
     """ Texts for the customer by language, such as `de` or `pt-BR`; at most 50 languages. The customer's page shows
     the texts of its language in place of the names and units in the configuration. Texts are not part of the
     content of a revision. """
+    silent_after: int | None | Unset = UNSET
+    """ The latest `silent_after` of this revision, in seconds; null without a value. """
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -64,6 +66,12 @@ class JobConfiguration:
         if not isinstance(self.texts, Unset):
             texts = self.texts.to_dict()
 
+        silent_after: int | None | Unset
+        if isinstance(self.silent_after, Unset):
+            silent_after = UNSET
+        else:
+            silent_after = self.silent_after
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -80,6 +88,8 @@ class JobConfiguration:
         )
         if texts is not UNSET:
             field_dict["texts"] = texts
+        if silent_after is not UNSET:
+            field_dict["silent_after"] = silent_after
 
         return field_dict
 
@@ -135,6 +145,15 @@ class JobConfiguration:
         else:
             texts = ConfigurationTexts.from_dict(_texts)
 
+        def _parse_silent_after(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        silent_after = _parse_silent_after(d.pop("silent_after", UNSET))
+
         job_configuration = cls(
             id=id,
             tag=tag,
@@ -145,6 +164,7 @@ class JobConfiguration:
             step_configurations=step_configurations,
             created_at=created_at,
             texts=texts,
+            silent_after=silent_after,
         )
 
         return job_configuration

@@ -32,6 +32,10 @@ class JobConfigurationInput:
     """ Texts for the customer by language, such as `de` or `pt-BR`; at most 50 languages. The customer's page shows
     the texts of its language in place of the names and units in the configuration. Texts are not part of the
     content of a revision. """
+    silent_after: int | Unset = UNSET
+    """ Age of the newest report, in seconds, from which the customer's page calls a job silent. Without a value,
+    the age follows from the usual interval between reports. `silent_after` is not part of the content of a
+    revision. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -53,6 +57,8 @@ class JobConfigurationInput:
         if not isinstance(self.texts, Unset):
             texts = self.texts.to_dict()
 
+        silent_after = self.silent_after
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -68,6 +74,8 @@ class JobConfigurationInput:
             field_dict["metadata"] = metadata
         if texts is not UNSET:
             field_dict["texts"] = texts
+        if silent_after is not UNSET:
+            field_dict["silent_after"] = silent_after
 
         return field_dict
 
@@ -106,6 +114,8 @@ class JobConfigurationInput:
         else:
             texts = ConfigurationTexts.from_dict(_texts)
 
+        silent_after = d.pop("silent_after", UNSET)
+
         job_configuration_input = cls(
             tag=tag,
             name=name,
@@ -113,6 +123,7 @@ class JobConfigurationInput:
             version=version,
             metadata=metadata,
             texts=texts,
+            silent_after=silent_after,
         )
 
         return job_configuration_input

@@ -128,6 +128,7 @@ LENGTH: Final = "must have 1 to 100 characters"
 CHARACTERS: Final = "must not be blank or contain control characters or line breaks"
 VERSION: Final = "must look like 1.0.0, got "
 WHOLE: Final = "must be a whole number from 0 to 1,000,000"
+SECONDS: Final = "must be a whole number of seconds from 60 to 604,800"
 TEXT: Final = "must be text"
 LIST: Final = "must be a list"
 OBJECT: Final = "must be an object"
@@ -220,6 +221,10 @@ BAD: Final = {
     "points_true": Bad(f"{STEP}/points", True, WHOLE),
     "points_text": Bad(f"{STEP}/points", "10", WHOLE),
     "points_null": Bad(f"{STEP}/points", None, WHOLE),
+    **{
+        f"silent_after_{value!r}": Bad(f"{JOB}/silent_after", value, SECONDS)
+        for value in (59, 604_801, 0, -60, 90.5, True, "600", None)
+    },
     "keys_null": Bad(f"{STEP}/metadata_configurations", None, LIST),
     "keys_too_many": Bad(
         f"{STEP}/metadata_configurations", keys(51), "must have at most 50 items"
@@ -289,6 +294,9 @@ GOOD: Final = {
     "points_most": change(f"{STEP}/points", 1_000_000),
     "points_whole_float": change(f"{STEP}/points", 10.0),
     "points_minus_zero": change(f"{STEP}/points", -0.0),
+    "silent_after_least": change(f"{JOB}/silent_after", 60),
+    "silent_after_most": change(f"{JOB}/silent_after", 604_800),
+    "silent_after_whole_float": change(f"{JOB}/silent_after", 600.0),
     "version_plain": change(f"{JOB}/version", "0.0.0"),
     "version_hyphens": change(f"{JOB}/version", "1.2.3----RC-SNAPSHOT.12.9.1--.12"),
     "tag_longest": change(f"{JOB}/tag", "x" * 100),

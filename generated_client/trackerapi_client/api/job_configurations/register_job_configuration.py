@@ -79,7 +79,9 @@ def sync_detailed(
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
     itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
-    revision, and without `texts` the stored texts stay.
+    revision, and without `texts` the stored texts stay. `silent_after` is not content either, because a
+    corrected value has to count for jobs that already run: a sent value replaces the value of its
+    revision, and without `silent_after` the stored value stays.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -114,7 +116,9 @@ def sync(
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
     itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
-    revision, and without `texts` the stored texts stay.
+    revision, and without `texts` the stored texts stay. `silent_after` is not content either, because a
+    corrected value has to count for jobs that already run: a sent value replaces the value of its
+    revision, and without `silent_after` the stored value stays.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -144,7 +148,9 @@ async def asyncio_detailed(
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
     itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
-    revision, and without `texts` the stored texts stay.
+    revision, and without `texts` the stored texts stay. `silent_after` is not content either, because a
+    corrected value has to count for jobs that already run: a sent value replaces the value of its
+    revision, and without `silent_after` the stored value stays.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.
@@ -177,7 +183,9 @@ async def asyncio(
     becomes the next revision (201). Other content under a stored `version` is rejected with 409, and
     `detail` names the differences. An `after` is rejected (422) if it names an unknown step or the step
     itself, or closes a cycle. `texts` are not content: sent `texts` replace all texts of their
-    revision, and without `texts` the stored texts stay.
+    revision, and without `texts` the stored texts stay. `silent_after` is not content either, because a
+    corrected value has to count for jobs that already run: a sent value replaces the value of its
+    revision, and without `silent_after` the stored value stays.
 
     Args:
         body (JobConfigurationInput): Steps of a job, with display names and weights.

@@ -1,0 +1,58 @@
+"""Ages of the newest report from which a job is quiet, and from which it is silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUIET_SECONDS = 2 * 60
+"""Age from which a job without a usual interval is quiet.
+
+Most job scripts report at least once a minute, and one late report is no silence.
+"""
+SILENT_SECONDS = 60 * 60
+"""Age from which a job without a usual interval is silent.
+
+A host that restarts, or a network that fails, is usually back within an hour.
+"""
+QUIET_INTERVALS = 2
+"""Number of usual intervals without a report after which a job is quiet."""
+SILENT_INTERVALS = 10
+"""Number of usual intervals without a report after which a job is silent."""
+MIN_QUIET_SECONDS = 60
+"""Least age of a quiet job: a job that reports each second pauses now and then."""
+MIN_SILENT_SECONDS = 15 * 60
+"""Least age of a silent job without `silent_after`: a host restarts within minutes."""
+MAX_SILENT_SECONDS = 24 * 60 * 60
+"""Largest age of a job that is not silent, unless its usual intervals are longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Ages of the newest report from which a job is quiet and silent, in seconds.
+
+    Attributes:
+        usual: Usual interval between reports; None if unknown.
+        quiet: Age from which the job is quiet.
+        silent: Age from which the job is silent, at least `quiet`.
+    """
+
+    usual: float | None
+    quiet: float
+    silent: float
+
+
+def bounds_of(usual: float | None, silent_after: int | None) -> Bounds:
+    """Return the ages from which a job is quiet and silent.
+
+    Args:
+        usual: Usual interval between its reports, in seconds; None if unknown.
+        silent_after: `silent_after` of its configuration; None without a value.
+    """
+    quiet, silent = float(QUIET_SECONDS), float(SILENT_SECONDS)
+    if usual is not None:
+        quiet = max(MIN_QUIET_SECONDS, QUIET_INTERVALS * usual)
+        silent = max(MIN_SILENT_SECONDS, SILENT_INTERVALS * usual)
+        silent = max(quiet, min(silent, MAX_SILENT_SECONDS))
+    if silent_after is not None:
+        silent = silent_after
+    return Bounds(usual, min(quiet, silent), silent)
