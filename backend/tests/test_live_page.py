@@ -155,6 +155,7 @@ def test_interrupted_job_goes_on_and_ends(tab: Page, api: httpx.Client) -> None:
     report(api, job, kind="progress", tag="load", completed=1, total=4)
     tab.goto(new_link(api, job)["url"])
     mark(tab)
+    expect(tab.get_by_text("You need not wait here")).to_be_visible()
     headline = tab.get_by_role("status")
     expect(headline).to_have_text("Load")
     expect_icon(tab, "ring-5")
@@ -171,6 +172,7 @@ def test_interrupted_job_goes_on_and_ends(tab: Page, api: httpx.Client) -> None:
     expect(tab).to_have_title("100 % · Import")
     expect(tab.locator(".live")).to_have_count(0)
     expect_icon(tab, "done")
+    expect(tab.get_by_text("You need not wait here")).to_have_count(0)
     assert is_marked(tab)
 
 

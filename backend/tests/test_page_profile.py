@@ -125,7 +125,9 @@ def test_page_names_the_provider_for_customers(
     """The page shows the display name instead of the name, and escapes it."""
     report(api, job, kind="error")
     page = open_link(link_to(api, job))
-    assert '<p class="who" dir="auto">Example &lt;Radiology&gt;</p>' in page
+    assert (
+        '<p class="who" id="provider" dir="auto">Example &lt;Radiology&gt;</p>' in page
+    )
     assert "The reason is with Example <Radiology>." in page_text(page)
     assert "One" not in re.findall(r"\w+", page_text(page))
 

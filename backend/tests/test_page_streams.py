@@ -50,9 +50,10 @@ def test_parts_are_those_of_the_page(
         page = reader.get(f"{link['url']}{query}").text
     assert message.data["version"] == 2
     assert f"<title>{message.data['title']}</title>" in page
-    assert set(message.data["parts"]) == {"job", "facts"}
-    for name, part in message.data["parts"].items():
-        assert f'id="{name}">' in page
+    parts = message.data["parts"]
+    assert set(parts) == {"provider", "job", "cards", "about-job", "facts"}
+    for name, part in parts.items():
+        assert f'id="{name}"' in page
         assert without_times(part) in without_times(page)
     assert "Ready &lt;soon&gt; &amp; well" in message.data["parts"]["job"]
 

@@ -127,7 +127,7 @@ def test_page_without_title_shows_kind_and_start(
     page = reader.get(link["url"]).text
 
     assert re.findall("<h1[^>]*>(.*)</h1>", page) == [job["name"]]
-    [at] = re.findall('Started at <time datetime="([^"]+)"', page)
+    [at] = re.findall('<dt>Started</dt>\n<dd><time datetime="([^"]+)"', page)
     assert datetime.fromisoformat(at) == datetime.fromisoformat(started)
     assert "Reference" not in page
 

@@ -77,6 +77,16 @@ class JobHistory:
         """Display name of the job."""
         return str(self.document["name"] if self.document else self.tag or "")
 
+    def texts(self, language: str | None) -> Mapping[str, Any]:
+        """Return the texts of the configuration in a language; empty without texts.
+
+        Without texts in `de`, the first texts in a regional form such as `de-AT` count.
+        """
+        texts: Mapping[str, Mapping[str, Any]] = (self.document or {}).get("texts", {})
+        regional = (tag for tag in texts if tag.startswith(f"{language}-"))
+        tag = language if language in texts else next(regional, None)
+        return {} if tag is None else texts[tag]
+
     @property
     def metadata(self) -> Mapping[str, Any]:
         """Metadata of the creation."""

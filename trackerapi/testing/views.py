@@ -17,7 +17,7 @@ class CustomerStep:
         name: Display name of the step.
         status: pending, running, done, failed, skipped, cancelled or not_run.
         metadata: Newest value of each key with the audience `customer` in the
-            configuration.
+            configuration, by the name of the key in the language of the view.
     """
 
     name: str
@@ -118,32 +118,42 @@ class RecordedJob:
         """Whether the job has succeeded."""
         return self.status == "succeeded"
 
-    def customer_view(self) -> CustomerView:
-        """Return the part of the job that the customer can see."""
+    def customer_view(self, language: str | None = None) -> CustomerView:
+        """Return the part of the job that the customer can see.
+
+        Args:
+            language: Language of the page, such as `de`: names of job, steps and
+                metadata come from `texts` of the configuration, as on the page. None
+                uses the configured names.
+        """
+        texts = self._history.texts(language)
+        steps = texts.get("steps", {})
         return CustomerView(
-            name=self._history.name,
+            name=texts.get("name", self._history.name),
             title=self.title,
             reference=self.reference,
             status=self.status,
             percent=self.percent,
             steps=[
                 CustomerStep(
-                    name=step["name"],
+                    name=steps.get(step["tag"], {}).get("name", step["name"]),
                     status=self.steps[step["tag"]],
-                    metadata=self._customer_metadata(step),
+                    metadata=self._customer_metadata(step, texts.get("metadata", {})),
                 )
                 for step in self._history.steps
             ],
             texts=[event.message for event in self.events if event.message],
         )
 
-    def _customer_metadata(self, step: Mapping[str, Any]) -> dict[str, Any]:
+    def _customer_metadata(
+        self, step: Mapping[str, Any], names: Mapping[str, str]
+    ) -> dict[str, Any]:
         newest: dict[str, Any] = {}
         for event in self.events:
             if event.tag == step["tag"]:
                 newest.update(event.metadata or {})
         return {
-            key["name"]: newest[key["name"]]
+            names.get(key["name"], key["name"]): newest[key["name"]]
             for key in step.get("metadata_configurations", ())
             if key.get("audience") == "customer" and newest.get(key["name"]) is not None
         }

@@ -1,4 +1,4 @@
-"""Cards below the progress of a job: contact, readers, end of the link."""
+"""Cards below the progress of a job: contact, facts about the job and its link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.projection.statuses import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,50 +33,49 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Cards:
-    """Cards of one share link.
+class About:
+    """Facts about one share link.
 
     Attributes:
-        is_open: Whether the job has not ended: the reader need not wait on the page.
-        contact: Contact of the provider; None without one.
-        facts: Name and value of each fact about the page.
+        facts: Name and value of each fact.
         address: Address of the share link, to be copied.
     """
 
-    is_open: bool
-    contact: Contact | None
     facts: Sequence[tuple[Markup, Markup]]
     address: str
 
 
-def cards_of(
-    job: Row[Any], profile: Row[Any], link: Row[Any], address: str, formats: Formats
-) -> Cards:
-    """Return the cards of a page.
+def about_link(link: Row[Any], address: str, formats: Formats) -> About:
+    """Return the facts about a share link.
 
     Args:
-        job: Job of the page.
-        profile: Row of its provider.
         link: Share link of the reader.
         address: Address of the share link.
         formats: Language and time zone of the page.
     """
     word = formats.word
+    until = word("about_until", until=formats.time(to_micros(link.expires_at)))
     facts = [
         (word("about_times"), formats.zone_name()),
-        (
-            word("about_readers"),
-            word("about_until", until=formats.time(to_micros(link.expires_at))),
-        ),
+        (word("about_readers"), until),
     ]
+    return About(facts, address)
+
+
+def about_job(
+    job: Row[Any], started_at: int | None, formats: Formats
+) -> list[tuple[Markup, Markup]]:
+    """Return name and value of each fact about a job: its reference and its begin."""
+    facts = []
     if job.reference is not None:
-        facts.insert(0, (word("about_reference"), formats.said(job.reference)))
-    return Cards(
-        job.status not in ENDED, _contact(job, profile, formats), facts, address
-    )
+        facts.append((formats.word("about_reference"), formats.said(job.reference)))
+    if started_at is not None:
+        facts.append((formats.word("about_start"), formats.time(started_at)))
+    return facts
 
 
-def _contact(job: Row[Any], profile: Row[Any], formats: Formats) -> Contact | None:
+def contact_of(job: Row[Any], profile: Row[Any], formats: Formats) -> Contact | None:
+    """Return the contact for questions about a job; None without a contact."""
     phone, mail = profile.contact_phone, profile.contact_mail
     links: list[tuple[str, Markup]] = []
     if phone is not None:

@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
-from trackerapi_backend.pages.cards import cards_of
+from trackerapi_backend.pages.cards import Contact, about_job, about_link, contact_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
 from trackerapi_backend.pages.freshness import bounds_of
 from trackerapi_backend.pages.front import show_invalid_link
@@ -37,7 +37,7 @@ from trackerapi_backend.pages.stylesheet import stylesheet_address
 from trackerapi_backend.pages.texts import LANGUAGES
 from trackerapi_backend.projection.job import percent
 from trackerapi_backend.projection.snapshot import from_document
-from trackerapi_backend.projection.statuses import JobStatus
+from trackerapi_backend.projection.statuses import ENDED, JobStatus
 from trackerapi_backend.requests.credentials import hash_secret
 from trackerapi_backend.store import (
     configurations,
@@ -88,7 +88,9 @@ class JobView:
         title: Name of this job for the customer; None without a title.
         reference: Text that the customer quotes, in a sentence; None without a
             reference.
-        started: Begin of the job as a sentence; None before the begin.
+        is_open: Whether the job has not ended: the reader need not wait on the page.
+        contact: Contact of the provider; None without one.
+        facts: Name and value of each fact about the job.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
         icon: Address of the icon of the browser's tab.
@@ -98,7 +100,9 @@ class JobView:
     name: str
     title: str | None
     reference: Markup | None
-    started: Markup | None
+    is_open: bool
+    contact: Contact | None
+    facts: Sequence[tuple[Markup, Markup]]
     provider: str
     head: Head
     percent: float | None
@@ -230,7 +234,7 @@ def _find_page(
     return link, {
         "job": view,
         "icon": view.icon,
-        "cards": cards_of(job, profile, link, address, formats),
+        "about": about_link(link, address, formats),
         "formats": formats,
         "language": formats.language,
         "stylesheet": stylesheet_address(profile.accent),
@@ -270,9 +274,9 @@ def find_view(
         reference=None
         if job.reference is None
         else formats.word("reference", reference=formats.said(job.reference)),
-        started=None
-        if state.started_at is None
-        else formats.word("started", at=formats.time(state.started_at)),
+        is_open=job.status not in ENDED,
+        contact=contact_of(job, profile, formats),
+        facts=about_job(job, state.started_at, formats),
         provider=provider,
         head=head,
         percent=share,

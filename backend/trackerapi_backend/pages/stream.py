@@ -7,7 +7,7 @@ of the page makes the message, in the language of the request:
     event: page
     id: 12-9f3a01bc
     data: {"version": 12, "title": "41 % · Brain MRI", "icon": "/app/static/icon...",
-        "parts": {"job": "<section ...", "facts": "<p>..."}}
+        "parts": {"job": "<section ...", "cards": "<section ...", ...}}
 
 `data` is one line of JSON. `title` is the title of the document, as text. `icon` is the
 address of its icon. `parts` has the inner HTML of elements of the page, by element id.
@@ -65,7 +65,13 @@ _TIMES = re.compile("<time.*?</time>", re.DOTALL)
 
 _HEARTBEAT = b"event: heartbeat\ndata: {}\n\n"
 
-_PARTS = {"job": "customer_job.html", "facts": "customer_facts.html"}
+_PARTS = {
+    "provider": "customer_provider.html",
+    "job": "customer_job.html",
+    "cards": "customer_cards.html",
+    "about-job": "customer_about.html",
+    "facts": "customer_facts.html",
+}
 """Template of the inner HTML of each element, by the id of the element."""
 
 

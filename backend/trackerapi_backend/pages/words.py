@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
-        "started": "Started at {at}.",
         "reference": "Reference {reference}",
         "several_running": "{step} and {more} more",
         "step_position": "step {number} of {count}",
@@ -80,6 +79,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "write": "Write to {mail}",
         "about": "About this page",
         "about_reference": "Reference",
+        "about_start": "Started",
         "about_times": "Times",
         "about_readers": "Who can see this",
         "about_until": "Anyone with the link, until {until}",
@@ -96,7 +96,6 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "front_reference": "what this service takes and answers",
     },
     "de": {
-        "started": "Begonnen um {at}.",
         "reference": "Referenz {reference}",
         "several_running": "{step} und {more} weitere",
         "step_position": "Schritt {number} von {count}",
@@ -167,6 +166,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "write": "Schreiben an {mail}",
         "about": "Über diese Seite",
         "about_reference": "Referenz",
+        "about_start": "Begonnen",
         "about_times": "Zeiten",
         "about_readers": "Wer das sehen kann",
         "about_until": "Alle mit dem Link, bis {until}",

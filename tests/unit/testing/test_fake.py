@@ -13,6 +13,7 @@ from trackerapi import (
     BackendRejected,
     Event,
     JobConfig,
+    JobConfigManager,
     SettingsError,
     TrackerApi,
     UnknownStepError,
@@ -94,6 +95,49 @@ def test_customer_view_has_texts_for_customers_only(
         ],
         texts=["Reading your images"],
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        (None, ["Imaging", "Load", "Store", "Slices"]),
+        ("en", ["Imaging", "Load", "Store", "Slices"]),
+        ("de", ["Bildgebung", "Lesen", "Store", "Schichten"]),
+        ("pt", ["Imagem", "Load", "Store", "Slices"]),
+        ("pt-BR", ["Imagem", "Load", "Store", "Slices"]),
+    ],
+)
+def test_customer_view_has_a_language(
+    tracker: FakeTracker, language: str | None, names: list[str]
+) -> None:
+    """Names of job, steps and metadata come from the texts of the configuration."""
+    key = {"name": "Slices", "kind": "number", "audience": "customer"}
+    load = {"tag": "load", "name": "Load", "points": 1}
+    texts = {
+        "de": {
+            "name": "Bildgebung",
+            "steps": {"load": {"name": "Lesen"}},
+            "metadata": {"Slices": "Schichten"},
+        },
+        "pt-BR": {"name": "Imagem"},
+    }
+    document = {
+        "tag": "texts",
+        "name": "Imaging",
+        "step_configurations": [
+            load | {"metadata_configurations": [key]},
+            {"tag": "store", "name": "Store", "points": 1},
+        ],
+        "texts": texts,
+    }
+    config = JobConfigManager(configs=[document]).get_job_config("texts")
+    job = TrackerApi().create_job("S1", 142, "texts", config=config)
+    job.send_event("step", "load", {"Slices": 7})
+
+    view = tracker.job("S1").customer_view(language)
+
+    [slices] = view.steps[0].metadata
+    assert [view.name, *(step.name for step in view.steps), slices] == names
 
 
 def test_title_and_reference_of_the_first_creation_are_recorded(

@@ -14,7 +14,7 @@
   const MAX_SILENCE_SECONDS = 40;
   const REQUEST_SECONDS = 20;
   // Elements that change.
-  const PARTS = ["job", "facts"];
+  const PARTS = ["provider", "job", "cards", "about-job", "facts"];
 
   const texts = JSON.parse(document.currentScript.dataset.texts);
   const address = location.pathname + "/stream" + location.search;
