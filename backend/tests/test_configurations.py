@@ -354,7 +354,7 @@ def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
         store.transaction() as db,
     ):
         provider = stored_providers.create_provider(db, "One", now=utc_now())
-        row, _is_new = register(db, provider, TUTORIAL, now=utc_now())
+        row = register(db, provider, TUTORIAL, now=utc_now()).row
     assert row.content_hash.hex() == HASH_OF_THE_TUTORIAL
 
 

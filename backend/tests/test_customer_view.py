@@ -116,7 +116,7 @@ def create(db: Connection) -> tuple[int, str]:
         "tag": document["tag"],
         "configuration": document,
     }
-    job, _is_new = create_job(db, 1, sent, now=utc_now())
+    job = create_job(db, 1, sent, now=utc_now()).job
     return job.id, sent["provider_job_id"]
 
 

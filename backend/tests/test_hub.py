@@ -87,6 +87,27 @@ def test_viewers_of_a_topic_share_reads() -> None:
     play(scenario)
 
 
+def test_change_of_a_source_reads_its_topics_alone() -> None:
+    """A changed profile is read for pages that show it, and for no others."""
+
+    async def scenario(source: Source, hub: Hub) -> None:
+        sources = frozenset({"p7", "c3"})
+        with (
+            hub.watch(source.watch(form="page", sources=sources)) as page,
+            hub.watch(source.watch(form="other", sources=frozenset({"p8"}))) as other,
+        ):
+            assert await next_id(page) == await next_id(other) == "1"
+            for version, change in ((2, "p7"), (3, "c3")):
+                source.version = version
+                hub.changed(["p9", change])
+                assert await next_id(page) == str(version)
+            assert await other.next_frame(0.1) == b""
+            hub.changed(["p8"])
+            assert await next_id(other) == "3"
+
+    play(scenario)
+
+
 def test_slow_viewer_gets_the_newest_message_alone() -> None:
     """Messages that a viewer has not taken are replaced."""
 

@@ -176,6 +176,26 @@ def test_interrupted_job_goes_on_and_ends(tab: Page, api: httpx.Client) -> None:
     assert is_marked(tab)
 
 
+def test_profile_changes_in_place(tab: Page, api: httpx.Client) -> None:
+    """Name, contact and colour of the provider change on an open page."""
+    job = new_job(api)
+    tab.goto(new_link(api, job)["url"])
+    mark(tab)
+    style = tab.locator('link[rel="stylesheet"]')
+    usual = style.get_attribute("href")
+    profile = {"display_name": "Northwind", "contact_text": "Ask.", "accent": "#9c3018"}
+    try:
+        assert api.patch("/provider-profile", json=profile).is_success
+        expect(tab.locator(".who")).to_have_text("Northwind")
+        expect(tab.get_by_text("Ask.")).to_be_visible()
+        expect(style).not_to_have_attribute("href", usual or "")
+        expect(tab.locator(".bar .fill")).to_have_css("fill", "rgb(156, 48, 24)")
+        expect(tab.locator("#copy")).to_be_visible()
+        assert is_marked(tab)
+    finally:
+        assert api.patch("/provider-profile", json=dict.fromkeys(profile)).is_success
+
+
 def expect_icon(tab: Page, name: str) -> None:
     """Wait until a tab has an icon; check that its policy lets the icon be drawn."""
     icon = tab.locator('link[rel="icon"]')

@@ -55,7 +55,7 @@ def test_icon_shows_percentage_or_end(
     address = icon_of(reader, url)
     icon = api.get(address)
     with open_stream(reader, f"{url}/stream") as stream:
-        assert stream.message().data["icon"] == address
+        assert stream.message().data["links"]["icon"] == address
 
     assert f"/icon.{name}." in address
     assert icon.headers["content-type"] == "image/svg+xml"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from backend.tests.support.pages import new_link
 from backend.tests.support.postgres import new_database, postgres_server
 from backend.tests.support.servers import Servers
-from backend.tests.support.service import new_job, report, send_lines
+from backend.tests.support.service import new_job, new_name, report, send_lines
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
@@ -79,6 +81,40 @@ def test_viewer_of_one_process_follows_reports_to_another(
             assert send_lines(api, [event] * 5).json()["accepted"] == 5
         versions = stream.ids_to(102)
         assert versions == sorted(set(versions))
+
+
+def test_open_pages_follow_profile_and_texts(tmp_path: Path, url: str) -> None:
+    """Pages of each process follow a change of profile or texts, without a report."""
+    tag = new_name()
+    steps = [{"tag": "load", "name": "Load", "points": 1}]
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+
+    def named(name: str) -> dict[str, Any]:
+        return document | {"texts": {"en": {"name": name}}}
+
+    with (
+        closing(Servers(tmp_path, url, count=2, prelude=NO_REREADS)) as servers,
+        ExitStack() as stack,
+    ):
+        api = stack.enter_context(servers.services[0].client())
+        job = new_job(api, tag=tag, configuration=document)
+        path = f"{urlsplit(new_link(api, job)['url']).path}/stream"
+        streams = []
+        for service in servers.services:
+            reader = stack.enter_context(service.client(None))
+            streams.append(stack.enter_context(open_stream(reader, path)))
+
+        def titles() -> list[str]:
+            return [stream.message().data["title"] for stream in streams]
+
+        assert titles() == ["0 % · Import"] * 2
+        api.patch("/provider-profile", json={"display_name": "Northwind"})
+        for stream in streams:
+            assert stream.message().data["parts"]["provider"] == "Northwind"
+        api.post("/job_configurations", json=named("Reading"))
+        assert titles() == ["0 % · Reading"] * 2
+        new_job(api, tag=tag, configuration=named("Reception"))
+        assert titles() == ["0 % · Reception"] * 2
 
 
 def test_deleted_job_ends_its_streams(tmp_path: Path, url: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trackerapi_backend.jobs.step_order import check_order
 from trackerapi_backend.jobs.texts import check_texts
@@ -30,6 +30,20 @@ _NUMBER = re.compile(r"[0-9]+")
 _BESIDE_CONTENT = ("texts", "silent_after")
 
 
+class Registration(NamedTuple):
+    """A registered configuration.
+
+    Attributes:
+        row: The configuration.
+        is_new: Whether its content was not stored before.
+        has_changed: Whether `texts` or `silent_after` replaced other stored values.
+    """
+
+    row: Row[Any]
+    is_new: bool = False
+    has_changed: bool = False
+
+
 def register(
     db: Connection,
     provider_id: int,
@@ -37,7 +51,7 @@ def register(
     *,
     now: datetime,
     pointer: str = "",
-) -> tuple[Row[Any], bool]:
+) -> Registration:
     """Store a configuration unless its content is stored already.
 
     `texts` and `silent_after` of the request replace the stored values: they are not
@@ -49,9 +63,6 @@ def register(
         sent: Configuration of the request, valid by its schema.
         now: Time of the request.
         pointer: JSON Pointer to the configuration in the body.
-
-    Returns:
-        The configuration, and whether it is new.
 
     Raises:
         Problem: If names are not unique, a step can never become ready, a text is for
@@ -69,9 +80,10 @@ def register(
     tag = document["tag"]
     known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
     if known is not None:
-        if any(value != getattr(known, name) for name, value in beside.items()):
-            known = stored.update_configuration(db, known.id, beside)
-        return known, False
+        if all(value == getattr(known, name) for name, value in beside.items()):
+            return Registration(known)
+        known = stored.update_configuration(db, known.id, beside)
+        return Registration(known, has_changed=True)
     other = version and stored.find_configuration_by_version(
         db, provider_id, tag, version
     )
@@ -92,7 +104,7 @@ def register(
         "created_at": now,
         **beside,
     }
-    return stored.create_configuration(db, values), True
+    return Registration(stored.create_configuration(db, values), is_new=True)
 
 
 def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trackerapi_backend.instants import format_instant, from_micros, to_micros
-from trackerapi_backend.jobs.configurations import canonicalize, register, resolve
+from trackerapi_backend.jobs.configurations import (
+    Registration,
+    canonicalize,
+    register,
+    resolve,
+)
 from trackerapi_backend.jobs.new_event import metadata_text
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection.job import JobState
@@ -23,9 +28,23 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 
+class Creation(NamedTuple):
+    """A created or known job.
+
+    Attributes:
+        job: The job.
+        is_new: Whether the job did not exist before.
+        registration: Registration of the configuration in the request; None without.
+    """
+
+    job: Row[Any]
+    is_new: bool
+    registration: Registration | None
+
+
 def create_job(
     db: Connection, provider_id: int, sent: models.JobInput, *, now: datetime
-) -> tuple[Row[Any], bool]:
+) -> Creation:
     """Create a job, or find the job with the same `provider_job_id`.
 
     The first creation counts: a repeated creation stores no title, reference, metadata
@@ -37,25 +56,23 @@ def create_job(
         sent: Body of the request, valid by its schema.
         now: Time of the request.
 
-    Returns:
-        The job, and whether it is new.
-
     Raises:
         Problem: If the customer is unknown, the job exists with another customer or
             tag, or the configuration is rejected.
     """
-    included = None
+    registration = None
     if "configuration" in sent:
-        included, _is_new = register(
+        registration = register(
             db, provider_id, sent["configuration"], now=now, pointer="/configuration"
         )
+    included = registration.row if registration is not None else None
     # No race between query and insert: the writer runs one transaction at a time.
     known = stored_jobs.find_job_by_provider_job_id(
         db, provider_id, sent["provider_job_id"]
     )
     if known is not None:
         _check_same_job(db, known, sent, included)
-        return known, False
+        return Creation(known, is_new=False, registration=registration)
     customer_id = int(sent["customer_id"])
     if stored_customers.find_customer(db, provider_id, customer_id) is None:
         raise Problem(
@@ -90,7 +107,7 @@ def create_job(
     job = stored_jobs.find_job(db, provider_id, job_id)
     if job is None:
         raise LookupError(job_id)
-    return job, True
+    return Creation(job, is_new=True, registration=registration)
 
 
 def attach(

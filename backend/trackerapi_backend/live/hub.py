@@ -5,6 +5,9 @@ makes its topics stale. One task reads stale topics, a few in one snapshot of th
 and gives the new message to all viewers of the topic. A viewer keeps the newest message
 alone, so a slow reader costs the memory of one message.
 
+A topic may also show other rows, its sources, such as the profile of the provider. The
+commit of a change of a source makes the topics stale too.
+
 The task reads one group at a time and then pauses: changes that arrive meanwhile cost
 one read together. The task also reads all topics again every `REREAD_SECONDS`, because
 the announcement of a change can be lost.
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from trackerapi_backend.store import Channel, Store
+    from trackerapi_backend.store import Change, Channel, Store
 
 MAX_VIEWERS = {"job": 1000, "link": 200, "address": 50}
 """Maximum number of viewers in this process: of a job, of a share link, of a client
@@ -88,6 +91,16 @@ def encode_message(version: int, event: str, data: str, *, id_: str) -> Message:
     return Message(version, id_, frame)
 
 
+def profile_source(provider_id: int) -> str:
+    """Return the source of topics that show the profile of a provider."""
+    return f"p{provider_id}"
+
+
+def settings_source(configuration_id: int) -> str:
+    """Return the source of topics that depend on a configuration's page settings."""
+    return f"c{configuration_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Subject of a viewer.
@@ -99,6 +112,8 @@ class Watch:
         address: Address of the client.
         link_id: Share link of the viewer; None for a viewer with a key.
         last_id: Id of the message that the viewer has; empty for none.
+        sources: Rows beside the job that the message shows, such as
+            `profile_source(7)`.
     """
 
     job_id: int
@@ -107,6 +122,7 @@ class Watch:
     address: str
     link_id: int | None = None
     last_id: str = ""
+    sources: frozenset[str] = frozenset()
 
     @property
     def groups(self) -> list[tuple[str, Hashable]]:
@@ -168,8 +184,8 @@ class Viewer:
 class _Topic:
     """A representation of a job, and its viewers."""
 
-    def __init__(self, read: Callable[[Connection], Message | None]) -> None:
-        self.read = read
+    def __init__(self, watch: Watch) -> None:
+        self.read, self.sources = watch.read, watch.sources
         self.viewers: set[Viewer] = set()
         self._version = 0
 
@@ -222,22 +238,30 @@ class Hub:
             if channel is not None:
                 channel.close(CHANNEL_CLOSE_SECONDS)
 
-    def _hear(self, job_ids: Collection[int] | None) -> None:
-        """Mark topics of jobs as stale; the thread of the channel calls this method."""
+    def _hear(self, changes: Collection[Change] | None) -> None:
+        """Mark changed topics as stale; the thread of the channel calls this method."""
         if self._loop is not None:
             # The loop is closed at the end of the server.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._mark_jobs, job_ids)
+                self._loop.call_soon_threadsafe(self._mark_changed, changes)
 
-    def _mark_jobs(self, job_ids: Collection[int] | None) -> None:
-        for job_id in list(self._topics) if job_ids is None else job_ids:
-            self._mark_stale(self._topics.get(job_id, {}).values())
+    def _mark_changed(self, changes: Collection[Change] | None) -> None:
+        for change in list(self._topics) if changes is None else changes:
+            if isinstance(change, int):
+                self._mark_stale(self._topics.get(change, {}).values())
+            else:
+                topics = self._all_topics()
+                self._mark_stale(each for each in topics if change in each.sources)
 
-    def changed(self, job_ids: Collection[int]) -> None:
-        """Read the topics of changed jobs. The changes are committed."""
-        self._mark_jobs(job_ids)
+    def changed(self, changes: Collection[Change]) -> None:
+        """Read the topics of changed jobs and sources. The changes are committed.
+
+        Args:
+            changes: Ids of jobs, and sources such as `profile_source(7)`.
+        """
+        self._mark_changed(changes)
         if self._channel is not None:
-            self._channel.announce(job_ids)
+            self._channel.announce(changes)
 
     def suspect(self, job_id: int) -> None:
         """Check all viewers of a job now: permissions to read it have changed."""
@@ -267,7 +291,7 @@ class Hub:
                 raise _too_many(group[0])
         viewer = Viewer(watch.last_id)
         topics = self._topics.setdefault(watch.job_id, {})
-        topic = topics.setdefault(watch.form, _Topic(watch.read))
+        topic = topics.setdefault(watch.form, _Topic(watch))
         topic.viewers.add(viewer)
         self._counts.update(watch.groups)
         # Read even a topic that has viewers: another process may have changed the job.

@@ -49,7 +49,7 @@ from trackerapi_backend.store import (
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from markupsafe import Markup
     from sqlalchemy import Connection, Row
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.pages.openings import Openings
     from trackerapi_backend.requests.call import Services
+    from trackerapi_backend.store.configurations import PageSettings
 
 _STORES_COOKIES = "kept"
 """Name of the cookie by which `enter()` recognises a browser that stores cookies."""
@@ -93,7 +94,7 @@ class JobView:
         facts: Name and value of each fact about the job.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
-        icon: Address of the icon of the browser's tab.
+        links: Addresses of icon and style sheet, by the relation of their link.
         version: Version of the job, which the page does not show.
     """
 
@@ -107,7 +108,7 @@ class JobView:
     head: Head
     percent: float | None
     cuts: Sequence[float]
-    icon: str
+    links: Mapping[str, str]
     groups: Sequence[StepGroup]
     messages: Sequence[_Message]
     refresh_seconds: int | None
@@ -230,23 +231,34 @@ def _find_page(
         return None
     profile = providers.get_profile(db, link.provider_id)
     formats = formats_for(request, link)
-    view = find_view(db, job, profile, formats)
+    settings = configurations.find_page_settings(db, job.configuration_id)
+    view = find_view(db, job, profile, settings, formats)
     return link, {
         "job": view,
-        "icon": view.icon,
+        **view.links,
         "about": about_link(link, address, formats),
         "formats": formats,
         "language": formats.language,
-        "stylesheet": stylesheet_address(profile.accent),
     }
 
 
 def find_view(
-    db: Connection, job: Row[Any], profile: Row[Any], formats: Formats
+    db: Connection,
+    job: Row[Any],
+    profile: Row[Any],
+    settings: PageSettings,
+    formats: Formats,
 ) -> JobView:
-    """Return the view of a job; `profile` is the row of its provider."""
+    """Return the view of a job.
+
+    Args:
+        db: Connection to read from.
+        job: Row of the job.
+        profile: Row of its provider.
+        settings: Page settings of its configuration.
+        formats: Language and time zone of the page.
+    """
     state = from_document(job.state)
-    settings = configurations.find_page_settings(db, job.configuration_id)
     texts = ConfiguredTexts(settings.texts, formats.language)
     steps = steps_of(state, job.document, texts)
     provider = profile.display_name or profile.name
@@ -281,7 +293,10 @@ def find_view(
         head=head,
         percent=share,
         cuts=cuts_of(list((plan.points or {}).values())),
-        icon=icon_address(icon_name(head.state, share), profile.accent),
+        links={
+            "icon": icon_address(icon_name(head.state, share), profile.accent),
+            "stylesheet": stylesheet_address(profile.accent),
+        },
         groups=step_groups(state, steps, shown, formats),
         messages=[
             _Message(row.message, formats.time(row.shown_at)) for row in messages

@@ -6,14 +6,16 @@ of the page makes the message, in the language of the request:
 
     event: page
     id: 12-9f3a01bc
-    data: {"version": 12, "title": "41 % · Brain MRI", "icon": "/app/static/icon...",
+    data: {"version": 12, "title": "41 % · Brain MRI",
+        "links": {"icon": "/app/static/icon...", "stylesheet": "/app/static/page..."},
         "parts": {"job": "<section ...", "cards": "<section ...", ...}}
 
-`data` is one line of JSON. `title` is the title of the document, as text. `icon` is the
-address of its icon. `parts` has the inner HTML of elements of the page, by element id.
-`version` never falls. A message follows each event of the job. Without an event, a
-message follows when other words than those in `<time>` elements change, such as the
-headline of a job that has become silent: the page itself has to keep the ages in
+`data` is one line of JSON. `title` is the title of the document, as text. `links` has
+the addresses of its links, by relation. `parts` has the inner HTML of elements of the
+page, by element id. `version` never falls. A message follows each event of the job, and
+each change of the provider's profile or the configuration's page settings. Without a
+change, a message follows when other words than those in `<time>` elements change, such
+as the headline of a job that has become silent: the page itself has to keep the ages in
 `<time>` elements, which also grow without a connection. End and `Last-Event-ID` are
 those of `stream_job`. Messages `heartbeat` replace its comments: they show the script
 of the page that the connection is alive.
@@ -33,7 +35,13 @@ from zlib import crc32
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.live.hub import Message, Watch, encode_message
+from trackerapi_backend.live.hub import (
+    Message,
+    Watch,
+    encode_message,
+    profile_source,
+    settings_source,
+)
 from trackerapi_backend.live.stream import EventStream
 from trackerapi_backend.pages.customer import (
     cookie_name,
@@ -47,7 +55,7 @@ from trackerapi_backend.pages.rendering import fragment
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.requests.call import client_address
-from trackerapi_backend.store import jobs, providers
+from trackerapi_backend.store import configurations, jobs, providers
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from trackerapi_backend.pages.customer import JobView
     from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.requests.call import Services
 
@@ -115,8 +124,16 @@ async def _stream(
         address=client_address(request),
         link_id=link.id,
         last_id=request.headers.get("last-event-id", ""),
+        sources=_sources_of(link),
     )
     return EventStream(services.hub, watch, check, _HEARTBEAT)
+
+
+def _sources_of(link: Row[Any]) -> frozenset[str]:
+    sources = {profile_source(link.provider_id)}
+    if link.configuration_id is not None:
+        sources.add(settings_source(link.configuration_id))
+    return frozenset(sources)
 
 
 class _PageReader:
@@ -126,6 +143,7 @@ class _PageReader:
         self._provider_id, self._job_id = provider_id, job_id
         self._formats = formats
         self._message: Message | None = None
+        self._shown: object = None
         self._render_at = 0.0
 
     def __call__(self, db: Connection) -> Message | None:
@@ -133,26 +151,28 @@ class _PageReader:
         job = jobs.find_job(db, self._provider_id, self._job_id)
         if job is None:
             return None
+        profile = providers.get_profile(db, job.provider_id)
+        settings = configurations.find_page_settings(db, job.configuration_id)
         now, version = time.monotonic(), from_document(job.state).version
-        known = self._message
-        if known is None or known.version != version or now >= self._render_at:
-            self._render_at = now + RENDER_SECONDS
+        shown = (version, tuple(profile), settings)
+        if shown != self._shown or now >= self._render_at:
+            self._shown, self._render_at = shown, now + RENDER_SECONDS
             formats = replace(self._formats, now=utc_now())
-            self._message = known = _message_of(db, job, formats)
-        return known
+            view = find_view(db, job, profile, settings, formats)
+            self._message = _message_of(view, formats)
+        return self._message
 
 
-def _message_of(db: Connection, job: Row[Any], formats: Formats) -> Message:
-    profile = providers.get_profile(db, job.provider_id)
-    view = find_view(db, job, profile, formats)
-    version, title, icon = view.version, view.document_title, view.icon
+def _message_of(view: JobView, formats: Formats) -> Message:
+    version, title = view.version, view.document_title
     parts = {
         name: fragment(template, job=view, formats=formats)
         for name, template in _PARTS.items()
     }
-    lasting = _TIMES.sub("", title + icon + "".join(parts.values()))
+    links = view.links
+    lasting = _TIMES.sub("", "".join((title, *links.values(), *parts.values())))
     data = compact_json(
-        {"version": version, "title": title, "icon": icon, "parts": parts}
+        {"version": version, "title": title, "links": links, "parts": parts}
     )
     id_ = f"{version}-{crc32(lasting.encode()):08x}"
     return encode_message(version, "page", data, id_=id_)

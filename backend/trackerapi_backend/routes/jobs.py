@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.jobs import creation
+from trackerapi_backend.live.hub import settings_source
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.routes.serialization import serialize_job
@@ -29,10 +30,13 @@ async def create_job(call: Call) -> Response:
             lambda db: creation.attach(db, call.provider_id, own_job_id, call.body)
         )
         return json_response(serialize_job(row))
-    row, is_new = await call.write(
+    created = await call.write(
         lambda db: creation.create_job(db, call.provider_id, call.body, now=call.now)
     )
-    return json_response(serialize_job(row), 201 if is_new else 200)
+    registration = created.registration
+    if registration is not None and registration.has_changed:
+        call.services.hub.changed([settings_source(registration.row.id)])
+    return json_response(serialize_job(created.job), 201 if created.is_new else 200)
 
 
 async def list_jobs(call: Call) -> Response:

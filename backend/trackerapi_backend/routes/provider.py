@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.jobs.profile import checked_profile
+from trackerapi_backend.live.hub import profile_source
 from trackerapi_backend.requests.call import Call, json_response
 from trackerapi_backend.routes.serialization import serialize_profile
 from trackerapi_backend.store import providers as stored
@@ -27,4 +28,5 @@ async def update_provider_profile(call: Call) -> Response:
     row = await call.write(
         lambda db: stored.update_profile(db, call.provider_id, changes)
     )
+    call.services.hub.changed([profile_source(call.provider_id)])
     return json_response(serialize_profile(row))

@@ -43,6 +43,10 @@ class StoreError(Exception):
         self.may_be_stored = may_be_stored
 
 
+Change = int | str
+"""Changed row that other processes show: id of a job, or a letter and another id."""
+
+
 class Channel(Protocol):
     """Connection to the other server processes on the same database.
 
@@ -52,8 +56,8 @@ class Channel(Protocol):
 
     is_connected: bool
 
-    def announce(self, job_ids: Collection[int]) -> None:
-        """Tell other processes that jobs have changed; the changes are committed."""
+    def announce(self, changes: Collection[Change]) -> None:
+        """Tell other processes of committed changes."""
 
     def watch(self, *, is_watching: bool) -> None:
         """Set whether this process needs to hear of changes."""
@@ -103,13 +107,13 @@ class Store(Protocol):
         """Return a sentence about a shortage, such as low disk space, else None."""
 
     def open_channel(
-        self, heard: Callable[[Collection[int] | None], None]
+        self, heard: Callable[[Collection[Change] | None], None]
     ) -> Channel | None:
         """Return a channel to other processes; None if no other process may write.
 
         Args:
-            heard: Function that a thread calls with the ids of jobs that other
-                processes have changed; with None if any job may have changed.
+            heard: Function that a thread calls with the changes by other processes;
+                with None if anything may have changed.
         """
 
     def close(self) -> None:

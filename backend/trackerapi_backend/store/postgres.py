@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, RootTransaction
 
-    from trackerapi_backend.store import Channel
+    from trackerapi_backend.store import Change, Channel
 
 T = TypeVar("T")
 
@@ -244,7 +244,9 @@ class PostgresStore:
         """Return None: only the server of the database can measure its disk."""
         return None
 
-    def open_channel(self, heard: Callable[[Collection[int] | None], None]) -> Channel:
+    def open_channel(
+        self, heard: Callable[[Collection[Change] | None], None]
+    ) -> Channel:
         """Return a channel to the other processes on this database."""
         from trackerapi_backend.store.postgres_channel import PostgresChannel
 

@@ -1,6 +1,6 @@
 """Channel between server processes on one PostgreSQL database: LISTEN and NOTIFY.
 
-A process announces the jobs that it has changed, after the commit and on a connection
+A process announces its changes, after the commit and on a connection
 of its own: with a NOTIFY in the transactions that record events, the commits of all
 processes would wait for each other. A process with viewers sends a message about that
 every `PRESENCE_SECONDS`. Without such messages, no process announces anything.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import select
 import threading
 import time
@@ -21,6 +22,7 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from trackerapi_backend.store import Change
     from trackerapi_backend.store.postgres_connection import LimitedConnection
 
 PRESENCE_SECONDS = 5.0
@@ -30,8 +32,9 @@ PAUSE_SECONDS = 0.005
 RETRY_SECONDS = 1.0
 """Time between two attempts to connect, in seconds."""
 MAX_IDS_PER_MESSAGE = 400
-"""Maximum number of job ids in a message, which may have up to 8,000 bytes."""
+"""Maximum number of changes in a message, which may have up to 8,000 bytes."""
 
+_CHANGE = re.compile("[a-z]?[0-9]{1,19}")
 _NAME = "trackerapi_jobs"
 _PRESENCE, _ALL = "viewers", "all"
 
@@ -39,22 +42,22 @@ _log = logging.getLogger(__name__)
 
 
 class PostgresChannel:
-    """Thread that announces changed jobs to other processes and hears of theirs.
+    """Thread that announces changes to other processes and hears of theirs.
 
     Args:
         connect: Function that opens a connection.
-        heard: Function that the thread calls with the ids of jobs that other processes
-            have changed; with None if any job may have changed.
+        heard: Function that the thread calls with the changes by other processes; with
+            None if anything may have changed.
     """
 
     def __init__(
         self,
         connect: Callable[[], LimitedConnection],
-        heard: Callable[[Collection[int] | None], None],
+        heard: Callable[[Collection[Change] | None], None],
     ) -> None:
         self._connect, self._heard = connect, heard
         self._lock = threading.Lock()
-        self._changed: set[int] = set()
+        self._changed: set[Change] = set()
         self._is_watching = self._is_closing = self._is_answer_due = False
         self._present_at = self._watched_until = 0.0
         self.is_connected = False
@@ -62,11 +65,11 @@ class PostgresChannel:
         self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
         self._thread.start()
 
-    def announce(self, job_ids: Collection[int]) -> None:
-        """Tell other processes of changed jobs, if one of them has viewers."""
-        if job_ids and time.monotonic() < self._watched_until:
+    def announce(self, changes: Collection[Change]) -> None:
+        """Tell other processes of committed changes, if one of them has viewers."""
+        if changes and time.monotonic() < self._watched_until:
             with self._lock:
-                self._changed.update(job_ids)
+                self._changed.update(changes)
             self._wake()
 
     def watch(self, *, is_watching: bool) -> None:
@@ -150,7 +153,7 @@ class PostgresChannel:
             self._is_answer_due |= now >= self._watched_until
             self._watched_until = now + 3 * PRESENCE_SECONDS
         else:
-            self._heard(_job_ids(payload))
+            self._heard(_changes(payload))
 
     def _send_due(self, connection: LimitedConnection) -> bool:
         """Send all messages that are due; return whether there were any."""
@@ -170,23 +173,23 @@ class PostgresChannel:
             for message in messages:
                 connection.execute("SELECT pg_notify(%s, %s)", (_NAME, message))
         except psycopg.Error:
-            # The thread announces these jobs again after it has connected.
+            # The thread announces these changes again after it has connected.
             self._announce_again(changed)
             raise
         self._is_answer_due &= not messages
         return bool(messages)
 
-    def _announce_again(self, changed: Iterable[int]) -> None:
+    def _announce_again(self, changed: Iterable[Change]) -> None:
         with self._lock:
             self._changed.update(changed)
 
 
-def _job_ids(payload: str) -> list[int] | None:
-    """Return the job ids in a message; None for `_ALL` and for an unknown message.
+def _changes(payload: str) -> list[Change] | None:
+    """Return the changes in a message; None for `_ALL` and for an unknown message.
 
     Each session of the database can send messages, and later releases may have others.
     """
-    try:
-        return [int(number) for number in payload.split(",")]
-    except ValueError:
+    words = payload.split(",")
+    if not all(map(_CHANGE.fullmatch, words)):
         return None
+    return [int(word) if word.isdecimal() else word for word in words]

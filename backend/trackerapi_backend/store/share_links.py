@@ -61,12 +61,19 @@ def find_valid_link(
 ) -> Row[Any] | None:
     """Return a valid link by the hash of its token.
 
-    The row also has the `provider_id` of the job, and the `time_zone` and
-    `provider_language` of its provider. A revoked or expired link counts as unknown.
+    The row also has `provider_id` and `configuration_id` of the job, and `time_zone`
+    and `provider_language` of its provider. A revoked or expired link counts as
+    unknown.
     """
     language = providers.c.language.label("provider_language")
     return db.execute(
-        select(share_links, jobs.c.provider_id, providers.c.time_zone, language)
+        select(
+            share_links,
+            jobs.c.provider_id,
+            jobs.c.configuration_id,
+            providers.c.time_zone,
+            language,
+        )
         .join_from(share_links, jobs)
         .join(providers, providers.c.id == jobs.c.provider_id)
         .where(

@@ -13,7 +13,8 @@
   // The stream sends a heartbeat at least every 15 seconds.
   const MAX_SILENCE_SECONDS = 40;
   const REQUEST_SECONDS = 20;
-  // Elements that change.
+  // Links and elements that change.
+  const LINKS = ["icon", "stylesheet"];
   const PARTS = ["provider", "job", "cards", "about-job", "facts"];
 
   const texts = JSON.parse(document.currentScript.dataset.texts);
@@ -177,12 +178,12 @@
     }
   }
 
-  function iconOf(tree) {
-    return tree.querySelector('link[rel="icon"]');
+  function linkOf(tree, relation) {
+    return tree.querySelector('link[rel="' + relation + '"]');
   }
 
-  // Show title and icon of the document, and the inner HTML of elements by their ids.
-  function show({ title, icon, parts }) {
+  // Show title and links of the document, and the inner HTML of elements by their ids.
+  function show({ title, links, parts }) {
     const trees = Object.keys(parts).map((id) => {
       const template = document.createElement("template");
       template.innerHTML = parts[id];
@@ -196,7 +197,9 @@
       changeChildren(element, tree);
     }
     document.title = title;
-    if (icon) setAttribute(iconOf(document), "href", icon);
+    for (const relation of LINKS) {
+      setAttribute(linkOf(document, relation), "href", links[relation]);
+    }
   }
 
   // Connection
@@ -291,10 +294,10 @@
       }
       if (!answer.ok) throw new Error();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const parts = {};
+      const [links, parts] = [{}, {}];
       for (const id of PARTS) parts[id] = page.getElementById(id).innerHTML;
-      const icon = iconOf(page).getAttribute("href");
-      show({ title: page.title, icon, parts });
+      for (const each of LINKS) links[each] = linkOf(page, each).getAttribute("href");
+      show({ title: page.title, links, parts });
     } catch (_) {
       if (!stream) markLost();
     } finally {
