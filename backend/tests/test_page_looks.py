@@ -61,6 +61,7 @@ STATES: dict[str, list[dict[str, Any]]] = {
     "failed": [*RUNNING, FAILED],
     "failed-without-message": [*RUNNING, {"kind": "error"}],
     "cancelled": [*RUNNING, {"kind": "cancel"}],
+    "finishing": [{"kind": "step", "tag": tag} for tag in NAMES],
     "succeeded": [
         *({"kind": "step", "tag": tag} for tag in NAMES),
         {"kind": "complete", "message": "The report is in your inbox."},
@@ -104,6 +105,7 @@ def imaging_job(api: httpx.Client, lines: list[dict[str, Any]]) -> dict[str, Any
         tag=tag,
         title="Brain MRI of 3 November",
         reference="MR-2041",
+        finish="explicit",
         configuration={
             "tag": tag,
             "name": "Imaging study",
@@ -118,20 +120,22 @@ def imaging_job(api: httpx.Client, lines: list[dict[str, Any]]) -> dict[str, Any
     return job
 
 
-def look_at(tab: Page, name: str) -> None:
+def look_at(tab: Page, name: str, *, is_whole: bool = True) -> None:
     """Check a page with axe-core and make screenshots, in light and dark colours.
 
-    The screenshot `first` has the part of the page that a phone shows at first.
+    The screenshot `first` has the part of the page that a phone shows at first. The
+    others have the whole page, unless `is_whole` is False for a very long page.
     """
+    whole: dict[str, Any] = {"full_page": is_whole, "caret": "initial"}
     tab.emulate_media(color_scheme="light", reduced_motion="reduce")
     found = Axe().run(tab).response["violations"]
     tab.screenshot(path=FOLDER / f"{name}-first.png", caret="initial")
-    tab.screenshot(path=FOLDER / f"{name}-light.png", full_page=True, caret="initial")
+    tab.screenshot(path=FOLDER / f"{name}-light.png", **whole)
     tab.emulate_media(color_scheme="dark")
     found += tab.evaluate("rules => axe.run({ runOnly: rules })", COLOUR_RULES)[
         "violations"
     ]
-    tab.screenshot(path=FOLDER / f"{name}-dark.png", full_page=True, caret="initial")
+    tab.screenshot(path=FOLDER / f"{name}-dark.png", **whole)
     assert found == []
 
 
@@ -156,13 +160,15 @@ def test_page_without_connection_is_accessible(tab: Page, api: httpx.Client) -> 
         tab.context.set_offline(False)
 
 
-@pytest.mark.parametrize(("path", "name"), [("/", "start"), ("/s/x", "invalid-link")])
+@pytest.mark.parametrize(
+    ("path", "name"), [("/", "start"), ("/s/x", "invalid-link"), ("/docs", "reference")]
+)
 def test_other_page_is_accessible(
     tab: Page, service: Service, path: str, name: str
 ) -> None:
-    """Start page and page of an invalid link have no violation."""
+    """Start page, page of an invalid link and reference have no violation."""
     tab.goto(service.base_url + path)
-    look_at(tab, name)
+    look_at(tab, name, is_whole=path != "/docs")
 
 
 @pytest.mark.parametrize("width", [PHONE["width"], 768, 1280])
