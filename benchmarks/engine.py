@@ -37,6 +37,7 @@ from benchmarks.rig.engine_tables import (
     Cost,
     Figures,
     print_cases,
+    print_cores,
     print_costs,
     targets_of,
 )
@@ -70,6 +71,7 @@ def main() -> int:
     status = conclude(targets_of(figures, amounts))
     print_costs(figures)
     print_cases(figures, amounts)
+    print_cores(figures)
     return status
 
 
@@ -139,9 +141,11 @@ class Run:
         self._measure_lists(POSTGRES, new_database)
         with _timed("two processes"):
             backend = Backend(self.folder / "processes", new_database("processes"))
-            self.figures.cases["processes"] = measure_processes(
-                backend, self.rounds, self.amounts
+            pair, cores = measure_processes(
+                backend, postgres, self.rounds, self.amounts
             )
+            self.figures.cases["processes"] = pair
+            self.figures.cores.update(cores)
 
     def _measure_lists(self, engine: str, new_database: NewDatabase) -> None:
         with _timed(f"lists, {engine}"):

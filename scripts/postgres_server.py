@@ -57,6 +57,13 @@ class PostgresServer:
         """
         self._run_on_data("pg_ctl", "stop", "--wait", "--mode", mode)
 
+    def pids(self) -> list[int]:
+        """Return the ids of the processes of the server: the first, then the others."""
+        lock_file = self._folder / "data" / "postmaster.pid"
+        first = int(lock_file.read_text().splitlines()[0])
+        children = Path(f"/proc/{first}/task/{first}/children")
+        return [first, *map(int, children.read_text().split())]
+
     def create_database(self, name: str) -> None:
         """Create an empty database."""
         self._run("createdb", "--host", str(self._folder), "--username", _USER, name)

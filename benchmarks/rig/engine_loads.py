@@ -4,6 +4,8 @@ The cases measure memory, another provider beside a load, and the rate of two pr
 """
 
 import itertools
+import resource
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,8 @@ from benchmarks.rig.engine_cases import (
 )
 from benchmarks.rig.load import Connection, JobEvents, Load, LoadProcess
 from benchmarks.rig.runs import note
-from benchmarks.rig.servers import Account, Backend, Server
+from benchmarks.rig.servers import Account, Backend, Server, cpu_seconds
+from scripts.postgres_server import PostgresServer
 
 CONNECTIONS: Final = 16
 HEAVY_CONNECTIONS: Final = 64
@@ -181,9 +184,17 @@ def _probe(server: Server, connection: Connection) -> Callable[[], float]:
     return probe
 
 
-def measure_processes(backend: Backend, rounds: int, amounts: Amounts) -> Pair:
-    """Return the events a second of two processes, and of one process."""
-    pair = Pair()
+def measure_processes(
+    backend: Backend, postgres: PostgresServer, rounds: int, amounts: Amounts
+) -> tuple[Pair, dict[str, float]]:
+    """Measure two processes beside one.
+
+    Returns:
+        The events a second of two processes, and of one process; and the cores in use
+        while two processes store events, by user: "backend", "PostgreSQL" and "sender".
+    """
+    pair, seconds = Pair(), amounts.heavy_seconds
+    cores: list[dict[str, float]] = []
     with backend.serve() as first, backend.serve() as second:
 
         def rate(servers: Sequence[Server], seconds: float) -> float:
@@ -192,8 +203,21 @@ def measure_processes(backend: Backend, rounds: int, amounts: Amounts) -> Pair:
                 sent = process.result()
             return sent.events / sent.seconds
 
+        def cpu_by_user() -> dict[str, float]:
+            sender = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return {
+                "backend": first.cpu_seconds() + second.cpu_seconds(),
+                "PostgreSQL": sum(map(cpu_seconds, postgres.pids())),
+                "sender": sender.ru_utime + sender.ru_stime,
+            }
+
         rate([first, second], amounts.warm_up_seconds)
         for _ in range(rounds):
-            two = rate([first, second], 2 * amounts.load_seconds)
-            pair.add(two, rate([first], 2 * amounts.load_seconds))
-    return pair
+            began, before = time.monotonic(), cpu_by_user()
+            two = rate([first, second], seconds)
+            taken, after = time.monotonic() - began, cpu_by_user()
+            cores.append({name: (after[name] - before[name]) / taken for name in after})
+            pair.add(two, rate([first], seconds))
+    return pair, {
+        name: statistics.median(each[name] for each in cores) for name in cores[0]
+    }

@@ -1,5 +1,6 @@
 """Targets and tables of the engine's benchmark."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -29,6 +30,8 @@ BOUNDS: Final = {
 }
 """Minimum ratio to the plain route, by engine and size of the batches."""
 MAX_MEMORY_MB: Final = 150
+FULL_SHARE: Final = 0.9
+"""Share of all cores in use at which two processes cannot store more events."""
 _MB: Final = 1e6
 
 
@@ -60,11 +63,18 @@ class Figures:
             of the batches.
         cases: Values of the two sides of each case, by the name of the case.
         memory_bytes: Maximum memory of the server, by the name of the load.
+        cores: Cores in use while two processes store events, by their user.
     """
 
     costs: dict[tuple[str, int], list[tuple[Cost, Cost]]] = field(default_factory=dict)
     cases: dict[str, Pair] = field(default_factory=dict)
     memory_bytes: dict[str, float] = field(default_factory=dict)
+    cores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def has_full_cores(self) -> bool:
+        """Whether two processes and what they need leave no core free."""
+        return sum(self.cores.values()) >= FULL_SHARE * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +169,9 @@ def targets_of(figures: Figures, amounts: Amounts) -> list[Target]:
             bound=case.bound,
             measured=figures.cases[name].ratio if name in figures.cases else None,
             is_minimum=case.is_minimum,
+            limit="no core is free"
+            if name == "processes" and figures.has_full_cores
+            else "",
         )
         for name, case in cases_of(amounts).items()
     ]
@@ -225,3 +238,10 @@ def print_cases(figures: Figures, amounts: Amounts) -> None:
 
     head = ("case: first / second", "first", "second", "ratio (range)")
     print_table(head, [row(name, pair) for name, pair in figures.cases.items()])
+
+
+def print_cores(figures: Figures) -> None:
+    """Print what uses the cores while two processes store events."""
+    rows = [(name, figure(used)) for name, used in figures.cores.items()]
+    rows.append(("all", f"{sum(figures.cores.values()):.2f} of {os.cpu_count()}"))
+    print_table(("two processes on PostgreSQL: user", "cores"), rows)

@@ -43,6 +43,14 @@ class Account:
 PLAIN_ACCOUNT: Final = Account("", 1)
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return user and system time of all threads of a process."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    # The name of the programme, in parentheses, may have spaces.
+    members = text.rpartition(")")[2].split()
+    return (int(members[11]) + int(members[12])) / _TICKS
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running server.
@@ -61,10 +69,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return user and system time of all threads of the process."""
-        text = Path(f"/proc/{self.pid}/stat").read_text()
-        # The name of the programme, in parentheses, may have spaces.
-        members = text.rpartition(")")[2].split()
-        return (int(members[11]) + int(members[12])) / _TICKS
+        return cpu_seconds(self.pid)
 
     def has_ended(self) -> bool:
         """Return whether the process has ended: its parent, we, did not wait for it."""

@@ -17,6 +17,7 @@ class Target:
             target.
         unit: Unit of `bound` and `measured`.
         is_minimum: Whether `bound` is a minimum instead of a maximum.
+        limit: What kept the value from the bound, if the target allows for it; else "".
     """
 
     what: str
@@ -24,12 +25,15 @@ class Target:
     measured: float | None
     unit: str = "x"
     is_minimum: bool = False
+    limit: str = ""
 
     @property
     def is_met(self) -> bool:
         """Whether the target is met."""
         if self.measured is None:
             return False
+        if self.limit:
+            return True
         if self.is_minimum:
             return self.measured >= self.bound
         return self.measured <= self.bound
@@ -42,7 +46,7 @@ def conclude(targets: Sequence[Target]) -> int:
             target.what,
             f"{'≥' if target.is_minimum else '≤'} {target.bound:g} {target.unit}",
             figure(target.measured, target.unit),
-            "yes" if target.is_met else "**no**",
+            target.limit or ("yes" if target.is_met else "**no**"),
         )
         for target in targets
     ]
