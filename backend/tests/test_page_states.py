@@ -334,6 +334,117 @@ def test_head_has_exactly_the_texts_of_the_state(
     assert "canary" not in page
 
 
+def reports(interval: float, count: int, age_seconds: float = 0) -> Lines:
+    """Return reports of a step at an interval, of which the last has an age."""
+    last = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    times = [last - timedelta(seconds=interval * n) for n in reversed(range(count))]
+    return [event("progress", "load", occurred_at=at.isoformat()) for at in times]
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "en", "de"),
+    [
+        (
+            1,
+            70,
+            "1 minute, usually every second",
+            "1 Minute nichts Neues, sonst jede S",
+        ),
+        (
+            7,
+            70,
+            "1 minute, usually every 7 sec",
+            "1 Minute nichts Neues, sonst alle 7 S",
+        ),
+        (
+            28,
+            70,
+            "1 minute, usually every 30 s",
+            "1 Minute nichts Neues, sonst alle 30 S",
+        ),
+        (
+            57,
+            130,
+            "2 minutes, usually every minute",
+            "2 Minuten nichts Neues, sonst jede M",
+        ),
+        (
+            180,
+            480,
+            "8 minutes, usually every 3 m",
+            "8 Minuten nichts Neues, sonst alle 3 M",
+        ),
+        (
+            3590,
+            7300,
+            "2 hours, usually every hour",
+            "2 Stunden nichts Neues, sonst jede S",
+        ),
+        (
+            7300,
+            15000,
+            "4 hours, usually every 2 h",
+            "4 Stunden nichts Neues, sonst alle 2 S",
+        ),
+    ],
+)
+def test_quiet_job_names_its_usual_interval(
+    api: httpx.Client, interval: int, age: int, en: str, de: str
+) -> None:
+    """A step with enough reports is quiet after two of its own intervals."""
+    job = new_job(api)
+    send(api, job, reports(interval, 6, age))
+    assert f" Quiet No news for {en}" in head_text(open_page(api, job))
+    assert f" Ruhig Seit {de}" in head_text(open_page(api, job, "de"))
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "word"),
+    [
+        (1, 30, "Live"),
+        (1, 70, "Quiet"),
+        (1, 800, "Quiet"),
+        (1, 910, "Waiting for news"),
+        (600, 1100, "Live"),
+        (600, 5900, "Quiet"),
+        (600, 6010, "Waiting for news"),
+        (20_000, 80_000, "Quiet"),
+        (20_000, 86_410, "Waiting for news"),
+        (80_000, 150_000, "Live"),
+        (80_000, 160_100, "Waiting for news"),
+    ],
+)
+def test_bounds_follow_the_usual_interval(
+    api: httpx.Client, interval: int, age: int, word: str
+) -> None:
+    """Quiet: two intervals, at least a minute. Silent: ten, 15 minutes to a day."""
+    job = new_job(api)
+    send(api, job, reports(interval, 6, age))
+    assert f" {word} " in head_text(open_page(api, job))
+
+
+def test_new_job_has_the_usual_interval_of_earlier_jobs(api: httpx.Client) -> None:
+    """A young step is quiet by the interval that earlier jobs of its kind had.
+
+    A new revision of the configuration keeps the interval.
+    """
+    tag = new_name()
+    steps = [
+        {"tag": "load", "name": "Load", "points": 1},
+        {"tag": "store", "name": "Store", "points": 1},
+    ]
+    for name, line in (
+        ("Import", "No news for 8 minutes. That"),
+        ("Import", "No news for 8 minutes, usually every 3 minutes. That"),
+        ("New", "No news for 8 minutes, usually every 3 minutes. That"),
+    ):
+        document = {"tag": tag, "name": name, "step_configurations": steps}
+        job = new_job(api, tag=tag, configuration=document)
+        send(api, job, [event("start", "load", age_seconds=480)])
+        assert line in head_text(open_page(api, job))
+        send(api, job, [*reports(180, 4, 660), event("complete")])
+
+
 @pytest.mark.parametrize(
     ("silent_after", "age", "word"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -16,7 +17,11 @@ from trackerapi_backend.projection.job import (
     project,
     shown_status,
 )
-from trackerapi_backend.projection.snapshot import from_document, to_document
+from trackerapi_backend.projection.snapshot import (
+    from_document,
+    is_current,
+    to_document,
+)
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Fact, StepState
 
@@ -128,15 +133,35 @@ def test_progress_after_the_end_of_a_step_is_not_counted(end: str) -> None:
 
 
 def test_snapshot_has_counts_of_steps_with_progress_alone() -> None:
-    """A step without progress has seven values; a settled step keeps its counts."""
+    """A step without progress has ten values; a settled step keeps its counts."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
     state = project(plan, facts_of(*counted, step("a"), step("b")))
     document = to_document(state)
-    assert [len(row) for row in document["steps"].values()] == [12, 7]
+    assert [len(row) for row in document["steps"].values()] == [15, 10]
     assert document["steps"]["a"][-1] == {f"worker-{n}": 1 for n in range(500)}
     shown = from_document(document).steps["a"]
     assert (shown.completed, shown.total, shown.fraction) == (500, 500, 1.0)
+
+
+def test_snapshot_without_reports_is_shown_but_not_folded_onto() -> None:
+    """A snapshot of the format before the counts of reports shows the same steps."""
+    plan = Plan(points={"a": 1, "b": 1})
+    counted = count(3, part="x", total=9, failed=1)
+    waiting = {"kind": "error", "tag": "a", "retrying": True, "max_attempts": 5}
+    state = project(plan, facts_of(counted, waiting, {"kind": "start", "tag": "b"}))
+    document = to_document(state)
+    document["steps"] = {
+        tag: [*row[:7], *row[10:]] for tag, row in document["steps"].items()
+    }
+    del document["pause"]
+    document["form"] = 4
+    shown = from_document(document)
+    assert not is_current(document)
+    assert [each.interval for each in shown.steps.values()] == [None, None]
+    for tag, each in state.steps.items():
+        bare = replace(each, report_count=0, first_report_at=None, last_report_at=None)
+        assert shown.steps[tag] == bare
 
 
 def test_job_fails_at_100_when_an_error_follows_success() -> None:

@@ -23,13 +23,13 @@ from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.pages.cards import Contact, about_job, about_link, contact_of
 from trackerapi_backend.pages.configured_texts import ConfiguredTexts
-from trackerapi_backend.pages.freshness import bounds_of
+from trackerapi_backend.pages.freshness import find_bounds
 from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, cuts_of, head_of
 from trackerapi_backend.pages.icon import icon_address, icon_name
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.metadata import shown_metadata
-from trackerapi_backend.pages.page_job import PageJob, steps_of
+from trackerapi_backend.pages.page_job import PageJob, age_seconds, steps_of
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.script import script_address, script_texts
 from trackerapi_backend.pages.steps import StepGroup, step_groups
@@ -95,6 +95,8 @@ class JobView:
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
         links: Addresses of icon and style sheet, by the relation of their link.
+        steady_seconds: Time until the job becomes quiet or silent without a report;
+            infinite for a job that does not.
         version: Version of the job, which the page does not show.
     """
 
@@ -109,6 +111,7 @@ class JobView:
     percent: float | None
     cuts: Sequence[float]
     links: Mapping[str, str]
+    steady_seconds: float
     groups: Sequence[StepGroup]
     messages: Sequence[_Message]
     refresh_seconds: int | None
@@ -276,7 +279,7 @@ def find_view(
         steps=steps,
         provider=provider,
         messages=by_event,
-        bounds=bounds_of(None, settings.silent_after),
+        bounds=find_bounds(db, job, state, settings, formats.now),
     )
     plan = plan_of(job)
     head, share = head_of(page_job, formats), percent(plan, state)
@@ -297,6 +300,7 @@ def find_view(
             "icon": icon_address(icon_name(head.state, share), profile.accent),
             "stylesheet": stylesheet_address(profile.accent),
         },
+        steady_seconds=page_job.bounds.next_after(age_seconds(state, formats.now) or 0),
         groups=step_groups(state, steps, shown, formats),
         messages=[
             _Message(row.message, formats.time(row.shown_at)) for row in messages

@@ -110,6 +110,21 @@ class Formats:
             seconds -= seconds % _NOW_SECONDS
         return self._age_element(seconds, self.plural(unit, seconds // size))
 
+    def every(self, seconds: float) -> Markup:
+        """Return an interval such as `every 3 minutes`, rounded to its largest unit.
+
+        Intervals from 10 seconds to a minute are rounded to tens of seconds.
+        """
+        whole = max(1, round(seconds))
+        if whole >= _NOW_SECONDS:
+            whole = round(seconds / 10) * 10
+        if whole < _MINUTE:
+            return self.plural("every_second", whole)
+        minutes = round(seconds / _MINUTE)
+        if minutes < _HOUR // _MINUTE:
+            return self.plural("every_minute", minutes)
+        return self.plural("every_hour", round(seconds / _HOUR))
+
     def reported(self, micros: int, age: int) -> Markup:
         """Return a text such as `Reported 20 seconds ago (14:25 UTC)`."""
         at = self.time(micros).striptags()

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.jobs.intervals import find_usual_interval
+from trackerapi_backend.pages.page_job import age_seconds
+from trackerapi_backend.projection.statuses import JobStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from trackerapi_backend.projection.job import JobState
+    from trackerapi_backend.store.configurations import PageSettings
 
 QUIET_SECONDS = 2 * 60
 """Age from which a job without a usual interval is quiet.
@@ -40,6 +54,13 @@ class Bounds:
     quiet: float
     silent: float
 
+    def next_after(self, age: float) -> float:
+        """Return the time until a job of an age becomes quiet or silent, in seconds.
+
+        Infinite for a silent job.
+        """
+        return min((b - age for b in (self.quiet, self.silent) if b > age), default=inf)
+
 
 def bounds_of(usual: float | None, silent_after: int | None) -> Bounds:
     """Return the ages from which a job is quiet and silent.
@@ -56,3 +77,20 @@ def bounds_of(usual: float | None, silent_after: int | None) -> Bounds:
     if silent_after is not None:
         silent = silent_after
     return Bounds(usual, min(quiet, silent), silent)
+
+
+def find_bounds(
+    db: Connection,
+    job: Row[Any],
+    state: JobState,
+    settings: PageSettings,
+    now: datetime,
+) -> Bounds:
+    """Return the ages from which a job is quiet and silent.
+
+    Reads the usual interval only if the newest report is old enough to matter.
+    """
+    usual, age = None, age_seconds(state, now)
+    if state.status is JobStatus.RUNNING and (age or 0) >= MIN_QUIET_SECONDS:
+        usual = find_usual_interval(db, job.provider_id, job.tag, state)
+    return bounds_of(usual, settings.silent_after)

@@ -218,13 +218,14 @@ def _attempt_values(
 def _time_values(job: PageJob, formats: Formats) -> Mapping[str, Markup | None]:
     changed, last = job.changed_at, job.last_at
     finished, duration = job.state.finished_at, job.duration_seconds
-    age = job.age_seconds(formats.now)
+    age, usual = job.age_seconds(formats.now), job.bounds.usual
     return {
         "changed": None if changed is None else formats.time(changed),
         "last": None if last is None else formats.time(last),
         "finished": None if finished is None else formats.time(finished),
         "duration": None if duration is None else formats.duration(duration),
         "age": None if age is None else formats.age(age),
+        "every": None if usual is None else formats.every(usual),
     }
 
 

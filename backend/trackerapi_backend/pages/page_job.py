@@ -115,8 +115,7 @@ class PageJob:
     @property
     def last_at(self) -> int | None:
         """Time to show for the newest report; None without a report."""
-        at = self.state.last_occurred_at
-        return None if at is None else shown_instant(at, self.state.last_event_at or at)
+        return _last_at(self.state)
 
     @property
     def is_reopened(self) -> bool:
@@ -142,9 +141,18 @@ class PageJob:
 
     def age_seconds(self, now: datetime) -> int | None:
         """Return the age of the newest report; None without a report."""
-        if self.last_at is None:
-            return None
-        return max(0, to_micros(now) - self.last_at) // _MICROS
+        return age_seconds(self.state, now)
+
+
+def age_seconds(state: JobState, now: datetime) -> int | None:
+    """Return the age of the newest report of a job; None without a report."""
+    at = _last_at(state)
+    return None if at is None else max(0, to_micros(now) - at) // _MICROS
+
+
+def _last_at(state: JobState) -> int | None:
+    at = state.last_occurred_at
+    return None if at is None else shown_instant(at, state.last_event_at or at)
 
 
 def steps_of(

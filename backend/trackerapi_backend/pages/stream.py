@@ -68,7 +68,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
 
 RENDER_SECONDS = 60.0
-"""Time after which an unchanged job is rendered again, in seconds."""
+"""Longest time after which an unchanged job is rendered again, in seconds.
+
+A job that becomes quiet or silent earlier is rendered then."""
 
 _TIMES = re.compile("<time.*?</time>", re.DOTALL)
 
@@ -156,9 +158,10 @@ class _PageReader:
         now, version = time.monotonic(), from_document(job.state).version
         shown = (version, tuple(profile), settings)
         if shown != self._shown or now >= self._render_at:
-            self._shown, self._render_at = shown, now + RENDER_SECONDS
+            self._shown = shown
             formats = replace(self._formats, now=utc_now())
             view = find_view(db, job, profile, settings, formats)
+            self._render_at = now + min(RENDER_SECONDS, view.steady_seconds)
             self._message = _message_of(view, formats)
         return self._message
 

@@ -119,11 +119,18 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
     },
     State.QUIET: {
         "en": StateTexts(
-            "{headline}", ["No news for {age}.", "That alone is no bad sign."]
+            "{headline}",
+            [
+                ("No news for {age}, usually {every}.", "No news for {age}."),
+                "That alone is no bad sign.",
+            ],
         ),
         "de": StateTexts(
             "{headline}",
-            ["Seit {age} nichts Neues.", "Das allein ist kein schlechtes Zeichen."],
+            [
+                ("Seit {age} nichts Neues, sonst {every}.", "Seit {age} nichts Neues."),
+                "Das allein ist kein schlechtes Zeichen.",
+            ],
         ),
     },
     State.SILENT: {

@@ -38,6 +38,7 @@ from trackerapi_backend.projection.kinds import (
     PROGRESS,
     START,
 )
+from trackerapi_backend.projection.pauses import Pause, latest_pause
 from trackerapi_backend.projection.statuses import ENDED, SETTLED, JobStatus, StepStatus
 from trackerapi_backend.projection.step import (
     StepState,
@@ -90,6 +91,7 @@ class JobState:
         last_event_at: Latest `received_at`.
         last_key: Sort key of the latest folded event that affects the state.
         changed_key: Sort key of the event that changed the status last.
+        pause: Latest pause between two receipts of events.
     """
 
     status: JobStatus = JobStatus.PENDING
@@ -102,6 +104,7 @@ class JobState:
     last_event_at: int | None = None
     last_key: Key | None = None
     changed_key: Key | None = None
+    pause: Pause | None = None
 
     @property
     def version(self) -> int:
@@ -134,7 +137,7 @@ class JobState:
 def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
     """Return the state for a set of events, each given once and in any order."""
     state, in_order = JobState(), sorted(facts, key=key_of)
-    _count_events(state, in_order)
+    _count_events(plan, state, in_order)
     for fact in in_order:
         kind = kind_of(fact)
         if _affects_state(plan, fact, kind):
@@ -179,7 +182,7 @@ def advance(
             a status.
     """
     is_refold_needed, in_order = False, sorted(fresh, key=key_of)
-    _count_events(state, in_order)
+    _count_events(plan, state, in_order)
     previous: tuple[EventKind, str | None] | None = None
     for fact in in_order:
         kind, key = kind_of(fact), key_of(fact)
@@ -385,12 +388,20 @@ def _count(plan: Plan, state: JobState, fact: Fact, kind: EventKind, key: Key) -
         state.step(fact.tag).settle(key)
 
 
-def _count_events(state: JobState, in_order: Sequence[Fact]) -> None:
+def _count_events(plan: Plan, state: JobState, in_order: Sequence[Fact]) -> None:
     """Count events, which are in the order of their keys."""
     if not in_order:
         return
     state.event_count += len(in_order)
     state.last_occurred_at = _later(state.last_occurred_at, in_order[-1].occurred_at)
+    if plan.points is not None:
+        times: dict[str, list[int]] = {}
+        for fact in in_order:
+            if fact.tag is not None and fact.tag in plan.points:
+                times.setdefault(fact.tag, []).append(fact.occurred_at)
+        for tag, of_step in times.items():
+            state.step(tag).count_reports(of_step)
+    state.pause = latest_pause(state.pause, state.last_event_at, in_order)
     last_event_at = max(fact.received_at for fact in in_order)
     state.last_event_at = _later(state.last_event_at, last_event_at)
 

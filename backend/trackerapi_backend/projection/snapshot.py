@@ -10,17 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.projection.job import JobState
+from trackerapi_backend.projection.pauses import Pause
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Key, StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
 """Number of the format; raise it with each change of the fields that a fold needs."""
-_LENGTH_WITHOUT_COUNTS = 7
-_LENGTH_WITH_COUNTS = 12
-_LENGTH_WITH_ATTEMPTS = 14
+_FORMAT_WITHOUT_REPORTS = 4
+"""Number of the format whose steps lack the number and the times of reports."""
+_LENGTH_WITHOUT_COUNTS = 10
+_LENGTH_WITH_COUNTS = 15
+_LENGTH_WITH_ATTEMPTS = 17
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
@@ -46,12 +49,13 @@ def to_document(state: JobState) -> dict[str, Any]:
         "last_event_at": state.last_event_at,
         "last_key": _key_row(state.last_key),
         "changed_key": _key_row(state.changed_key),
+        "pause": state.pause,
     }
 
 
 def from_document(document: Mapping[str, Any]) -> JobState:
     """Return the state of a snapshot that `to_document()` has made."""
-    step_from = _step_from if is_current(document) else _earlier_step_from
+    step_from = _STEP_READERS.get(document.get("form", 1), _earlier_step_from)
     return JobState(
         status=JobStatus(document["status"]),
         has_succeeded=document["has_succeeded"],
@@ -63,6 +67,7 @@ def from_document(document: Mapping[str, Any]) -> JobState:
         last_event_at=document["last_event_at"],
         last_key=_key(document["last_key"]),
         changed_key=_key(document.get("changed_key")),
+        pause=None if (pause := document.get("pause")) is None else Pause(*pause),
     )
 
 
@@ -75,6 +80,9 @@ def _step_row(step: StepState) -> list[Any]:
         step.started_at,
         step.finished_at,
         _key_row(step.settled_key),
+        step.report_count,
+        step.first_report_at,
+        step.last_report_at,
     ]
     is_waiting = step.waiting_key is not None
     has_more = bool(step.failed_counts) or step.max_attempts is not None or is_waiting
@@ -101,15 +109,23 @@ def _step_from(row: Sequence[Any]) -> StepState:
         started_at=row[4],
         finished_at=row[5],
         settled_key=_key(row[6]),
+        report_count=row[7],
+        first_report_at=row[8],
+        last_report_at=row[9],
     )
     if len(row) > _LENGTH_WITHOUT_COUNTS:
-        key, step.newest_completed, step.newest_total, step.smallest_total = row[7:11]
-        step.newest_key, step.counts = _key(key), dict(row[11])
+        key, step.newest_completed, step.newest_total, step.smallest_total = row[10:14]
+        step.newest_key, step.counts = _key(key), dict(row[14])
     if len(row) > _LENGTH_WITH_COUNTS:
-        step.failed_counts, step.max_attempts = dict(row[12]), row[13]
+        step.failed_counts, step.max_attempts = dict(row[15]), row[16]
     if len(row) > _LENGTH_WITH_ATTEMPTS:
-        step.waiting_key = _key(row[14])
+        step.waiting_key = _key(row[17])
     return step
+
+
+def _step_without_reports_from(row: Sequence[Any]) -> StepState:
+    """Return the state of a step from a row without number and times of reports."""
+    return _step_from([*row[:7], 0, None, None, *row[7:]])
 
 
 def _earlier_step_from(row: Sequence[Any]) -> StepState:
@@ -123,6 +139,12 @@ def _earlier_step_from(row: Sequence[Any]) -> StepState:
         started_at=row[6],
         finished_at=row[7],
     )
+
+
+_STEP_READERS = {
+    _FORMAT_VERSION: _step_from,
+    _FORMAT_WITHOUT_REPORTS: _step_without_reports_from,
+}
 
 
 def _key_row(key: Key | None) -> list[Any] | None:

@@ -23,10 +23,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trackerapi_backend.projection.kinds import ERROR, PROGRESS, EventKind, find_kind
 from trackerapi_backend.projection.statuses import SETTLED, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CLOCK_TOLERANCE = 5 * 60 * 1_000_000
 """Maximum lead of a job's clock, in microseconds.
@@ -135,6 +138,9 @@ class StepState:
         max_attempts: Maximum number of attempts, from the latest `error` that has it.
         waiting_key: Key of the `error` after which the step waits for its next attempt;
             None unless the step waits.
+        report_count: Number of events of the step of any kind.
+        first_report_at: Earliest `occurred_at` of its events.
+        last_report_at: Latest `occurred_at` of its events.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -152,6 +158,17 @@ class StepState:
     failed_counts: dict[str, float] = field(default_factory=dict)
     max_attempts: int | None = None
     waiting_key: Key | None = None
+    report_count: int = 0
+    first_report_at: int | None = None
+    last_report_at: int | None = None
+
+    @property
+    def interval(self) -> float | None:
+        """Mean interval between reports, in microseconds; None before the second."""
+        first, last = self.first_report_at, self.last_report_at
+        if first is None or last is None or self.report_count <= 1:
+            return None
+        return (last - first) / (self.report_count - 1)
 
     @property
     def fraction(self) -> float:
@@ -195,6 +212,15 @@ class StepState:
         self.status, self.attempts, self.opened_key = StepStatus.PENDING, 0, None
         self.started_at = self.finished_at = self.max_attempts = None
         self.waiting_key = None
+
+    def count_reports(self, in_order: Sequence[int]) -> None:
+        """Count events by their times, in order; the order of calls has no effect."""
+        self.report_count += len(in_order)
+        first, last = self.first_report_at, self.last_report_at
+        if first is None or in_order[0] < first:
+            self.first_report_at = in_order[0]
+        if last is None or in_order[-1] > last:
+            self.last_report_at = in_order[-1]
 
     def count(self, fact: Fact, key: Key) -> None:
         """Add the counts of a progress; the order of calls has no effect.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, func, insert, select, type_coerce
+from sqlalchemy import BigInteger, Text, func, insert, select, type_coerce
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.store import postgres_sql, sqlite_sql
@@ -40,6 +40,9 @@ up from this id to `MAX_ID`."""
 MAX_JOBS_BY_ID = 400
 """Maximum number of jobs that a condition lists by id: some builds of SQLite accept no
 more than 999 values in one statement."""
+
+MAX_STATE_LENGTH = 100_000
+"""Maximum length of a state that is read together with others, in characters."""
 
 _STEP_LENGTH = 300
 """Usual length of a step in the answer about a job, in characters."""
@@ -113,6 +116,31 @@ def find_job_by_provider_job_id(
             jobs.c.provider_job_id == provider_job_id,
         )
     ).first()
+
+
+def read_newest_states(
+    db: Connection, provider_id: int, tag: str, status: str, *, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Return the states of the newest jobs with a tag and a status.
+
+    A state of more than `MAX_STATE_LENGTH` characters is left out.
+    """
+    newest = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.provider_id == provider_id,
+            jobs.c.tag == tag,
+            jobs.c.status == status,
+        )
+        .order_by(jobs.c.id.desc())
+        .limit(limit)
+    )
+    ids = db.execute(newest).scalars().all()
+    query = select(jobs.c.state).where(
+        jobs.c.id.in_(ids),
+        func.length(type_coerce(jobs.c.state, Text)) <= MAX_STATE_LENGTH,
+    )
+    return db.execute(query).scalars().all()
 
 
 def list_jobs(
