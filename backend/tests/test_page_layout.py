@@ -195,6 +195,28 @@ def test_keyboard_reaches_everything(browser: Browser, api: httpx.Client) -> Non
         expect(page.get_by_text("Step 59")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    "title", ["Brain MRI", HEBREW, "脳のMRI検査", "mmmmmm WWWWWW", LONG, "iiiiillll"]
+)
+def test_texts_fit_into_the_badge(
+    browser: Browser, api: httpx.Client, title: str
+) -> None:
+    """Both texts of a badge are inside of their halves."""
+    url = new_link(api, half_done(api, title=title))["url"]
+    # For a bare image, the browser asks for `/favicon.ico`.
+    with open_tab(browser, is_connected=False) as page:
+        page.goto(f"{url}/badge.svg")
+        boxes = page.evaluate(
+            """() => [...document.querySelectorAll("text, g rect")].map((each) => {
+              const { left, right } = each.getBoundingClientRect();
+              return [left, right];
+            })"""
+        )
+        left_half, right_half, _fill, name, value = boxes
+        for half, text in ((left_half, name), (right_half, value)):
+            assert half[0] + 3 <= text[0] < text[1] <= half[1] - 3
+
+
 # Clipboards of a page with TLS, without TLS, and of a browser that refuses to copy.
 CLIPBOARDS = {
     "clipboard": "",

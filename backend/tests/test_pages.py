@@ -87,6 +87,7 @@ def test_page_shows_nothing_of_the_provider(
     page = reader.get(link["url"]).text
     with open_stream(reader, f"{link['url']}/stream") as stream:
         page += str(stream.message())
+    page += reader.get(f"{link['url']}/badge.svg").text
     hidden = ["canary", job["provider_job_id"], "say_hello", "my_job"]
     assert [word for word in hidden if word in page] == []
 
@@ -541,6 +542,7 @@ def test_link_with_punctuation_keeps_the_language(
         *("/app/jobs/" + text for text in ("abc", "%D9%A1", "%00", "1/steps", "")),
         *("/app/nothing", "/app/jobs", "/s", "/s/", "/s/unknown", "/s/a/b", "/s/a/./b"),
         *("/s/unknown/stream", "/s/unknown......", "/app/static/other.css"),
+        *("/s/unknown/badge.svg", "/s/a/badge.png", "/s/badge.svg"),
         "/s/" + "x" * 5000,
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from trackerapi_backend.pages import (
+    badge,
     customer,
     front,
     icon,
@@ -43,6 +44,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
             "stream_page",
             partial(stream.stream_by_link, services),
         ),
+        _route("/s/{token}/badge.svg", "badge", partial(badge.show, services)),
         _route(
             "/app/jobs/{job_id}/stream",
             "stream_page",

@@ -34,10 +34,15 @@ def page(
         has_script: Whether the page has the script of this service.
         values: Values for the template.
     """
-    policy = _SCRIPT_POLICY if has_script else _POLICY
-    headers = {"Content-Security-Policy": policy, **_HEADERS}
+    headers = security_headers(has_script=has_script)
     content = fragment(template, has_script=has_script, **values)
     return HTMLResponse(content, status, headers)
+
+
+def security_headers(*, has_script: bool = False) -> dict[str, str]:
+    """Return the headers of a page, which forbid all but its own files and caches."""
+    policy = _SCRIPT_POLICY if has_script else _POLICY
+    return {"Content-Security-Policy": policy, **_HEADERS}
 
 
 def fragment(template: str, **values: Any) -> str:
