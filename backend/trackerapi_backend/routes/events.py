@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -68,21 +69,21 @@ async def _record(
     call: Call, report: Report, size_bytes: int | None = None
 ) -> list[Recorded]:
     """Record the events of a request; tell the viewers of changed jobs."""
-    reports = report.split(call.services.writer.max_item_events)
-    outcomes = await asyncio.gather(
-        *(
-            call.write_together(
-                record_reports,
-                part,
-                events=len(part.events),
-                size_bytes=size_bytes and size_bytes // len(reports),
-            )
-            for part in reports
+    parts = report.split(call.services.writer.max_item_events)
+    size = None if size_bytes is None else size_bytes // len(parts)
+    writes = [
+        call.write_together(
+            record_reports, part, events=len(part.events), size_bytes=size
         )
-    )
+        for part in parts
+    ]
+    if len(writes) == 1:
+        outcomes = await writes[0]
+    else:
+        outcomes = list(chain.from_iterable(await asyncio.gather(*writes)))
     # The job id of a refused event is 0.
     call.services.hub.changed({*map(_job_id_of, report.events)} - {0})
-    return [outcome for of_part in outcomes for outcome in of_part]
+    return outcomes
 
 
 def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trackerapi_backend.store.driver_errors import translated_errors
+from trackerapi_backend.store.driver_errors import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +39,10 @@ def fetch(
         DBAPIError: If this statement or a queued statement fails.
     """
     driver = driver_connection(db)
-    with translated_errors(statement, driver.Error):
+    try:
         return driver.fetch(statement, values)
+    except driver.Error as error:
+        raise translate_error(error, statement, driver.Error) from error
 
 
 def insert_rows(
@@ -83,8 +85,10 @@ def send_queued(db: Connection) -> None:
         DBAPIError: If a statement fails.
     """
     driver = driver_connection(db)
-    with translated_errors("queued statements", driver.Error):
+    try:
         driver.send_queued()
+    except driver.Error as error:
+        raise translate_error(error, "queued statements", driver.Error) from error
 
 
 def driver_connection(db: Connection) -> LimitedConnection:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trackerapi_backend.store.driver_errors import translated_errors
+from trackerapi_backend.store.driver_errors import translate_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,17 +34,22 @@ def fetch(
         IntegrityError: If a row violates a constraint.
         DBAPIError: If the engine fails.
     """
-    with translated_errors(statement, sqlite3.Error):
+    try:
         return driver_connection(db).execute(statement, values).fetchall()
+    except sqlite3.Error as error:
+        raise translate_error(error, statement, sqlite3.Error) from error
 
 
 def execute_many(
     db: Connection, statement: str, rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Run a statement once for each row of values; errors as `fetch()`."""
-    if rows:
-        with translated_errors(statement, sqlite3.Error):
-            driver_connection(db).executemany(statement, rows)
+    if not rows:
+        return
+    try:
+        driver_connection(db).executemany(statement, rows)
+    except sqlite3.Error as error:
+        raise translate_error(error, statement, sqlite3.Error) from error
 
 
 def insert_rows(
