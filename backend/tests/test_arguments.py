@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SERVER = {"uvicorn", "fastapi", "starlette", "jinja2", "alembic"}
 HOSTILE = "\x1b[31m\r\n\u202e" + "x" * 100_000
 
 
@@ -91,3 +94,28 @@ def test_error_repeats_an_argument_shortened_and_printable(
     assert status != 0
     assert all(each.isprintable() for each in output.splitlines())
     assert len(output) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("names", "absent"),
+    [
+        (set(), {"sqlalchemy", *SERVER}),
+        ({"migrate", "key", "customer", "provider", "export", "import"}, SERVER),
+    ],
+    ids=["version", "commands"],
+)
+def test_commands_load_no_server(names: set[str], absent: set[str]) -> None:
+    """A command that serves nothing loads neither the server nor the pages.
+
+    `--version` loads no database either.
+    """
+    script = (
+        "import sys\nfrom trackerapi_backend.cli.main import build_parser\n"
+        f"build_parser({names})\nprint(*sys.modules)"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert not absent & set(loaded.stdout.split())

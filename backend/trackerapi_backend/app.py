@@ -18,12 +18,13 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
-from trackerapi_backend.problems import Problem, problem_response, unavailable
+from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.requests.call import read_call
 from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.routes import HANDLERS
@@ -188,7 +189,12 @@ def _failure(error: BaseException, scope: Scope) -> Response:
     problem = _problem_of(error, scope, request_id)
     if is_for_people(scope["path"]):
         return failure_page(problem, Request(scope))
-    return problem_response(problem, request_id)
+    return JSONResponse(
+        problem.document(request_id),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
 
 
 def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -104,13 +102,3 @@ def unavailable(detail: str, retry_after_seconds: int = 1) -> Problem:
     """Return the problem of a request that may succeed after `retry_after_seconds`."""
     headers = {"Retry-After": str(retry_after_seconds)}
     return Problem("unavailable", detail, headers=headers)
-
-
-def problem_response(problem: Problem, request_id: str) -> JSONResponse:
-    """Return the response for a problem."""
-    return JSONResponse(
-        problem.document(request_id),
-        status_code=problem.status,
-        headers=problem.headers,
-        media_type="application/problem+json",
-    )

@@ -18,14 +18,13 @@ from trackerapi_backend.store.paging import fetch_all
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `customer` and its actions."""
-    parser = commands.add_parser("customer", help="create and list customers")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the actions of `customer`."""
     actions = add_group(parser, "ACTION")
     create = actions.add_parser("create", help="create a customer and print its id")
     add_provider_options(create)

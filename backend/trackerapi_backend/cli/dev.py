@@ -50,12 +50,12 @@ from trackerapi_backend.store import share_links as stored_links
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
     from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
@@ -65,14 +65,12 @@ LINK_LABEL = "trackerapi-backend dev"
 LINK_LIFETIME = timedelta(days=1)
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `dev`."""
-    parser = commands.add_parser(
-        "dev",
-        help="run a backend of your own, without any set-up",
-        description="Run a backend on this machine. The first run creates a database,"
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `dev`."""
+    parser.description = (
+        "Run a backend on this machine. The first run creates a database,"
         " a key and customers (142 among them), and later runs use them again. While"
-        " the backend runs, DIR/dev.json has its address and its key for scripts.",
+        " the backend runs, DIR/dev.json has its address and its key for scripts."
     )
     parser.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
     parser.add_argument(

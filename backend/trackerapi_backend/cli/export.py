@@ -13,19 +13,17 @@ from trackerapi_backend.store.api_keys import has_keys
 from trackerapi_backend.store.transfer_file import write_export
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `export`."""
-    parser = commands.add_parser(
-        "export",
-        help="write all data of a database to a file",
-        description="Write all data of a database to a new file, which `import` reads"
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `export`."""
+    parser.description = (
+        "Write all data of a database to a new file, which `import` reads"
         " on the same or another database engine. The file does not contain the"
-        " pepper. Print the number of rows of each table.",
+        " pepper. Print the number of rows of each table."
     )
     add_database_options(parser)
     parser.add_argument("file", type=file_name, metavar="FILE", help="new file")

@@ -20,22 +20,20 @@ from trackerapi_backend.store.transfer import finish_import, import_batches
 from trackerapi_backend.store.transfer_file import open_export
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
     from trackerapi_backend.settings import Storage
     from trackerapi_backend.store import Store
     from trackerapi_backend.store.transfer_file import ExportFile
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `import`."""
-    parser = commands.add_parser(
-        "import",
-        help="read all data from a file of `export`",
-        description="Read all data from a file of `export` into a database that"
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `import`."""
+    parser.description = (
+        "Read all data from a file of `export` into a database that"
         " `migrate` has made and that has no data. A second run with the same file"
-        " continues an interrupted import. Print the number of rows of each table.",
+        " continues an interrupted import. Print the number of rows of each table."
     )
     add_database_options(parser)
     parser.add_argument(

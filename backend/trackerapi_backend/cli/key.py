@@ -20,17 +20,16 @@ from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.paging import fetch_all
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
     from datetime import datetime
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 DEFAULT_SCOPES = ("ingest", "read")
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `key` and its actions."""
-    parser = commands.add_parser("key", help="create, list and expire API keys")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the actions of `key`."""
     actions = add_group(parser, "ACTION")
     create = actions.add_parser(
         "create", help="create a key and print it; no later command shows the key"

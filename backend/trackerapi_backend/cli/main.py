@@ -5,18 +5,10 @@ Exit status: 0 done, 1 failed (one line on stderr has the reason), 2 wrong usage
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from trackerapi_backend.cli import (
-    customer,
-    dev,
-    export,
-    import_,
-    key,
-    migrate,
-    provider,
-    serve,
-)
 from trackerapi_backend.cli.arguments import Parser, add_group
 from trackerapi_backend.cli.output import (
     drop_output,
@@ -32,14 +24,30 @@ from trackerapi_backend.version import __version__
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+_COMMANDS: Final = {
+    "dev": ("dev", "run a backend of your own, without any set-up"),
+    "serve": ("serve", "run a backend for other machines and users"),
+    "migrate": ("migrate", "upgrade the schema of a database"),
+    "key": ("key", "create, list and expire API keys"),
+    "customer": ("customer", "create and list customers"),
+    "provider": ("provider", "show and change what customers read about a provider"),
+    "export": ("export", "write all data of a database to a file"),
+    "import": ("import_", "read all data from a file of `export`"),
+}
+"""Module in `trackerapi_backend.cli` and help of each command, by its name.
+
+Only the module of the called command is loaded: `dev` and `serve` load the server.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     open_closed_streams()
     print_any_file_name()
-    options = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = build_parser(arguments[:1]).parse_args(arguments)
     try:
         options.run(options, print_line)
     except (SettingsError, StoreError) as error:
@@ -61,8 +69,13 @@ def _fail(reason: str) -> int:
     return 1
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def build_parser(called: Collection[str] = _COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
+
+    Args:
+        called: First word of the command line, or the words of several commands. Only
+            these commands have arguments and can run.
+    """
     parser = Parser(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
@@ -72,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")
-    for module in (dev, serve, migrate, key, customer, provider, export, import_):
-        module.add_parser(commands)
+    for name, (module, help_text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=help_text)
+        if name in called:
+            import_module(f"trackerapi_backend.cli.{module}").add_arguments(command)
     return parser

@@ -11,18 +11,16 @@ from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store.api_keys import has_keys
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `migrate`."""
-    parser = commands.add_parser(
-        "migrate",
-        help="upgrade the schema of a database",
-        description="Upgrade the schema of a database to this release, or create the"
-        " tables. An existing SQLite file is first copied into the same folder.",
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `migrate`."""
+    parser.description = (
+        "Upgrade the schema of a database to this release, or create the"
+        " tables. An existing SQLite file is first copied into the same folder."
     )
     add_database_options(parser)
     parser.add_argument(

@@ -16,11 +16,11 @@ from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import providers as stored
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
     from sqlalchemy import Row
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 _MEMBERS = {
     "display_name": ("NAME", "name of the provider for customers"),
@@ -34,11 +34,8 @@ _MEMBERS = {
 _OPTIONS = {member.replace("_", "-"): member for member in _MEMBERS}
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `provider` and its actions."""
-    parser = commands.add_parser(
-        "provider", help="show and change what customers read about a provider"
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the actions of `provider`."""
     actions = add_group(parser, "ACTION")
     show = actions.add_parser("show", help="show the profile")
     add_provider_options(show)

@@ -13,18 +13,14 @@ from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, settings_from
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import Commands, PrintLine
+    from trackerapi_backend.cli.arguments import PrintLine
 
 
-def add_parser(commands: Commands) -> None:
-    """Add the parser of `serve`."""
-    parser = commands.add_parser(
-        "serve",
-        help="run a backend for other machines and users",
-        description="Serve a database whose schema is up to date (see `migrate`).",
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `serve`."""
+    parser.description = "Serve a database whose schema is up to date (see `migrate`)."
     add_database_options(parser)
     parser.add_argument("--host", help=f"default: {DEFAULT_HOST}")
     parser.add_argument("--port", type=port_number, help=f"default: {DEFAULT_PORT}")
