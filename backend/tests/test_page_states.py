@@ -225,6 +225,38 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
         },
     ),
     (
+        "interrupted, silent",
+        [
+            event("start", "load", occurred_at=NOON),
+            event("interrupt", occurred_at=NOON),
+        ],
+        {
+            "en": f"Paused, as far as we know 0 % Paused at {OLD['en']} in Load."
+            f" No news since {OLD['en']}. The work may well go on: we just cannot"
+            " see it. How long it takes cannot be told until there is news."
+            f" Waiting for news Reported at {OLD['en']}",
+            "de": f"Unterbrochen, soweit wir wissen 0 % Unterbrochen um {OLD['de']} in"
+            f" Load. Nichts Neues seit {OLD['de']}. Die Arbeit kann gut weitergehen,"
+            " wir sehen sie nur nicht. Wie lange es dauert, lässt sich erst mit neuer"
+            f" Nachricht sagen. Warten auf Nachricht Gemeldet um {OLD['de']}",
+        },
+    ),
+    (
+        "retrying, silent",
+        [event("error", "load", retrying=True, max_attempts=5, occurred_at=NOON)],
+        {
+            "en": "Trying again: Load, as far as we know 0 % One try did not work."
+            f" Second of up to 5 tries. No news since {OLD['en']}. The work may well"
+            " go on: we just cannot see it. How long it takes cannot be told until"
+            f" there is news. Waiting for news Reported at {OLD['en']}",
+            "de": "Neuer Versuch: Load, soweit wir wissen 0 % Ein Versuch ist nicht"
+            f" gelungen. Zweiter von höchstens 5 Versuchen. Nichts Neues seit"
+            f" {OLD['de']}. Die Arbeit kann gut weitergehen, wir sehen sie nur nicht."
+            " Wie lange es dauert, lässt sich erst mit neuer Nachricht sagen. Warten"
+            f" auf Nachricht Gemeldet um {OLD['de']}",
+        },
+    ),
+    (
         "failed",
         [event("error", "load", message="It cannot be read.")],
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +13,7 @@ from backend.tests.support.pages import new_link
 from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
     new_job,
+    new_name,
     prepare,
     report,
     serve_existing,
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 _TIMES = re.compile(r"<time.*?</time>", re.DOTALL)
 FEW_VIEWERS = (
     "from trackerapi_backend.live import hub\nhub.MAX_VIEWERS.update(link=1)\n"
+)
+FREQUENT_REREADS = (
+    "from trackerapi_backend.live import hub\n"
+    "from trackerapi_backend.pages import stream\n"
+    "hub.REREAD_SECONDS = 0.2\n"
+    "stream.RENDER_SECONDS = 3600.0\n"
 )
 
 
@@ -172,3 +180,27 @@ def test_viewers_of_a_link_are_limited(tmp_path: Path) -> None:
                 return answer.status_code == 200
 
         wait_until(is_free)
+
+
+def test_silence_is_sent_when_it_begins(tmp_path: Path) -> None:
+    """A page gets a message when its job becomes silent, without any event."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=FREQUENT_REREADS) as (_process, service),
+        service.client() as api,
+        service.client(None) as reader,
+    ):
+        tag = new_name()
+        steps = [{"tag": "load", "name": "Load", "points": 1}]
+        document = {"tag": tag, "name": "Import", "step_configurations": steps}
+        job = new_job(api, tag=tag, configuration=document | {"silent_after": 60})
+        at = datetime.now(UTC) - timedelta(seconds=57)
+        report(api, job, kind="start", tag="load", occurred_at=at.isoformat())
+        with open_stream(reader, f"{new_link(api, job)['url']}/stream") as stream:
+            heartbeats = 0
+            for block in stream.blocks():
+                if "Load</span>, as far as we know" in "".join(block):
+                    return
+                heartbeats += block[0] == "event: heartbeat"
+                assert heartbeats < 2, "the silence was not sent"
+    pytest.fail("the stream has ended")

@@ -39,6 +39,9 @@ MIN_SILENT_SECONDS = 15 * 60
 MAX_SILENT_SECONDS = 24 * 60 * 60
 """Largest age of a job that is not silent, unless its usual intervals are longer."""
 
+BACK_SECONDS = 10 * 60
+"""Time after a job was offline in which its page says that news is back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
+from trackerapi_backend.instants import to_micros
+from trackerapi_backend.pages.freshness import BACK_SECONDS
 from trackerapi_backend.pages.texts import State
 from trackerapi_backend.projection.statuses import ENDED, SETTLED, JobStatus, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from markupsafe import Markup
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from trackerapi_backend.pages.formats import Formats
     from trackerapi_backend.pages.page_job import PageJob, PageStep
@@ -73,17 +75,12 @@ def head_of(job: PageJob, formats: Formats) -> Head:
     values = _values(job, base, formats)
     headline = formats.headline(base, values)
     age = job.age_seconds(formats.now)
-    states = [base]
-    if job.state.status is JobStatus.RUNNING:
-        if job.is_reopened:
-            states.append(State.REOPENED)
-        if age is not None and age >= job.bounds.silent:
-            states.append(State.SILENT)
+    states = [base, *_further_states(job, formats)]
     for state in states[1:]:
         headline = formats.headline(state, {"headline": headline})
     lines = [(state, formats.line(state, values)) for state in states]
     return Head(
-        state=states[-1],
+        state=base if base is State.INTERRUPTED else states[-1],
         headline=headline,
         lines=[each for each in lines if each[1] and each[0] not in _NOTED],
         notes=[each for each in lines if each[0] in _NOTED],
@@ -129,6 +126,20 @@ def _base_state(job: PageJob) -> State:
     if all(step.status in SETTLED for step in job.steps):
         return State.FINISHING
     return State.BETWEEN_STEPS
+
+
+def _further_states(job: PageJob, formats: Formats) -> Iterator[State]:
+    status, age = job.state.status, job.age_seconds(formats.now)
+    if status is JobStatus.RUNNING and job.is_reopened:
+        yield State.REOPENED
+    if age is None or status not in (JobStatus.RUNNING, JobStatus.INTERRUPTED):
+        return
+    if age >= job.bounds.silent:
+        yield State.SILENT
+    elif age < job.bounds.quiet and status is JobStatus.RUNNING:
+        offline = job.offline_times
+        if offline and to_micros(formats.now) - offline[1] < BACK_SECONDS * 1_000_000:
+            yield State.BACK
 
 
 def _subject(job: PageJob, state: State) -> PageStep | None:
@@ -219,12 +230,16 @@ def _time_values(job: PageJob, formats: Formats) -> Mapping[str, Markup | None]:
     changed, last = job.changed_at, job.last_at
     finished, duration = job.state.finished_at, job.duration_seconds
     age, usual = job.age_seconds(formats.now), job.bounds.usual
+    offline = job.offline_times
     return {
         "changed": None if changed is None else formats.time(changed),
         "last": None if last is None else formats.time(last),
         "finished": None if finished is None else formats.time(finished),
         "duration": None if duration is None else formats.duration(duration),
         "age": None if age is None else formats.age(age),
+        "if_heard": None if age is None or age >= job.bounds.silent else Markup(),
+        "offline_from": None if offline is None else formats.time(offline[0]),
+        "offline_until": None if offline is None else formats.time(offline[1]),
         "every": None if usual is None else formats.every(usual),
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.projection.job import shown_status
+from trackerapi_backend.projection.pauses import PAUSE
 from trackerapi_backend.projection.statuses import StepStatus
 from trackerapi_backend.projection.step import (
     CLOCK_TOLERANCE,
@@ -116,6 +117,22 @@ class PageJob:
     def last_at(self) -> int | None:
         """Time to show for the newest report; None without a report."""
         return _last_at(self.state)
+
+    @property
+    def offline_times(self) -> tuple[int, int] | None:
+        """Begin and end of the time in which the job worked on without a connection.
+
+        None unless the reports since the latest pause show it: on the clock of the job,
+        they span a longer time than their receipts. So a slow clock shows nothing.
+        """
+        state, pause = self.state, self.state.pause
+        if pause is None or state.last_occurred_at is None:
+            return None
+        received = (state.last_event_at or pause.ended_at) - pause.ended_at
+        worked_on = state.last_occurred_at - pause.first_at - received
+        since = shown_instant(pause.first_at, pause.ended_at)
+        is_shown = worked_on > PAUSE and since < pause.ended_at
+        return (since, pause.ended_at) if is_shown else None
 
     @property
     def is_reopened(self) -> bool:

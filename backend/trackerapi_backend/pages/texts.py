@@ -3,6 +3,9 @@
 A line is a sequence of sentences. A sentence with a value that is unknown is left out.
 Where a sentence is a tuple, its first variant with known values is shown, so that the
 page never shows an unknown value.
+
+`{if_heard}` is empty, and unknown for a silent job: nobody can promise that its work is
+kept or goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class State(StrEnum):
     FINISHING = "finishing"
     QUIET = "quiet"
     SILENT = "silent"
+    BACK = "back"
     REOPENED = "reopened"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
@@ -91,7 +95,7 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
                     "One try did not work: “{message}”{period}",
                     "One try did not work.",
                 ),
-                "What was done before is kept.",
+                "{if_heard}What was done before is kept.",
                 (
                     "{nth_attempt} of up to {max_attempts} tries.",
                     "Try {attempt} of up to {max_attempts}.",
@@ -105,7 +109,7 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
                     "Ein Versuch ist nicht gelungen: „{message}“{period}",
                     "Ein Versuch ist nicht gelungen.",
                 ),
-                "Das bisher Getane bleibt.",
+                "{if_heard}Das bisher Getane bleibt.",
                 (
                     "{nth_attempt} von höchstens {max_attempts} Versuchen.",
                     "Versuch {attempt} von höchstens {max_attempts}.",
@@ -151,6 +155,24 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
             ],
         ),
     },
+    State.BACK: {
+        "en": StateTexts(
+            "{headline}",
+            [
+                "News is back.",
+                "The machine was offline from {offline_from} to {offline_until}.",
+                "It worked on meanwhile; what it reported then is now counted.",
+            ],
+        ),
+        "de": StateTexts(
+            "{headline}",
+            [
+                "Es gibt wieder Nachricht.",
+                "Die Maschine war von {offline_from} bis {offline_until} offline und"
+                " hat weitergearbeitet; was sie da gemeldet hat, ist jetzt mitgezählt.",
+            ],
+        ),
+    },
     State.REOPENED: {
         "en": StateTexts("{headline}", ["Going on again since {changed}."]),
         "de": StateTexts("{headline}", ["Geht seit {changed} weiter."]),
@@ -160,14 +182,14 @@ STATES: Mapping[State, Mapping[str, StateTexts]] = {
             "Paused",
             [
                 ("Paused at {changed} in {step}.", "Paused at {changed}."),
-                "It is expected to go on; what was done is kept.",
+                "{if_heard}It is expected to go on; what was done is kept.",
             ],
         ),
         "de": StateTexts(
             "Unterbrochen",
             [
                 ("Unterbrochen um {changed} in {step}.", "Unterbrochen um {changed}."),
-                "Es geht voraussichtlich weiter; das bisher Getane bleibt.",
+                "{if_heard}Es geht voraussichtlich weiter; das bisher Getane bleibt.",
             ],
         ),
     },

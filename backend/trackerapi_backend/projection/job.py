@@ -91,7 +91,7 @@ class JobState:
         last_event_at: Latest `received_at`.
         last_key: Sort key of the latest folded event that affects the state.
         changed_key: Sort key of the event that changed the status last.
-        pause: Latest pause between two receipts of events.
+        pause: Latest pause between two receipts of events; None without a pause.
     """
 
     status: JobStatus = JobStatus.PENDING

@@ -33,28 +33,25 @@ class Pause(NamedTuple):
 def latest_pause(
     pause: Pause | None, last_received_at: int | None, fresh: Sequence[Fact]
 ) -> Pause | None:
-    """Return the latest pause of a job; the time before its first event is a pause.
+    """Return the latest pause of a job; None without a pause.
 
-    Receipts that are folded out of order by at most `PAUSE` have the same result: two
-    processes may store events of one job in another order than they received them.
+    Events are folded in the order of their receipts, but for processes that store at
+    the same time. A receipt that is stored late, shortly after a pause, ends the pause.
 
     Args:
-        pause: Latest pause before the new events; None without an event.
+        pause: Latest pause before the new events.
         last_received_at: Latest receipt before the new events; None without an event.
         fresh: New events in any order, at least one.
     """
     last, received = last_received_at, [fact.received_at for fact in fresh]
-    if pause is not None and last is not None:
-        is_steady = max(received) - last <= PAUSE and min(received) > pause.ended_at
-        if is_steady:  # the usual case, for many events a second
-            return pause
+    ended_at = -1 if pause is None else pause.ended_at
+    if last is not None and max(received) - last <= PAUSE and min(received) > ended_at:
+        return pause  # the usual case, for many events a second
     for fact in sorted(fresh, key=attrgetter("received_at")):
         at, first_at = fact.received_at, fact.occurred_at
-        if pause is None or last is None or at - last > PAUSE:
+        if last is not None and at - last > PAUSE:
             pause = Pause(at, first_at)
-        elif pause.ended_at - PAUSE <= at < pause.ended_at:
-            pause = Pause(at, first_at)  # stored late, but received first
-        elif at == pause.ended_at:
-            pause = Pause(at, min(first_at, pause.first_at))
+        elif pause is not None and 0 <= pause.ended_at - at <= PAUSE:
+            pause = min(pause, Pause(at, first_at))
         last = at if last is None else max(last, at)
     return pause
