@@ -182,6 +182,21 @@ def test_step_with_a_single_report_teaches_nothing(store: Store) -> None:
     assert kind.usual(name) == 0
 
 
+def test_very_long_state_of_an_earlier_job_is_not_read(store: Store) -> None:
+    """A job with 1,000 parts of long names has no effect on the usual interval."""
+    kind = Kind(store)
+    kind.succeed(30)
+    long = kind.new_job()
+    parts = [
+        event | {"part": f"{number:0100}", "completed": 1}
+        for number, event in enumerate(reports("load", 7, 1000))
+    ]
+    kind.record(long, [*parts, {"kind": "complete"}])
+    name = kind.new_job()
+    kind.record(name, reports("load", 1, 1))
+    assert kind.usual(name) == 30
+
+
 def test_usual_interval_does_not_depend_on_the_order_of_arrival(store: Store) -> None:
     """Shuffled events of several jobs lead to the same interval, with late ones too."""
     intervals = (10, 20, 35, 90)

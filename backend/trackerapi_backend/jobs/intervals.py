@@ -11,7 +11,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.projection.snapshot import find_step
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.store import jobs as stored_jobs
 
@@ -66,10 +66,10 @@ def _find_learnt(
     documents = stored_jobs.read_newest_states(
         db, provider_id, tag, JobStatus.SUCCEEDED, limit=RECENT_JOBS
     )
-    states = [from_document(document) for document in documents]
+    # Only these steps are read: the states may have many more.
+    found = ([find_step(each, step) for each in documents] for step in steps)
     known = (
-        [state.steps[step].interval for state in states if step in state.steps]
-        for step in steps
+        [step.interval for step in states if step and step.interval is not None]
+        for states in found
     )
-    found = ([each for each in intervals if each is not None] for intervals in known)
-    return [median(intervals) for intervals in found if intervals]
+    return [median(intervals) for intervals in known if intervals]

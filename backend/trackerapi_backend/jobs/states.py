@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection.job import JobState
 
 MAX_STATES = 1000
-MAX_LENGTH = 4000
+MAX_LENGTH = 5000
 """Maximum length of the text of a state that is kept, in characters."""
 
 # Written states by text, the oldest first.

@@ -15,7 +15,7 @@ from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.projection.step import Key, StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _FORMAT_VERSION = 5
 """Number of the format; raise it with each change of the fields that a fold needs."""
@@ -55,7 +55,7 @@ def to_document(state: JobState) -> dict[str, Any]:
 
 def from_document(document: Mapping[str, Any]) -> JobState:
     """Return the state of a snapshot that `to_document()` has made."""
-    step_from = _STEP_READERS.get(document.get("form", 1), _earlier_step_from)
+    step_from = _step_reader(document)
     return JobState(
         status=JobStatus(document["status"]),
         has_succeeded=document["has_succeeded"],
@@ -69,6 +69,16 @@ def from_document(document: Mapping[str, Any]) -> JobState:
         changed_key=_key(document.get("changed_key")),
         pause=None if (pause := document.get("pause")) is None else Pause(*pause),
     )
+
+
+def find_step(document: Mapping[str, Any], tag: str) -> StepState | None:
+    """Return the state of one step of a snapshot; None for a step without events."""
+    row = document["steps"].get(tag)
+    return None if row is None else _step_reader(document)(row)
+
+
+def _step_reader(document: Mapping[str, Any]) -> Callable[[Sequence[Any]], StepState]:
+    return _STEP_READERS.get(document.get("form", 1), _earlier_step_from)
 
 
 def _step_row(step: StepState) -> list[Any]:
