@@ -132,6 +132,7 @@ class Administration:
         time_zone: "str | EllipsisType | None" = ...,
         language: "str | EllipsisType | None" = ...,
         accent: "str | EllipsisType | None" = ...,
+        mark: "bytes | EllipsisType | None" = ...,
     ) -> "ProviderProfile":
         """Change the profile of the provider; return the whole profile.
 
@@ -146,11 +147,13 @@ class Administration:
             language: `en` or `de`, for a browser without a known language.
             accent: Colour of bars and links, such as `#0c6a60`, with a contrast of at
                 least 4.5 to 1 on white.
+            mark: Content of a PNG file without interlacing, of at most 8,192 bytes and
+                512 x 512 pixels; an image beside the name of the provider.
 
         Raises:
-            TypeError: If a value is not text.
-            ValueError: If `language` is unknown, or `display_name` or `contact_text`
-                is too long or not printable.
+            TypeError: If a value is not text, or `mark` is not bytes.
+            ValueError: If `language` is unknown, `display_name` or `contact_text` is
+                too long or not printable, or `mark` is empty or too large.
             BackendRejected: If the backend rejects another value; the message names it.
 
         Example:
@@ -165,6 +168,7 @@ class Administration:
             "time_zone": time_zone,
             "language": language,
             "accent": accent,
+            "mark": mark,
         }
         return self._calls().update_provider_profile(
             {name: value for name, value in values.items() if value is not ...}

@@ -287,6 +287,7 @@ class ProviderProfile:
         accent: Colour of bars and links on a light page, such as `#0c6a60`.
         accent_dark: Colour of bars and links on a dark page, which the backend derives
             from `accent`.
+        has_mark: Whether the page shows an image beside the name.
     """
 
     name: str
@@ -298,6 +299,7 @@ class ProviderProfile:
     language: str | None
     accent: str | None
     accent_dark: str | None
+    has_mark: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

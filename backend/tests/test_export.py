@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import stat
+from base64 import b64encode
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from trackerapi_backend.store.transfer_file import open_export
 
 from backend.tests.support.disks import SMALL_DISK_BYTES, small_disk
 from backend.tests.support.histories import assert_states_equal_refolds, random_history
+from backend.tests.support.images import png
 from backend.tests.support.postgres import new_database
 from backend.tests.support.reporting import report_from_threads, stored_ids
 from backend.tests.support.service import (
@@ -169,7 +171,12 @@ def fill(api: httpx.Client) -> str:
     named = {"label": "Zoë 🙂", "language": "de"}
     path = f"/jobs/{job['id']}/share-links"
     links = [api.post(path, json=sent) for sent in ({}, named)]
-    profile = {"display_name": "Zoë & Co", "accent": "#0c6a60", "language": "en"}
+    profile = {
+        "display_name": "Zoë & Co",
+        "accent": "#0c6a60",
+        "language": "en",
+        "mark": b64encode(png(8, 8)).decode(),
+    }
     assert api.patch("/provider-profile", json=profile).is_success
     revoked = links[1].json()["share_link"]["id"]
     assert api.post(f"/share-links/{revoked}/revoke").is_success

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from base64 import b64encode
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -15,6 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from backend.tests.support.browser import is_marked, mark, open_tab
+from backend.tests.support.images import png
 from backend.tests.support.pages import new_link
 from backend.tests.support.service import (
     new_job,
@@ -177,16 +179,23 @@ def test_interrupted_job_goes_on_and_ends(tab: Page, api: httpx.Client) -> None:
 
 
 def test_profile_changes_in_place(tab: Page, api: httpx.Client) -> None:
-    """Name, contact and colour of the provider change on an open page."""
+    """Name, mark, contact and colour of the provider change on an open page."""
     job = new_job(api)
     tab.goto(new_link(api, job)["url"])
     mark(tab)
     style = tab.locator('link[rel="stylesheet"]')
     usual = style.get_attribute("href")
-    profile = {"display_name": "Northwind", "contact_text": "Ask.", "accent": "#9c3018"}
+    profile = {
+        "display_name": "Northwind",
+        "contact_text": "Ask.",
+        "accent": "#9c3018",
+        "mark": b64encode(png(8, 8)).decode(),
+    }
     try:
         assert api.patch("/provider-profile", json=profile).is_success
         expect(tab.locator(".who")).to_have_text("Northwind")
+        is_drawn = "image => image.decode().then(() => image.naturalWidth)"
+        assert tab.locator(".who img").evaluate(is_drawn) == 8
         expect(tab.get_by_text("Ask.")).to_be_visible()
         expect(style).not_to_have_attribute("href", usual or "")
         expect(tab.locator(".bar .fill")).to_have_css("fill", "rgb(156, 48, 24)")

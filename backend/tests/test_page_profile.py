@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from trackerapi_backend.jobs.colors import (
 )
 from trackerapi_backend.pages.stylesheet import accent_rules
 
+from backend.tests.support.images import chunk, png
 from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, report
 
@@ -40,7 +42,7 @@ def profile(api: httpx.Client) -> Iterator[dict[str, Any]]:
     answer = api.patch("/provider-profile", json=PROFILE)
     assert answer.status_code == 200, answer.text
     yield dict(answer.json())
-    nothing = dict.fromkeys([*PROFILE, "language", "accent"])
+    nothing = dict.fromkeys([*PROFILE, "language", "accent", "mark"])
     assert api.patch("/provider-profile", json=nothing).status_code == 200
 
 
@@ -233,6 +235,29 @@ def test_accent_has_a_style_sheet_of_its_own(
     other = address.replace("9c3018", "0c6a60")
     kept = httpx.get(service.base_url + other, timeout=MAX_WAIT_SECONDS)
     assert kept.headers["cache-control"] == "no-store"
+
+
+def test_mark_is_beside_the_name(
+    service: Service, api: httpx.Client, profile: dict[str, Any], job: dict[str, Any]
+) -> None:
+    """The page has the mark without its texts; its address changes with the image."""
+    place = chunk(b"eXIf", b"canary-place")
+    addresses = []
+    for image, plain in ((png(8, 8, place), png(8, 8)), (png(9, 9), png(9, 9))):
+        change = {"mark": b64encode(image).decode()}
+        assert api.patch("/provider-profile", json=change).json()["has_mark"] is True
+        page = open_link(link_to(api, job))
+        [address] = re.findall('<img class="mark" src="([^"]*)" alt=""', page)
+        shown = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
+        assert shown.headers["content-type"] == "image/png"
+        assert "immutable" in shown.headers["cache-control"]
+        assert shown.content == plain
+        addresses.append(address)
+    assert len(set(addresses)) == 2
+    gone = httpx.get(service.base_url + addresses[0], timeout=MAX_WAIT_SECONDS)
+    assert gone.status_code == 404
+    assert api.patch("/provider-profile", json={"mark": None}).is_success
+    assert "<img" not in open_link(link_to(api, job))
 
 
 def test_texts_are_readable_with_each_accent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from importlib.resources import files
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from trackerapi_backend.jobs.colors import (
     dark_variant,
 )
 
+from backend.tests.support import images
+from backend.tests.support.images import SIGNATURE, chunk, header, pixels, png
 from backend.tests.support.service import (
     command,
     error_line,
@@ -32,12 +35,15 @@ if TYPE_CHECKING:
 
     from backend.tests.support.service import Service
 
-EMPTY = dict.fromkeys(
-    (
-        *("display_name", "contact_text", "contact_phone", "contact_mail"),
-        *("time_zone", "language", "accent", "accent_dark"),
-    )
-)
+EMPTY = {
+    **dict.fromkeys(
+        (
+            *("display_name", "contact_text", "contact_phone", "contact_mail"),
+            *("time_zone", "language", "accent", "accent_dark"),
+        )
+    ),
+    "has_mark": False,
+}
 FULL = {
     "display_name": "Example Radiology",
     "contact_text": "Front desk, until 18:00",
@@ -53,7 +59,8 @@ FULL = {
 def without_profile(api: httpx.Client) -> Iterator[None]:
     """Remove the profile after each test: all tests share the provider."""
     yield
-    assert api.patch("/provider-profile", json=dict.fromkeys(FULL)).status_code == 200
+    nothing = dict.fromkeys([*FULL, "mark"])
+    assert api.patch("/provider-profile", json=nothing).status_code == 200
 
 
 def test_profile_is_changed_member_by_member(api: httpx.Client) -> None:
@@ -61,7 +68,7 @@ def test_profile_is_changed_member_by_member(api: httpx.Client) -> None:
     assert api.get("/provider-profile").json() == {"name": "One", **EMPTY}
     full = api.patch("/provider-profile", json=FULL)
     assert full.status_code == 200, full.text
-    stored = {**FULL, "accent": "#0c6a60", "accent_dark": "#498f88"}
+    stored = {**FULL, "accent": "#0c6a60", "accent_dark": "#498f88", "has_mark": False}
     assert full.json() == {"name": "One", **stored}
     assert api.patch("/provider-profile", json={}).json() == full.json()
     assert api.get("/provider-profile").json() == full.json()
@@ -202,6 +209,68 @@ def test_each_accent_has_a_dark_variant_with_enough_contrast() -> None:
         assert dark == accent or contrast(dark, DARK_CARD) < MIN_CONTRAST * 1.1, accent
 
 
+def mark_of(content: bytes) -> dict[str, str]:
+    """Return the change of a profile that sets a mark."""
+    return {"mark": b64encode(content).decode()}
+
+
+MARKS = {
+    "no PNG": (b"GIF89a", "is not a PNG"),
+    "vector image": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a PNG"),
+    "cut": (png(2, 2)[:-1], "is not a whole PNG"),
+    "no end": (png(2, 2)[:-12], "is not a whole PNG"),
+    "changed": (png(2, 2).replace(b"IDAT", b"IDAt"), "is not a whole PNG"),
+    "no pixels": (SIGNATURE + header(2, 2) + chunk(b"IEND", b""), "is not a whole PNG"),
+    "short header": (
+        SIGNATURE + chunk(b"IHDR", b"12") + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "few pixels": (
+        SIGNATURE + header(2, 3) + pixels(b"\0" * 18) + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "many pixels": (
+        SIGNATURE + header(2, 2) + pixels(b"\0" * 5_000_000) + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "unknown depth": (
+        SIGNATURE + header(1, 1, depth=7) + pixels(b"\0" * 5) + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "no palette": (
+        SIGNATURE + header(1, 1, color=3) + pixels(b"\0\0") + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "interlaced": (
+        SIGNATURE + header(1, 1, interlace=1) + pixels(b"\0" * 5) + chunk(b"IEND", b""),
+        "save it without interlacing",
+    ),
+    "wide": (png(513, 1), "has 513 x 1 pixels, and a mark has at most 512 x 512"),
+    "large": (
+        png(2, 2, chunk(b"tEXt", b"x" * 8192)),
+        " bytes, and a mark has at most 8,192",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "error"), MARKS.values(), ids=MARKS)
+def test_unusable_mark_is_rejected(
+    api: httpx.Client, content: bytes, error: str
+) -> None:
+    """The error of a mark names its fault; the profile has no mark."""
+    answer = api.patch("/provider-profile", json=mark_of(content))
+    assert answer.status_code == 422, answer.text
+    assert error in answer.json()["detail"]
+    assert api.get("/provider-profile").json()["has_mark"] is False
+
+
+@pytest.mark.parametrize("text", ["", "*", "ä", "AAA"])
+def test_mark_that_is_not_base64_is_rejected(api: httpx.Client, text: str) -> None:
+    """A text that is no base64 gets 422."""
+    answer = api.patch("/provider-profile", json={"mark": text})
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+
+
 def test_cards_are_those_of_the_style_sheet() -> None:
     """The backgrounds of the contrast rule are the cards of the page."""
     style = files("trackerapi_backend.pages").joinpath("static/page.css").read_text()
@@ -213,6 +282,12 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
     """`provider set` changes the named values alone, and `show` prints all values."""
     prepare(tmp_path)
     environment = variables_of(tmp_path)
+    file = tmp_path / "mark.png"
+    file.write_bytes(png(64, 32))
+    marked = command("provider", "set", "--mark", str(file), environment=environment)
+    assert "mark\tset\n" in marked.stdout
+    unset = command("provider", "set", "--unset", "mark", environment=environment)
+    assert "mark\t-\n" in unset.stdout
     options = ("--display-name", "Zoë & Co", "--accent", "#0C6A60")
     first = command("provider", "set", *options, environment=environment)
     assert first.returncode == 0, first.stderr
@@ -225,7 +300,7 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
         "display-name": "Zoë & Co",
         **dict.fromkeys(("contact-text", "contact-phone", "contact-mail"), "-"),
         "time-zone": "Asia/Kathmandu",
-        **dict.fromkeys(("language", "accent"), "-"),
+        **dict.fromkeys(("language", "accent", "mark"), "-"),
     }
     other = command("provider", "show", "--provider", "Two", environment=environment)
     assert "display-name\t-" in other.stdout
@@ -238,6 +313,10 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
         (["--accent", "#ffcc00"], "--accent has a contrast of 1.51 to 1"),
         (["--time-zone", "Berlin"], "--time-zone is not a name of the IANA database"),
         (["--contact-phone", "call us"], "--contact-phone "),
+        (["--mark", "missing.png"], "--mark: cannot read missing.png: No such file"),
+        (["--mark", "/"], "--mark: cannot read /: not a regular file"),
+        (["--mark", __file__], f"--mark: {__file__} has more than 8,192 bytes"),
+        (["--mark", images.__file__], "--mark is not a PNG"),
         (["--accent", "#0c6a60", "--unset", "accent"], "exclude each other"),
         (["--provider", "Three", "--language", "de"], "the provider does not exist"),
     ],

@@ -438,6 +438,7 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "language": {"anyOf": [{"type": "string"}, {"type": "null"}]},
             "accent": {"type": ["string", "null"]},
             "accent_dark": {"type": ["string", "null"]},
+            "has_mark": {"type": "boolean"},
         },
     },
     "Customer": {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,12 @@ from trackerapi import (
     TrackerApi,
     TrackerJob,
 )
+
+PIXEL = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP4"
+    "z8DwHwAFAAH/VscvDQAAAABJRU5ErkJggg=="
+)
+"""PNG of one pixel."""
 
 
 def test_unknown_job_raises(tracker: TrackerApi) -> None:
@@ -135,7 +142,11 @@ def test_profile_is_changed_value_by_value(tracker: TrackerApi) -> None:
     )
     assert zone.display_name == "Radiology"
     assert admin.get_provider_profile() == zone
-    admin.update_provider_profile(display_name=None, time_zone=None)
+    assert admin.update_provider_profile(mark=PIXEL).has_mark
+    removed = admin.update_provider_profile(
+        display_name=None, time_zone=None, mark=None
+    )
+    assert not removed.has_mark
 
 
 def test_impossible_profile_is_rejected(tracker: TrackerApi) -> None:
@@ -145,6 +156,12 @@ def test_impossible_profile_is_rejected(tracker: TrackerApi) -> None:
         admin.update_provider_profile(language="fr")
     with pytest.raises(ValueError, match="display_name must have 1 to 100 characters"):
         admin.update_provider_profile(display_name="")
+    with pytest.raises(TypeError, match="mark must be bytes, got str"):
+        admin.update_provider_profile(mark="logo.png")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="mark must have 1 to 8,192 bytes, got 8,193"):
+        admin.update_provider_profile(mark=b"x" * 8193)
+    with pytest.raises(BackendRejected, match="mark is not a PNG"):
+        admin.update_provider_profile(mark=b"GIF89a")
     with pytest.raises(BackendRejected, match="did you mean Europe/Berlin"):
         admin.update_provider_profile(time_zone="europe/berlin")
     with pytest.raises(BackendRejected, match=r"a contrast of 1\.51 to 1"):

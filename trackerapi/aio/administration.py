@@ -93,6 +93,7 @@ class AsyncAdministration:
         time_zone: "str | EllipsisType | None" = ...,
         language: "str | EllipsisType | None" = ...,
         accent: "str | EllipsisType | None" = ...,
+        mark: "bytes | EllipsisType | None" = ...,
     ) -> "ProviderProfile":
         """Change the profile of the provider; return the whole profile."""
         return await run_in_thread(
@@ -105,5 +106,6 @@ class AsyncAdministration:
                 time_zone=time_zone,
                 language=language,
                 accent=accent,
+                mark=mark,
             )
         )

@@ -1,5 +1,6 @@
 """Operations of the backend; answers are the dataclasses of `trackerapi.models`."""
 
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 200
 """Number of items on one page of a list; the maximum that the backend allows."""
+
+MAX_MARK_BYTES: Final = 8 * 1024
+"""Maximum size of the mark of a provider, in bytes."""
 
 _PROFILE_LENGTHS: Final = {"contact_text": 300, "contact_mail": 254}
 """Maximum lengths of the members that may be longer than a name."""
@@ -313,22 +317,20 @@ class Calls:
         return _plain(answers.ProviderProfile, _parsed(answer, models.ProviderProfile))
 
     def update_provider_profile(
-        self, changes: Mapping[str, str | None]
+        self, changes: Mapping[str, str | bytes | None]
     ) -> answers.ProviderProfile:
         """Change the profile of the provider; return the whole profile.
 
         Args:
-            changes: New value by member of `ProviderProfileChange`; None removes a
-                value.
+            changes: New value by member of `ProviderProfileChange`, the mark as bytes;
+                None removes a value.
 
         Raises:
-            TypeError: If a value is not text.
+            TypeError: If a value is not text, or the mark is not bytes.
             ValueError: If a value is blank or too long, or the language is unknown.
         """
         checked = {
-            name: value
-            if value is None
-            else check_name(name, value, _PROFILE_LENGTHS.get(name, MAX_NAME_LENGTH))
+            name: None if value is None else _profile_value(name, value)
             for name, value in changes.items()
         }
         language = checked.get("language")
@@ -480,3 +482,16 @@ def _without_blanks(value: Any) -> Any:
         for name, member in value.items()
         if member not in (None, [], {}) or (member == [] and name == "after")
     }
+
+
+def _profile_value(name: str, value: object) -> str:
+    """Return a value of the profile as the contract has it: a mark is base64."""
+    if name != "mark":
+        longest = _PROFILE_LENGTHS.get(name, MAX_NAME_LENGTH)
+        return check_name(name, value, longest)
+    if not isinstance(value, bytes):
+        raise TypeError(f"mark must be bytes, got {type(value).__name__}")
+    if not 0 < len(value) <= MAX_MARK_BYTES:
+        limit = f"1 to {MAX_MARK_BYTES:,} bytes"
+        raise ValueError(f"mark must have {limit}, got {len(value):,}")
+    return b2a_base64(value, newline=False).decode()

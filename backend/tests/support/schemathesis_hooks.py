@@ -2,9 +2,9 @@
 
 Only schemathesis loads this module. JSON Schema cannot express that names are unique
 across items, that two members are equal if both are sent, that texts are for known
-steps, that a time lies in the future, that a time zone is known, or that a colour is
-dark. The hooks correct generated bodies that should be valid. Bodies that should be
-invalid are not changed.
+steps, that a time lies in the future, that a time zone is known, that a colour is dark,
+or that a text is an image. The hooks correct generated bodies that should be valid.
+Bodies that should be invalid are not changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import schemathesis
+
+# Image of one pixel.
+_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP4"
+    "z8DwHwAFAAH/VscvDQAAAABJRU5ErkJggg=="
+)
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -32,7 +38,10 @@ def map_case(_context: Any, case: Any) -> Any:
         _align_names(case.body)
         if isinstance(case.body.get("expires_at"), str):
             case.body["expires_at"] = "2999-12-31T00:00:00Z"
-        for member, valid in (("time_zone", "Europe/Berlin"), ("accent", "#0c6a60")):
+        for member, valid in (
+            *(("time_zone", "Europe/Berlin"), ("accent", "#0c6a60")),
+            ("mark", _PNG),
+        ):
             if isinstance(case.body.get(member), str):
                 case.body[member] = valid
         for configuration in (case.body, case.body.get("configuration")):

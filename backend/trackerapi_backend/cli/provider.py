@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.cli.arguments import (
@@ -11,6 +13,8 @@ from trackerapi_backend.cli.arguments import (
     naming_options,
 )
 from trackerapi_backend.cli.database import open_provider
+from trackerapi_backend.files import open_regular_file
+from trackerapi_backend.jobs.mark import MAX_MARK_BYTES
 from trackerapi_backend.jobs.profile import checked_profile
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import providers as stored
@@ -30,6 +34,7 @@ _MEMBERS = {
     "time_zone": ("ZONE", "zone of times on the page, such as Europe/Berlin"),
     "language": ("LANGUAGE", "en or de, for browsers without a known language"),
     "accent": ("COLOUR", "colour of bars and links, such as #0c6a60"),
+    "mark": ("FILE", "small PNG beside the name, of at most 8 KiB"),
 }
 _OPTIONS = {member.replace("_", "-"): member for member in _MEMBERS}
 
@@ -78,6 +83,8 @@ def set_profile(options: Namespace, print_line: PrintLine) -> None:
 def _changes(options: Namespace) -> dict[str, Any]:
     given = vars(options)
     changes = {name: given[name] for name in _MEMBERS if given[name] is not None}
+    if "mark" in changes:
+        changes["mark"] = _read_mark(Path(changes["mark"]))
     for option in options.unset:
         if _OPTIONS[option] in changes:
             raise SettingsError(f"--{option} and --unset {option} exclude each other")
@@ -87,7 +94,24 @@ def _changes(options: Namespace) -> dict[str, Any]:
     return changes
 
 
+def _read_mark(path: Path) -> str:
+    """Return the content of a file in base64.
+
+    Raises:
+        SettingsError: If the file cannot be read, or is too large.
+    """
+    try:
+        with open_regular_file(path) as file:
+            content = file.read(MAX_MARK_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"--mark: cannot read {path}: {error.strerror}") from None
+    if len(content) > MAX_MARK_BYTES:
+        raise SettingsError(f"--mark: {path} has more than {MAX_MARK_BYTES:,} bytes")
+    return b2a_base64(content, newline=False).decode()
+
+
 def _print(row: Row[Any], print_line: PrintLine) -> None:
     print_line(f"name\t{row.name}")
+    shown = {**row._mapping, "mark": row.mark_hash and "set"}  # noqa: SLF001
     for option, member in _OPTIONS.items():
-        print_line(f"{option}\t{getattr(row, member) or '-'}")
+        print_line(f"{option}\t{shown[member] or '-'}")

@@ -196,6 +196,7 @@ class ProviderProfileChange(TypedDict):
     time_zone: NotRequired[str | None]
     language: NotRequired[Literal["en", "de"] | None]
     accent: NotRequired[str | None]
+    mark: NotRequired[str | None]
 
 
 class ProviderProfile(TypedDict):
@@ -210,6 +211,7 @@ class ProviderProfile(TypedDict):
     language: str | Literal["en", "de"] | None
     accent: str | None
     accent_dark: str | None
+    has_mark: NotRequired[bool]
 
 
 class CustomerInput(TypedDict):

@@ -12,6 +12,7 @@ from trackerapi_backend.jobs.colors import (
     contrast,
     shown_contrast,
 )
+from trackerapi_backend.jobs.mark import read_mark
 from trackerapi_backend.problems import invalid
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ _NO_ZONES = frozenset({"localtime", "Factory"})
 def checked_profile(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes of a profile as they are stored.
 
-    Blocks: the names of time zones are read from the disk.
+    Blocks: the names of time zones are read from the disk. A mark in base64 becomes its
+    bytes.
 
     Args:
         changes: Members of the contract's `ProviderProfileChange`.
 
     Raises:
-        Problem: If the time zone is unknown, or the accent has too little contrast.
+        Problem: If the time zone is unknown, the accent has too little contrast, or the
+            mark is not a small PNG.
     """
     checked = dict(changes)
     if checked.get("time_zone") is not None:
@@ -38,6 +41,8 @@ def checked_profile(changes: Mapping[str, Any]) -> dict[str, Any]:
     if checked.get("accent") is not None:
         checked["accent"] = checked["accent"].lower()
         _check_accent(checked["accent"])
+    if checked.get("mark") is not None:
+        checked["mark"] = read_mark(checked["mark"])
     return checked
 
 

@@ -28,6 +28,7 @@ from trackerapi_backend.pages.front import show_invalid_link
 from trackerapi_backend.pages.head import Head, cuts_of, head_of
 from trackerapi_backend.pages.icon import icon_address, icon_name
 from trackerapi_backend.pages.language import choices_of, formats_for
+from trackerapi_backend.pages.mark import mark_address
 from trackerapi_backend.pages.metadata import shown_metadata
 from trackerapi_backend.pages.page_job import PageJob, age_seconds, steps_of
 from trackerapi_backend.pages.rendering import page
@@ -97,6 +98,7 @@ class JobView:
         links: Addresses of icon and style sheet, by the relation of their link.
         steady_seconds: Time until the job becomes quiet or silent without a report;
             infinite for a job that does not.
+        mark: Address of the image beside the provider's name; None without one.
         version: Version of the job, which the page does not show.
     """
 
@@ -107,6 +109,7 @@ class JobView:
     contact: Contact | None
     facts: Sequence[tuple[Markup, Markup]]
     provider: str
+    mark: str | None
     head: Head
     percent: float | None
     cuts: Sequence[float]
@@ -293,6 +296,7 @@ def find_view(
         contact=contact_of(job, profile, formats),
         facts=about_job(job, state.started_at, formats),
         provider=provider,
+        mark=mark_address(profile.mark_hash),
         head=head,
         percent=share,
         cuts=cuts_of(list((plan.points or {}).values())),

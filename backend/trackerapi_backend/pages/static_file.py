@@ -18,7 +18,12 @@ _YEAR_SECONDS = 365 * 24 * 60 * 60
 
 
 def static_response(
-    request: Request, content: bytes, media_type: str, *, is_current: bool
+    request: Request,
+    content: bytes,
+    media_type: str,
+    *,
+    is_current: bool,
+    is_compressible: bool = True,
 ) -> Response:
     """Return a response with a file, compressed if the client accepts it.
 
@@ -29,12 +34,13 @@ def static_response(
         is_current: Whether the address is that of this content. During an update, a
             page of another release may request another version. The content of this
             release is better than none, but a browser must not keep it.
+        is_compressible: Whether compression makes the content smaller.
     """
     lifetime = f"public, max-age={_YEAR_SECONDS}, immutable"
-    headers = {
-        "Cache-Control": lifetime if is_current else "no-store",
-        "Vary": "Accept-Encoding",
-    }
+    headers = {"Cache-Control": lifetime if is_current else "no-store"}
+    if not is_compressible:
+        return Response(content, media_type=media_type, headers=headers)
+    headers["Vary"] = "Accept-Encoding"
     if _accepts_gzip(request.headers.get("accept-encoding", "")):
         content = _compressed(content)
         headers["Content-Encoding"] = "gzip"

@@ -171,6 +171,7 @@ def serialize_profile(row: Row[Any]) -> models.ProviderProfile:
         "language": row.language,
         "accent": row.accent,
         "accent_dark": None if row.accent is None else dark_variant(row.accent),
+        "has_mark": row.mark_hash is not None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
+
+_PROFILE = select(*(each for each in providers.c if each is not providers.c.mark))
 
 
 def create_provider(db: Connection, name: str, *, now: datetime) -> int:
@@ -38,16 +41,33 @@ def find_provider(db: Connection, name: str | None) -> int | None:
 
 
 def get_profile(db: Connection, provider_id: int) -> Row[Any]:
-    """Return the row of an existing provider, which has its name and its profile."""
-    return db.execute(select(providers).where(providers.c.id == provider_id)).one()
+    """Return the row of an existing provider, which has its name and its profile.
+
+    Of the mark, the row has only the hash: each page reads this row.
+    """
+    return db.execute(_PROFILE.where(providers.c.id == provider_id)).one()
+
+
+def find_mark(db: Connection, mark_hash: str) -> bytes | None:
+    """Return the mark with a hash; None for an unknown hash."""
+    query = select(providers.c.mark).where(providers.c.mark_hash == mark_hash)
+    mark: bytes | None = db.execute(query.limit(1)).scalar()
+    return mark
 
 
 def update_profile(
     db: Connection, provider_id: int, changes: Mapping[str, Any]
 ) -> Row[Any]:
     """Change the profile of an existing provider; return the row of the provider."""
-    if changes:
+    values = dict(changes)
+    if "mark" in values:
+        values["mark_hash"] = _hash_of(values["mark"])
+    if values:
         db.execute(
-            update(providers).where(providers.c.id == provider_id).values(changes)
+            update(providers).where(providers.c.id == provider_id).values(values)
         )
     return get_profile(db, provider_id)
+
+
+def _hash_of(mark: bytes | None) -> str | None:
+    return None if mark is None else hashlib.sha256(mark).hexdigest()[:16]

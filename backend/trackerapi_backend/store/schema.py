@@ -131,6 +131,9 @@ providers = Table(
     Column("time_zone", String(64)),
     Column("language", String(20)),
     Column("accent", String(7)),
+    # Image of at most `MAX_MARK_BYTES`, and the begin of its SHA-256 in hexadecimal.
+    Column("mark", LargeBinary),
+    Column("mark_hash", String(16), index=True),
 )
 
 customers = Table(

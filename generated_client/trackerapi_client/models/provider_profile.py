@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.language import Language
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ProviderProfile")
 
@@ -32,6 +33,8 @@ class ProviderProfile:
     """ Colour of bars and links on a light page, such as `#0c6a60`. """
     accent_dark: None | str
     """ Colour of bars and links on a dark page: `accent` mixed with as much white as the contrast needs. """
+    has_mark: bool | Unset = UNSET
+    """ Whether an image is shown beside the name of the provider. """
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
@@ -63,6 +66,8 @@ class ProviderProfile:
         accent_dark: None | str
         accent_dark = self.accent_dark
 
+        has_mark = self.has_mark
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -78,6 +83,8 @@ class ProviderProfile:
                 "accent_dark": accent_dark,
             }
         )
+        if has_mark is not UNSET:
+            field_dict["has_mark"] = has_mark
 
         return field_dict
 
@@ -150,6 +157,8 @@ class ProviderProfile:
 
         accent_dark = _parse_accent_dark(d.pop("accent_dark"))
 
+        has_mark = d.pop("has_mark", UNSET)
+
         provider_profile = cls(
             name=name,
             display_name=display_name,
@@ -160,6 +169,7 @@ class ProviderProfile:
             language=language,
             accent=accent,
             accent_dark=accent_dark,
+            has_mark=has_mark,
         )
 
         return provider_profile

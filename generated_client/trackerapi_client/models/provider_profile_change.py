@@ -29,6 +29,9 @@ class ProviderProfileChange:
     """ Language of the customer's page for a browser without a known language. """
     accent: None | str | Unset = UNSET
     """ Colour of bars and links, with a contrast of at least 4.5 to 1 on white. """
+    mark: None | str | Unset = UNSET
+    """ Small image beside the name of the provider: a PNG without interlacing in base64, of at most 8,192 bytes and
+    512 x 512 pixels. Texts and other parts that change no pixel are not stored. """
 
     def to_dict(self) -> dict[str, Any]:
         display_name: None | str | Unset
@@ -75,6 +78,12 @@ class ProviderProfileChange:
         else:
             accent = self.accent
 
+        mark: None | str | Unset
+        if isinstance(self.mark, Unset):
+            mark = UNSET
+        else:
+            mark = self.mark
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -92,6 +101,8 @@ class ProviderProfileChange:
             field_dict["language"] = language
         if accent is not UNSET:
             field_dict["accent"] = accent
+        if mark is not UNSET:
+            field_dict["mark"] = mark
 
         return field_dict
 
@@ -170,6 +181,15 @@ class ProviderProfileChange:
 
         accent = _parse_accent(d.pop("accent", UNSET))
 
+        def _parse_mark(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        mark = _parse_mark(d.pop("mark", UNSET))
+
         provider_profile_change = cls(
             display_name=display_name,
             contact_text=contact_text,
@@ -178,6 +198,7 @@ class ProviderProfileChange:
             time_zone=time_zone,
             language=language,
             accent=accent,
+            mark=mark,
         )
 
         return provider_profile_change

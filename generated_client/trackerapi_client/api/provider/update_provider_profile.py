@@ -65,8 +65,8 @@ def sync_detailed(
 ) -> Response[Problem | ProviderProfile]:
     """Change the provider's profile
 
-     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, and
-    an accent with too little contrast, are rejected (422).
+     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, an
+    accent with too little contrast, and a mark that is not a small PNG, are rejected (422).
 
     Args:
         body (ProviderProfileChange): New values of the profile. A missing member leaves its value
@@ -98,8 +98,8 @@ def sync(
 ) -> Problem | ProviderProfile | None:
     """Change the provider's profile
 
-     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, and
-    an accent with too little contrast, are rejected (422).
+     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, an
+    accent with too little contrast, and a mark that is not a small PNG, are rejected (422).
 
     Args:
         body (ProviderProfileChange): New values of the profile. A missing member leaves its value
@@ -126,8 +126,8 @@ async def asyncio_detailed(
 ) -> Response[Problem | ProviderProfile]:
     """Change the provider's profile
 
-     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, and
-    an accent with too little contrast, are rejected (422).
+     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, an
+    accent with too little contrast, and a mark that is not a small PNG, are rejected (422).
 
     Args:
         body (ProviderProfileChange): New values of the profile. A missing member leaves its value
@@ -157,8 +157,8 @@ async def asyncio(
 ) -> Problem | ProviderProfile | None:
     """Change the provider's profile
 
-     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, and
-    an accent with too little contrast, are rejected (422).
+     A missing member leaves its value unchanged, and null removes the value. An unknown time zone, an
+    accent with too little contrast, and a mark that is not a small PNG, are rejected (422).
 
     Args:
         body (ProviderProfileChange): New values of the profile. A missing member leaves its value

@@ -1,0 +1,125 @@
+"""Mark of a provider: check of a small PNG, which customers see beside its name."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from binascii import a2b_base64
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.problems import invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_MARK_BYTES = 8 * 1024
+"""Maximum size of a mark, in bytes."""
+MAX_MARK_SIDE = 512
+"""Maximum width and height of a mark, in pixels."""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Bits of a pixel by colour type and bit depth: all combinations that PNG allows.
+_PIXEL_BITS = {
+    **{(0, depth): depth for depth in (1, 2, 4, 8, 16)},
+    **{(2, depth): 3 * depth for depth in (8, 16)},
+    **{(3, depth): depth for depth in (1, 2, 4, 8)},
+    **{(4, depth): 2 * depth for depth in (8, 16)},
+    **{(6, depth): 4 * depth for depth in (8, 16)},
+}
+_PALETTE = b"\x03"
+# Parts that determine the pixels. Other parts, such as texts and the place of a camera,
+# are left out.
+_KEPT = (b"PLTE", b"tRNS", b"IDAT")
+
+
+class _MarkError(Exception):
+    """The bytes are not a usable mark; `str()` is the end of a sentence."""
+
+
+def read_mark(text: str) -> bytes:
+    """Return the mark in a text in base64, without parts that change no pixel.
+
+    Raises:
+        Problem: If the text is no base64 of a PNG within the limits.
+    """
+    try:
+        return _checked(a2b_base64(text, strict_mode=True))
+    except ValueError:
+        raise invalid("/mark", "is not base64") from None
+    except _MarkError as error:
+        raise invalid("/mark", str(error)) from None
+
+
+def _checked(content: bytes) -> bytes:
+    if len(content) > MAX_MARK_BYTES:
+        raise _MarkError(
+            f"has {len(content):,} bytes, and a mark has at most {MAX_MARK_BYTES:,}"
+        )
+    chunks = list(_chunks(content))
+    if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", b""):
+        raise _MarkError("is not a whole PNG")
+    header = chunks[0][1]
+    kept = [chunk for chunk in chunks if chunk[0] in _KEPT]
+    pixels = b"".join(data for kind, data in kept if kind == b"IDAT")
+    if header[9:10] == _PALETTE and kept[0][0] != b"PLTE":
+        raise _MarkError("is not a whole PNG")
+    _check_pixels(pixels, _row_sizes(header))
+    whole = [(b"IHDR", header), *kept, (b"IEND", b"")]
+    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in whole)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and data of each chunk, up to `IEND`."""
+    if not content.startswith(_SIGNATURE):
+        raise _MarkError("is not a PNG")
+    start, kind = len(_SIGNATURE), b""
+    while kind != b"IEND":
+        if start + 12 > len(content):
+            raise _MarkError("is not a whole PNG")
+        length, kind = struct.unpack_from(">I4s", content, start)
+        end = start + 12 + length
+        chunk = content[start:end]
+        if len(chunk) != 12 + length or _chunk(kind, chunk[8:-4]) != chunk:
+            raise _MarkError("is not a whole PNG")
+        yield kind, chunk[8:-4]
+        start = end
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def _row_sizes(header: bytes) -> tuple[int, int]:
+    """Return the bytes of a row of pixels, and the number of rows."""
+    try:
+        width, height, depth, color, compression, filtering, interlace = struct.unpack(
+            ">IIBBBBB", header
+        )
+    except struct.error:
+        raise _MarkError("is not a whole PNG") from None
+    if not (0 < width <= MAX_MARK_SIDE and 0 < height <= MAX_MARK_SIDE):
+        raise _MarkError(
+            f"has {width:,} x {height:,} pixels, and a mark has at most"
+            f" {MAX_MARK_SIDE} x {MAX_MARK_SIDE}"
+        )
+    if (color, depth) not in _PIXEL_BITS or (compression, filtering) != (0, 0):
+        raise _MarkError("is not a whole PNG")
+    if interlace:
+        raise _MarkError("is an interlaced PNG: save it without interlacing")
+    return 1 + (width * _PIXEL_BITS[color, depth] + 7) // 8, height
+
+
+def _check_pixels(compressed: bytes, sizes: tuple[int, int]) -> None:
+    """Check that the data have exactly the pixels of the header.
+
+    The limit of the decompression is this size: a small file may grow a thousandfold.
+    """
+    expected = sizes[0] * sizes[1]
+    reader = zlib.decompressobj()
+    try:
+        pixels = reader.decompress(compressed, expected + 1)
+    except zlib.error:
+        raise _MarkError("is not a whole PNG") from None
+    if len(pixels) != expected or not reader.eof:
+        raise _MarkError("is not a whole PNG")
