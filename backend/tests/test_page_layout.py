@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from backend.tests.support.browser import PHONE, open_tab
+from backend.tests.support.images import png
 from backend.tests.support.pages import new_link
 from backend.tests.support.service import new_job, new_name, report
 
@@ -44,8 +45,13 @@ async ([image, shares]) => {
 
 @pytest.fixture(scope="module")
 def service(own_service: Service) -> Service:
-    """A backend for all tests of this module; its provider has phone and mail."""
-    profile = {"contact_phone": "+49 30 123 45 67", "contact_mail": "a@b.example"}
+    """A backend for all tests of this module; its provider has a whole profile."""
+    profile = {
+        "display_name": "Northwind Imaging",
+        "contact_phone": "+49 30 123 45 67",
+        "contact_mail": "a@b.example",
+        "mark": base64.b64encode(png(64, 32)).decode(),
+    }
     with own_service.client() as api:
         assert api.patch("/provider-profile", json=profile).status_code == 200
     return own_service
