@@ -20,6 +20,7 @@ from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
     command,
+    command_here,
     error_line,
     first_line,
     new_job,
@@ -147,7 +148,7 @@ def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """`migrate` names a file that is not a database, and does not change the file."""
     text = "this is no database" * 100
     (tmp_path / "backend.db").write_text(text)
-    result = command("migrate", environment=database_of(tmp_path))
+    result = command_here("migrate", environment=database_of(tmp_path))
     assert str(tmp_path / "backend.db") in error_line(result)
     assert (tmp_path / "backend.db").read_text() == text
 
@@ -158,7 +159,7 @@ def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
     (tmp_path / "backend.db").touch()
     before = command("serve", "--port", "0", environment=environment)
     assert "run `trackerapi-backend migrate`" in error_line(before)
-    assert command("migrate", environment=environment).returncode == 0
+    assert command_here("migrate", environment=environment).returncode == 0
     with start_command("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
         assert (
@@ -186,7 +187,7 @@ def test_invalid_setting_is_named(
     tmp_path: Path, environment: dict[str, str], named: str
 ) -> None:
     """The error for an invalid setting names its variable."""
-    result = command("serve", environment=database_of(tmp_path) | environment)
+    result = command_here("serve", environment=database_of(tmp_path) | environment)
     assert named in error_line(result)
 
 
@@ -210,7 +211,7 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     """The database and all files beside it have mode 600."""
     environment = database_of(tmp_path)
-    command("migrate", environment=environment)
+    command_here("migrate", environment=environment)
     with start_command("serve", "--port", "0", environment=environment) as process:
         first_line(process)
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
@@ -223,14 +224,14 @@ def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "database"
     folder.mkdir()
     environment = {"TRACKERAPI_BACKEND_DATABASE": str(folder)}
-    assert "is a folder" in error_line(command("migrate", environment=environment))
+    assert "is a folder" in error_line(command_here("migrate", environment=environment))
     assert [path.name for path in tmp_path.iterdir()] == ["database"]
 
 
 def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
     """A created key is listed and valid; after `key expire` the server rejects it."""
     environment = database_of(tmp_path)
-    command("migrate", environment=environment)
+    command_here("migrate", environment=environment)
     new = ("key", "create", "--label", "nightly", "--scope", "read")
     key = command(*new, environment=environment).stdout.strip()
     key_id = key.split("_")[1]
@@ -247,11 +248,11 @@ def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
             statuses.append(answer.status_code)
             process.terminate()
             process.wait(timeout=MAX_WAIT_SECONDS)
-        expired = command("key", "expire", given, environment=environment)
+        expired = command_here("key", "expire", given, environment=environment)
         assert expired.returncode == 0
     assert statuses == [200, 401]
     other = generate_key().api_key
-    unknown = error_line(command("key", "expire", other, environment=environment))
+    unknown = error_line(command_here("key", "expire", other, environment=environment))
     assert "key list" in unknown
     assert other.split("_")[2] not in unknown
 
@@ -263,7 +264,7 @@ def test_failure_of_the_output_rolls_back(
 ) -> None:
     """If the line of a new key or customer cannot be written, nothing is stored."""
     environment = database_of(tmp_path)
-    command("migrate", environment=environment)
+    command_here("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):
         pytest.skip("`customer create` accepts a closed stdout: `list` shows the id")
     new = ("create", "--label", "x") if what == "key" else ("create", "--id", "7")
@@ -284,9 +285,10 @@ def test_failure_of_the_output_rolls_back(
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "output" in line or "stdout" in line
-    again = command(what, *new, environment=environment)
+    again = command_here(what, *new, environment=environment)
     assert again.returncode == 0
-    assert len(command(what, "list", environment=environment).stdout.splitlines()) == 1
+    listed = command_here(what, "list", environment=environment)
+    assert len(listed.stdout.splitlines()) == 1
 
 
 def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
@@ -318,13 +320,15 @@ def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
 def test_customers_are_created_and_listed(tmp_path: Path) -> None:
     """`customer create` rejects a used id; `customer list` prints the reference."""
     environment = database_of(tmp_path)
-    command("migrate", environment=environment)
+    command_here("migrate", environment=environment)
     new = ("customer", "create", "--id", "142", "--reference", "ward-3")
     assert command(*new, environment=environment).stdout.strip() == "142"
-    assert "142" in error_line(command(*new, environment=environment))
-    long = command("customer", "create", "--name", "x" * 101, environment=environment)
+    assert "142" in error_line(command_here(*new, environment=environment))
+    long = command_here(
+        "customer", "create", "--name", "x" * 101, environment=environment
+    )
     assert error_line(long).startswith("--name ")
-    following = command("customer", "create", environment=environment)
+    following = command_here("customer", "create", environment=environment)
     assert following.stdout.strip() == "143"
     listed = command("customer", "list", environment=environment).stdout
     assert "ward-3" in listed

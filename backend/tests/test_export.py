@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import stat
+import subprocess
 from base64 import b64encode
 from contextlib import closing
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from backend.tests.support.service import (
     Service,
     all_items,
     command,
+    command_here,
     error_line,
     new_job,
     new_name,
@@ -142,7 +144,8 @@ def fill_and_export(folder: Path, url: str | None) -> Exported:
         process.terminate()
         process.wait(MAX_WAIT_SECONDS)
     file = folder / "tracker.export"
-    assert run_export(folder, url, file) == count_stored(folder, url)
+    result = command("export", str(file), environment=variables_of(folder, url))
+    assert counts_of(result) == count_stored(folder, url)
     return Exported(folder=folder, url=url, keys=keys, file=file, seen=seen, page=page)
 
 
@@ -231,14 +234,15 @@ def responses(service: Service, page: str) -> dict[str, Any]:
 
 def run_export(folder: Path, url: str | None, file: Path) -> dict[str, int]:
     """Run `export`; return the printed counts."""
-    result = command("export", str(file), environment=variables_of(folder, url))
+    return counts_of(
+        command_here("export", str(file), environment=variables_of(folder, url))
+    )
+
+
+def counts_of(result: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Check that `export` or `import` succeeded; return the printed counts."""
     assert result.returncode == 0, result.stderr
-    return printed_counts(result.stdout)
-
-
-def printed_counts(output: str) -> dict[str, int]:
-    """Return the counts that `export` or `import` has printed."""
-    rows = (line.split("\t") for line in output.splitlines())
+    rows = (line.split("\t") for line in result.stdout.splitlines())
     return {name: int(count) for name, count in rows}
 
 
@@ -256,18 +260,22 @@ def new_target(folder: Path, url: str | None, source: Exported) -> dict[str, str
     return variables
 
 
-def run_import(
-    variables: dict[str, str], file: Path, prelude: str | None = None
-) -> dict[str, int]:
+def run_import(variables: dict[str, str], file: Path) -> dict[str, int]:
     """Run `import`; return the printed counts."""
-    result = command("import", str(file), environment=variables, prelude=prelude)
-    assert result.returncode == 0, result.stderr
-    return printed_counts(result.stdout)
+    return counts_of(command_here("import", str(file), environment=variables))
 
 
 def failed_import(variables: dict[str, str], file: Path) -> str:
     """Run an import that fails; return its error."""
-    return error_line(command("import", str(file), environment=variables))
+    return error_line(command_here("import", str(file), environment=variables))
+
+
+def command_with_two_rows(
+    *arguments: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process whose pages and batches have at most two rows."""
+    prelude = SMALL_BATCHES.replace("7", "2")
+    return command(*arguments, environment=environment, prelude=prelude)
 
 
 def lines_of(file: Path) -> list[Any]:
@@ -313,7 +321,7 @@ def test_new_rows_get_ids_after_imported_rows(
     variables = new_target(tmp_path, database_url, exported)
     before = run_import(variables, exported.file)
     create = ("key", "create", "--provider", "Three", "--label", "new")
-    assert command(*create, environment=variables).returncode == 0
+    assert command_here(*create, environment=variables).returncode == 0
     running = serve_existing(tmp_path, exported.keys, database_url)
     with running as (_process, service), service.client() as api:
         old = exported.seen["all"]["jobs"]
@@ -344,7 +352,8 @@ def test_killed_import_continues(
     run_import(variables, exported.file)
     assert_equal_databases(exported, tmp_path, database_url)
     # A third import finds all rows and changes nothing.
-    run_import(variables, exported.file, SMALL_BATCHES)
+    import_ = ("import", str(exported.file))
+    counts_of(command(*import_, environment=variables, prelude=SMALL_BATCHES))
     assert_equal_databases(exported, tmp_path, database_url)
 
 
@@ -467,7 +476,7 @@ def test_good_file_completes_an_import_after_a_damaged_file(
 def test_import_refuses_another_pepper(tmp_path: Path, exported: Exported) -> None:
     """With another pepper, or without one, nothing is imported."""
     variables = variables_of(tmp_path)
-    assert command("migrate", environment=variables).returncode == 0
+    assert command_here("migrate", environment=variables).returncode == 0
     assert "is missing: copy it" in failed_import(variables, exported.file)
     (tmp_path / "pepper").write_text("x" * 64)
     error = failed_import(variables, exported.file)
@@ -494,7 +503,7 @@ def test_other_schema_is_refused(tmp_path: Path, exported: Exported) -> None:
     error = failed_import(variables, exported.file)
     assert "has schema none" in error
     assert "trackerapi-backend migrate" in error
-    assert command("migrate", environment=variables).returncode == 0
+    assert command_here("migrate", environment=variables).returncode == 0
     file = tmp_path / "old.export"
     header, *rows = lines_of(exported.file)
     write_lines(file, [{**header, "schema": "0004"}, *rows])
@@ -640,14 +649,14 @@ def test_file_is_private_and_new(tmp_path: Path, exported: Exported) -> None:
     assert stat.S_IMODE(exported.file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
     variables = variables_of(exported.folder, exported.url)
     before = exported.file.read_bytes()
-    result = command("export", str(exported.file), environment=variables)
+    result = command_here("export", str(exported.file), environment=variables)
     assert f"{exported.file} exists" in error_line(result)
     assert exported.file.read_bytes() == before
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "missing")
-    result = command("export", str(link), environment=variables)
+    result = command_here("export", str(link), environment=variables)
     assert f"{link} exists" in error_line(result)
-    result = command("export", str(tmp_path / "no" / "x"), environment=variables)
+    result = command_here("export", str(tmp_path / "no" / "x"), environment=variables)
     assert "cannot be written (No such file or directory)" in error_line(result)
     assert list(tmp_path.iterdir()) == [link]
     assert not list(exported.folder.glob("*.new"))
@@ -679,7 +688,7 @@ def test_two_exports_to_one_name_do_not_mix(tmp_path: Path, exported: Exported) 
     variables = variables_of(exported.folder, exported.url)
     with fresh.open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        result = command("export", str(file), environment=variables)
+        result = command_here("export", str(file), environment=variables)
     assert f"another export writes {fresh}" in error_line(result)
     assert list(tmp_path.iterdir()) == [fresh]
 
@@ -689,7 +698,7 @@ def test_standard_streams_are_rejected(tmp_path: Path, name: str) -> None:
     """The file `-` is a usage error: neither a terminal nor a file gets an export."""
     prepare(tmp_path)
     before = sorted(tmp_path.iterdir())
-    result = command(name, "-", environment=variables_of(tmp_path))
+    result = command_here(name, "-", environment=variables_of(tmp_path))
     assert result.returncode == 2
     assert result.stdout == ""
     assert "standard input and output are not supported: name a file" in result.stderr
@@ -703,11 +712,11 @@ def test_database_without_keys_needs_no_pepper(
     source, target = tmp_path / "source", tmp_path / "target"
     for folder, url in ((source, database_url), (target, None)):
         folder.mkdir()
-        migrated = command("migrate", environment=variables_of(folder, url))
+        migrated = command_here("migrate", environment=variables_of(folder, url))
         assert migrated.returncode == 0, migrated.stderr
     variables = variables_of(source, database_url)
     customer = ("customer", "create", "--provider", "One", "--id", "142")
-    assert command(*customer, environment=variables).returncode == 0
+    assert command_here(*customer, environment=variables).returncode == 0
     file = tmp_path / "x.export"
     counts = run_export(source, database_url, file)
     assert (counts["customers"], counts["api_keys"]) == (1, 0)
@@ -721,7 +730,7 @@ def test_full_disk_leaves_no_file(tmp_path: Path, exported: Exported) -> None:
         filler = disk / "filler"
         with filler.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, SMALL_DISK_BYTES - 4096)
-        result = command(
+        result = command_here(
             "export",
             str(disk / "x.export"),
             environment=variables_of(exported.folder, exported.url),
@@ -747,7 +756,7 @@ def test_export_beside_sqlite_server_fails(tmp_path: Path) -> None:
     keys = prepare(tmp_path)
     variables = variables_of(tmp_path)
     first, second = (str(tmp_path / name) for name in ("first", "second"))
-    assert command("export", first, environment=variables).returncode == 0
+    assert command_here("export", first, environment=variables).returncode == 0
     with serve_existing(tmp_path, keys):
         for arguments in (("export", second), ("import", first)):
             error = error_line(command(*arguments, environment=variables))
@@ -773,7 +782,7 @@ def test_export_beside_postgres_server_is_one_snapshot(
         folder.mkdir()
         shutil.copy(tmp_path / "pepper", folder)
         variables = variables_of(folder, other_url)
-        assert command("migrate", environment=variables).returncode == 0
+        assert command_here("migrate", environment=variables).returncode == 0
         counts = run_import(variables, file)
         assert counts["jobs"] == len(threads)
         with closing(open_store(storage_from({}, variables))) as store:
@@ -819,11 +828,8 @@ def test_order_of_keys_does_not_depend_on_the_language(
                     f"ALTER TABLE customer_values ALTER COLUMN {name}"
                     ' TYPE varchar(100) COLLATE "en-x-icu"'
                 )
-        for prelude in (None, SMALL_BATCHES.replace("7", "2")):
-            run_import(variables, exported.file, prelude)
+        for run in (command_here, command_with_two_rows):
+            counts_of(run("import", str(exported.file), environment=variables))
             file = tmp_path / f"{new_name()}.export"
-            arguments = ("export", str(file))
-            assert not command(
-                *arguments, environment=variables, prelude=prelude
-            ).returncode
+            counts_of(run("export", str(file), environment=variables))
             assert lines_of(file) == lines_of(exported.file)

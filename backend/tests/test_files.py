@@ -24,6 +24,7 @@ from backend.tests.support.revisions import NEWER, downgrade, record_newer_revis
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     command,
+    command_here,
     error_line,
     first_line,
     prepare,
@@ -83,7 +84,7 @@ def test_second_server_is_rejected_under_every_name(tmp_path: Path, kind: str) -
         for arguments in (("serve", "--port", "0"), ("key", "list")):
             result = command(*arguments, environment=database_at(alias))
             assert "is in use by another trackerapi-backend" in error_line(result)
-    command("key", "list", environment=database_at(alias)).check_returncode()
+    command_here("key", "list", environment=database_at(alias)).check_returncode()
 
 
 def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
         file.read_bytes()
         result = command("key", "list", environment=database_at(file))
         assert "is in use by another trackerapi-backend" in error_line(result)
-    command("key", "list", environment=database_at(file)).check_returncode()
+    command_here("key", "list", environment=database_at(file)).check_returncode()
 
 
 @pytest.fixture
@@ -285,7 +286,7 @@ def test_half_written_copy_of_a_migration_is_replaced(tmp_path: Path) -> None:
     prepare(tmp_path)
     downgrade(tmp_path, "0001")
     (tmp_path / f"backend.db.before-{HEAD}.new").write_text("half")
-    migrated = command("migrate", environment=database_at(file))
+    migrated = command_here("migrate", environment=database_at(file))
     assert migrated.returncode == 0, migrated.stderr
     copy = tmp_path / f"backend.db.before-{HEAD}"
     assert copy.read_bytes().startswith(b"SQLite format 3")
@@ -353,7 +354,7 @@ def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
     folder.mkdir()
     prepare(folder)
     downgrade(folder, "0001")
-    migrated = command("migrate", environment=database_at(folder / "backend.db"))
+    migrated = command_here("migrate", environment=database_at(folder / "backend.db"))
     assert migrated.returncode == 0, migrated.stderr
     assert (folder / f"backend.db.before-{HEAD}").exists()
 
@@ -362,6 +363,6 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None
     """`key list` escapes characters of a label that the output encoding lacks."""
     prepare(tmp_path)
     environment = {**database_at(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
-    command("key", "create", "--label", "Grüße", environment=environment)
+    command_here("key", "create", "--label", "Grüße", environment=environment)
     listed = command("key", "list", environment=environment)
     assert "Gr\\xfc\\xdfe" in listed.stdout

@@ -13,7 +13,7 @@ from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.schema import MAX_ID, jobs
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.support.service import CUSTOMER, command, prepare
+from backend.tests.support.service import CUSTOMER, command_here, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,8 @@ def test_customers_after_the_largest_id_have_free_ids(tmp_path: Path) -> None:
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     chosen = [("--id", str(MAX_ID)), ("--id", "1"), (), (), ("--id", "143"), ()]
     made = [
-        command("customer", "create", *each, environment=database) for each in chosen
+        command_here("customer", "create", *each, environment=database)
+        for each in chosen
     ]
     assert [each.returncode for each in made] == [0] * len(made)
     ids = [int(each.stdout) for each in made]

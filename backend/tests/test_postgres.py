@@ -22,6 +22,7 @@ from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     Service,
     command,
+    command_here,
     error_line,
     new_job,
     prepare,
@@ -93,7 +94,7 @@ def test_other_schema_is_refused(tmp_path: Path, url: str) -> None:
     result = command("serve", "--port", "0", environment=variables)
     assert "has schema none" in error_line(result)
     assert "trackerapi-backend migrate" in error_line(result)
-    assert command("migrate", environment=variables).returncode == 0
+    assert command_here("migrate", environment=variables).returncode == 0
     with psycopg.connect(url) as db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
     result = command("serve", "--port", "0", environment=variables)
@@ -131,7 +132,8 @@ def test_wrong_setting_is_one_error(
 ) -> None:
     """One line names the variable to change, and never the password."""
     actions = {"customer": ["list"]}
-    result = command(name, *actions.get(name, []), environment=variables)
+    run = command if name == "serve" else command_here
+    result = run(name, *actions.get(name, []), environment=variables)
     line = error_line(result)
     assert all(part in line for part in parts)
     assert "hidden" not in line
@@ -149,7 +151,7 @@ def test_rejected_connection_names_the_parts_to_check(
     variables = variables_of(
         tmp_path, f"{url}{'&' if '?' in url else '?'}{part}={value}"
     )
-    line = error_line(command("migrate", environment=variables))
+    line = error_line(command_here("migrate", environment=variables))
     assert reason in line
     assert f"database, user and password in {URL}" in line
 
@@ -160,8 +162,8 @@ def test_unusable_pepper_file_is_one_error(tmp_path: Path, url: str, name: str) 
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     variables = {**variables_of(tmp_path, url), PEPPER: str(tmp_path / name)}
-    assert command("migrate", environment=variables).returncode == 0
-    create = command(
+    assert command_here("migrate", environment=variables).returncode == 0
+    create = command_here(
         "key", "create", "--provider", "One", "--label", "a", environment=variables
     )
     line = error_line(create)
@@ -175,14 +177,14 @@ def test_unusable_pepper_file_is_one_error(tmp_path: Path, url: str, name: str) 
 def test_second_host_needs_the_pepper_of_the_first(tmp_path: Path, url: str) -> None:
     """`serve` makes no pepper; `key create` makes only the pepper of the first key."""
     variables = variables_of(tmp_path, url)
-    assert command("migrate", environment=variables).returncode == 0
+    assert command_here("migrate", environment=variables).returncode == 0
     create = ("key", "create", "--provider", "One", "--label", "nightly")
     before = command("serve", "--port", "0", environment=variables)
-    assert command(*create, environment=variables).returncode == 0
+    assert command_here(*create, environment=variables).returncode == 0
     other = {**variables, PEPPER: str(tmp_path / "other")}
     assert "`trackerapi-backend key create` makes both" in error_line(before)
     results = [
-        command(*create, environment=other),
+        command_here(*create, environment=other),
         command("serve", "--port", "0", environment=other),
     ]
     for result in results:
@@ -204,7 +206,7 @@ def test_option_for_a_file_replaces_the_variables(tmp_path: Path) -> None:
     """`--database` counts even if a variable names PostgreSQL."""
     file = tmp_path / "b.db"
     variables = {URL: "postgresql://127.0.0.1:1/b", FILE: ""}
-    result = command("migrate", "--database", str(file), environment=variables)
+    result = command_here("migrate", "--database", str(file), environment=variables)
     assert result.returncode == 0
     assert file.exists()
 
@@ -341,7 +343,7 @@ def test_database_with_another_encoding_is_refused(
     """One line names the encoding and the command that makes a better database."""
     template = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
     with new_database(postgres, template) as url:
-        result = command("migrate", environment=variables_of(tmp_path, url))
+        result = command_here("migrate", environment=variables_of(tmp_path, url))
         assert "encoding SQL_ASCII" in error_line(result)
         assert "createdb --encoding UTF8" in error_line(result)
 
@@ -352,8 +354,10 @@ def test_options_of_the_address_count(tmp_path: Path, url: str) -> None:
         db.execute("CREATE SCHEMA mine")
     given = f"{url}&options=-csearch_path%3Dmine&client_encoding=LATIN1"
     variables = variables_of(tmp_path, given)
-    assert command("migrate", environment=variables).returncode == 0
+    assert command_here("migrate", environment=variables).returncode == 0
     name = ("--provider", "One", "--name", "Ward 名")
-    assert command("customer", "create", *name, environment=variables).returncode == 0
+    assert (
+        command_here("customer", "create", *name, environment=variables).returncode == 0
+    )
     with psycopg.connect(url) as db:
         assert db.execute("SELECT name FROM mine.customers").fetchone() == ("Ward 名",)

@@ -20,7 +20,7 @@ from trackerapi_backend.jobs.colors import (
 from backend.tests.support import images
 from backend.tests.support.images import SIGNATURE, chunk, header, pixels, png
 from backend.tests.support.service import (
-    command,
+    command_here,
     error_line,
     prepare,
     problem_name,
@@ -284,16 +284,18 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
     environment = variables_of(tmp_path)
     file = tmp_path / "mark.png"
     file.write_bytes(png(64, 32))
-    marked = command("provider", "set", "--mark", str(file), environment=environment)
+    marked = command_here(
+        "provider", "set", "--mark", str(file), environment=environment
+    )
     assert "mark\tset\n" in marked.stdout
-    unset = command("provider", "set", "--unset", "mark", environment=environment)
+    unset = command_here("provider", "set", "--unset", "mark", environment=environment)
     assert "mark\t-\n" in unset.stdout
     options = ("--display-name", "Zoë & Co", "--accent", "#0C6A60")
-    first = command("provider", "set", *options, environment=environment)
+    first = command_here("provider", "set", *options, environment=environment)
     assert first.returncode == 0, first.stderr
     more = ("--time-zone", "Asia/Kathmandu", "--unset", "accent")
-    changed = command("provider", "set", *more, environment=environment)
-    shown = command("provider", "show", environment=environment)
+    changed = command_here("provider", "set", *more, environment=environment)
+    shown = command_here("provider", "show", environment=environment)
     assert changed.stdout == shown.stdout
     assert dict(line.split("\t") for line in shown.stdout.splitlines()) == {
         "name": "One",
@@ -302,7 +304,9 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
         "time-zone": "Asia/Kathmandu",
         **dict.fromkeys(("language", "accent", "mark"), "-"),
     }
-    other = command("provider", "show", "--provider", "Two", environment=environment)
+    other = command_here(
+        "provider", "show", "--provider", "Two", environment=environment
+    )
     assert "display-name\t-" in other.stdout
 
 
@@ -326,5 +330,7 @@ def test_command_names_the_option_of_an_invalid_value(
 ) -> None:
     """An invalid option of `provider set` is one line that names the option."""
     prepare(tmp_path)
-    result = command("provider", "set", *options, environment=variables_of(tmp_path))
+    result = command_here(
+        "provider", "set", *options, environment=variables_of(tmp_path)
+    )
     assert error in error_line(result)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import ssl
 import subprocess
 import sys
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import (
+    ExitStack,
+    closing,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+)
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import httpx
 from trackerapi_backend.cli.database import open_pepper, open_store
+from trackerapi_backend.cli.main import main
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
 from trackerapi_backend.settings import storage_from
@@ -141,6 +150,29 @@ def command(
         errors="surrogateescape",
         timeout=MAX_WAIT_SECONDS,
         check=False,
+    )
+
+
+def command_here(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, in a tenth of the time of `command()`.
+
+    `dev` and `serve` change the logging of the process: run them by `command()`, except
+    `serve` with settings that it rejects.
+    """
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, environment or {}),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+    ):
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(
+        arguments, status, output.getvalue(), errors.getvalue()
     )
 
 
