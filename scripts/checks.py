@@ -93,7 +93,13 @@ def passes(check: Check) -> bool:
     status = subprocess.run(
         [sys.executable, "-P", "-m", *check.command],
         cwd=ROOT,
-        env={**os.environ, "PATH": os.pathsep.join(search_path)},
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join(search_path),
+            # Blank counts as unset. Without cached bytecode, each of the thousands of
+            # processes of the tests compiles the project again.
+            "PYTHONDONTWRITEBYTECODE": "",
+        },
         stdin=subprocess.DEVNULL,
         check=False,
     ).returncode

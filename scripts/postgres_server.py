@@ -22,10 +22,12 @@ class PostgresServer:
 
     Args:
         folder: New folder; belongs to the account of the server.
+        is_durable: Whether a commit waits for the disk. Otherwise a crash of the
+            machine may damage the data, but not a crash of the server.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, is_durable: bool = True) -> None:
+        self._folder, self._is_durable = folder, is_durable
         # PostgreSQL refuses to run as root.
         self._account = "nobody" if os.geteuid() == 0 else None
         if self._account is not None:
@@ -44,6 +46,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server; return once it accepts connections."""
         options = f"-c listen_addresses= -c unix_socket_directories={self._folder}"
+        if not self._is_durable:
+            options += " -c fsync=off"
         log = str(self._folder / "log")
         self._run_on_data(
             "pg_ctl", "start", "--wait", "--log", log, "--options", options
@@ -113,8 +117,8 @@ def _version(program: Path) -> float:
 
 
 @contextmanager
-def running_server() -> Iterator[PostgresServer]:
-    """Run a server with new data during the block.
+def running_server(*, is_durable: bool = True) -> Iterator[PostgresServer]:
+    """Run a server with new data during the block; argument as of `PostgresServer`.
 
     Raises:
         FileNotFoundError: If PostgreSQL is not installed.
@@ -122,7 +126,7 @@ def running_server() -> Iterator[PostgresServer]:
     # A short path: the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, is_durable=is_durable)
         server.start()
         try:
             yield server

@@ -31,7 +31,8 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Run a server during the block; skip the test where PostgreSQL is missing."""
     if find_program("initdb") is None:
         skip_without_postgres()
-    with running_server() as server:
+    # Creating a database waits for the disk longer than a test runs.
+    with running_server(is_durable=False) as server:
         yield server
 
 
