@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -225,6 +225,33 @@ def test_batch_beside_another_provider_is_stored_once_and_in_order(
     listed = all_items(api, f"/jobs/{job['id']}/events", limit=200)
     assert first.json()["sequence"] == 1
     assert [item["completed"] for item in listed] == list(range(1, 1001))
+
+
+OPTIONAL: dict[str, Any] = {
+    "tag": "say_hello",
+    "completed": 2.5,
+    "total": 40.0,
+    "fraction": 0.1,
+    "part": "host-1",
+    "message": "one",
+    "detail": "two",
+    "failed": 1.5,
+    "max_attempts": 3,
+}
+
+
+def test_every_set_of_members_is_stored_as_it_is_sent(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Each event of a batch has the members of its line; the others are null."""
+    sets = [set(some) for n in range(10) for some in combinations(OPTIONAL, n)]
+    sent = [{name: OPTIONAL[name] for name in some} for some in sets]
+    for lines in (sent, sent[:3], sent[-1:], [sent[0], *sent[-3:]]):
+        batch = [event_of(job, **members) for members in lines]
+        assert send_lines(api, batch).json()["accepted"] == len(lines)
+        listed = all_items(api, f"/jobs/{job['id']}/events")[-len(lines) :]
+        stored = [{name: event[name] for name in OPTIONAL} for event in listed]
+        assert stored == [dict.fromkeys(OPTIONAL) | members for members in lines]
 
 
 MEMBERS = {"failed": 2.5, "max_attempts": 3}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.settings import storage_from
@@ -29,7 +31,16 @@ from backend.tests.support.servers import (
     wait_for_readiness,
     wait_until,
 )
-from backend.tests.support.service import new_job, report, variables_of
+from backend.tests.support.service import (
+    OTHER_CUSTOMER,
+    all_items,
+    new_job,
+    prepare,
+    report,
+    send_lines,
+    serve_existing,
+    variables_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +120,44 @@ def test_failing_driver_gets_503_and_loses_no_event(
             assert_unavailable(api.get("/jobs"))
         chance.set(0)
         wait_for_readiness(service, 200)
+
+
+def test_batch_whose_parts_fail_keeps_the_order_of_its_lines(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """A batch beside another provider, sent again after each 503, is stored once."""
+    keys, chance = prepare(tmp_path, database_url), Number(tmp_path / "chance")
+    prelude = FAULTY_DRIVER.format(path=str(chance.path))
+    with ExitStack() as stack:
+        served = serve_existing(tmp_path, keys, database_url, prelude=prelude)
+        _process, service = stack.enter_context(served)
+        api = stack.enter_context(service.client())
+        other = stack.enter_context(service.client("other"))
+        other_job = new_job(other, customer_id=OTHER_CUSTOMER)
+        job = new_job(api)
+
+        def is_stored(lines: list[dict[str, Any]]) -> bool:
+            # A batch is recorded in parts only while several providers report.
+            event = {"provider_job_id": other_job["provider_job_id"], "kind": "info"}
+            other.post("/events", json=event)
+            return send_lines(api, lines).is_success
+
+        events = [
+            {
+                "provider_job_id": job["provider_job_id"],
+                "kind": "info",
+                "event_id": str(uuid4()),
+            }
+            for _ in range(10_000)
+        ]
+        chance.set(0.05)
+        for first in range(0, len(events), 1000):
+            wait_until(partial(is_stored, events[first : first + 1000]))
+        chance.set(0)
+        listed = all_items(api, f"/jobs/{job['id']}/events")
+        assert [event["event_id"] for event in listed] == [
+            event["event_id"] for event in events
+        ]
 
 
 def test_replaced_file_gets_503_until_it_is_back(tmp_path: Path) -> None:

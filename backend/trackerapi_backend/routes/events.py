@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
-from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -68,21 +66,20 @@ async def create_event(call: Call) -> Response:
 async def _record(
     call: Call, report: Report, size_bytes: int | None = None
 ) -> list[Recorded]:
-    """Record the events of a request; tell the viewers of changed jobs."""
+    """Record the events of a request; tell the viewers of changed jobs.
+
+    The parts of a report are recorded one after another. So after a failure, the stored
+    events are the first events of the request, in their order.
+    """
     parts = report.split(call.services.writer.max_item_events)
     size = None if size_bytes is None else size_bytes // len(parts)
-    writes = [
-        call.write_together(
+    outcomes: list[Recorded] = []
+    for part in parts:
+        outcomes += await call.write_together(
             record_reports, part, events=len(part.events), size_bytes=size
         )
-        for part in parts
-    ]
-    if len(writes) == 1:
-        outcomes = await writes[0]
-    else:
-        outcomes = list(chain.from_iterable(await asyncio.gather(*writes)))
-    # The job id of a refused event is 0.
-    call.services.hub.changed({*map(_job_id_of, report.events)} - {0})
+        # An event of an unknown job has the job id 0.
+        call.services.hub.changed({*map(_job_id_of, part.events)} - {0})
     return outcomes
 
 
