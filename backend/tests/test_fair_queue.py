@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,7 +213,7 @@ def test_provider_holds_at_most_half_of_the_queue(run: Run) -> None:
 @given(run=runs(*PROVIDERS))
 def test_another_provider_always_gets_in(run: Run) -> None:
     """An item of a fourth provider is accepted after any items of three others."""
-    assert run.queue.add(-1, replace(MAX_LOAD, provider_id=4))
+    assert run.queue.add(-1, msgspec.structs.replace(MAX_LOAD, provider_id=4))
 
 
 @given(run=runs(0, *PROVIDERS), load=loads(0))

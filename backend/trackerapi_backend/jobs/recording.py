@@ -6,11 +6,11 @@ repeated event has other content.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from trackerapi_backend.jobs.configurations import StepNames, points_of
@@ -53,8 +53,7 @@ Recorded = StoredEvent | Refusal
 """Outcome of recording one event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """Events of one request.
 
     Attributes:
@@ -82,7 +81,7 @@ class Report:
         if len(events) <= max_events or any(e.sent_event_id is None for e in events):
             return [self]
         return [
-            replace(self, events=events[first : first + max_events])
+            msgspec.structs.replace(self, events=events[first : first + max_events])
             for first in range(0, len(events), max_events)
         ]
 

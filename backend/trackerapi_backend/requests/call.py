@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -66,8 +67,7 @@ class Services:
         return (self.public_base_url or str(request.base_url)).rstrip("/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Valid request to an operation of the contract.
 
     Attributes:

@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import msgspec
+
 T = TypeVar("T")
 
 MAX_ITEMS = 1000
@@ -37,8 +39,7 @@ SERVER = 0
 """Provider id of the server's own commands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """Cost of an item.
 
     Attributes:
@@ -101,6 +102,9 @@ class FairQueue(Generic[T]):
         # Whether the next group begins with a late turn, because the latest group had
         # none. Otherwise, early turns could make a provider wait for ever.
         self._is_late_due = False
+
+    def __bool__(self) -> bool:
+        return bool(self._early or self._late)
 
     def __len__(self) -> int:
         shares = (*self._early.values(), *self._late.values())

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
@@ -153,7 +153,7 @@ class SqliteStore:
             return query(db)
 
     @contextmanager
-    def transaction(self, *, shared: bool = False) -> Iterator[Connection]:  # noqa: ARG002 -- no other process writes
+    def transaction(self, *, shared: bool = False) -> Iterator[Connection]:
         """Begin a transaction that commits at the end of the block.
 
         Raises:
@@ -164,16 +164,18 @@ class SqliteStore:
         self._is_writing = True
         try:
             with self._engine_errors(), self._writing() as db:
-                with db.begin():
-                    yield db
-                    # A commit to a deleted file would succeed, but its data would be
-                    # lost.
-                    self._file.require_unchanged()
-                    # SQLite may have rolled the transaction back, for example on a
-                    # full disk. The driver's COMMIT then does nothing and raises no
-                    # error.
-                    if not self.is_in_transaction(db):
-                        raise StoreError("SQLite has rolled the transaction back")
+                if not shared:
+                    # A transaction of SQLAlchemy, without which alembic would commit.
+                    # Reports need none, and it needs more time than the engine.
+                    db.begin()
+                yield db
+                # A commit to a deleted file would succeed, but its data would be lost.
+                self._file.require_unchanged()
+                # SQLite may have rolled the transaction back, for example on a full
+                # disk. The driver's COMMIT then does nothing and raises no error.
+                if not self.is_in_transaction(db):
+                    raise StoreError("SQLite has rolled the transaction back")
+                sqlite_sql.commit(db)
                 # Check after COMMIT too: the caller acknowledges the changes only
                 # after a confirmed commit.
                 if self.is_in_transaction(db):
@@ -183,14 +185,20 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """Yield the connection that writes.
+        """Yield the connection that writes, in a transaction.
 
-        If the block raises, the pool rolls back and the next block gets a new one.
+        If the block raises, the changes are rolled back.
         """
         db, self._idle = self._idle or self._writer.connect(), None
         try:
+            # BEGIN IMMEDIATE acquires the write lock, so no later statement fails
+            # because another connection has the lock.
+            sqlite_sql.fetch(db, "BEGIN IMMEDIATE")
             yield db
         except BaseException:
+            # After a failed COMMIT, SQLAlchemy would leave the transaction open.
+            with suppress(sqlite3.Error):
+                sqlite_sql.driver_connection(db).rollback()
             db.close()
             raise
         self._idle = db
@@ -253,23 +261,20 @@ class SqliteStore:
 
 def _writing_engine(path: Path) -> Engine:
     def connect() -> sqlite3.Connection:
+        # `isolation_level=None` turns off the transactions of the driver: they begin
+        # only with the first write, after the savepoint.
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         for pragma in _PRAGMAS:
             db.execute(pragma)
         return db
 
-    engine = create_engine(
+    return create_engine(
         "sqlite://",
         creator=connect,
         poolclass=StaticPool,
         # A logged error must not contain the data of a job.
         hide_parameters=True,
     )
-    # `isolation_level=None` turns off the transactions of the driver: they begin only
-    # with the first write, after the savepoint. BEGIN IMMEDIATE acquires the write
-    # lock, so no later statement fails because another connection has the lock.
-    event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _reading_engine(path: Path) -> Engine:
@@ -290,12 +295,9 @@ def _reading_engine(path: Path) -> Engine:
         pool_size=READERS,
         max_overflow=0,
     )
-    event.listen(engine, "begin", _begin("BEGIN"))
+    event.listen(engine, "begin", _begin)
     return engine
 
 
-def _begin(statement: str) -> Callable[[Connection], Any]:
-    def begin(db: Connection) -> None:
-        sqlite_sql.fetch(db, statement)
-
-    return begin
+def _begin(db: Connection) -> None:
+    sqlite_sql.fetch(db, "BEGIN")

@@ -1,7 +1,7 @@
 """SQL statements that go to SQLite past SQLAlchemy.
 
 SQLAlchemy needs more time to prepare a frequent statement than the engine needs to run
-it. SQLAlchemy still manages the transactions, and errors are those of SQLAlchemy.
+it. Errors are those of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -50,6 +50,18 @@ def execute_many(
         driver_connection(db).executemany(statement, rows)
     except sqlite3.Error as error:
         raise translate_error(error, statement, sqlite3.Error) from error
+
+
+def commit(db: Connection) -> None:
+    """Commit the transaction that a statement BEGIN has begun.
+
+    Raises:
+        DBAPIError: If the engine fails.
+    """
+    # SQLAlchemy has a transaction too if it has run a statement.
+    db.commit()
+    if driver_connection(db).in_transaction:
+        fetch(db, "COMMIT")
 
 
 def insert_rows(

@@ -19,9 +19,9 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from trackerapi_backend.problems import unavailable
@@ -55,8 +55,7 @@ _OWN_LOAD = Load()
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _QueuedCommand:
+class _QueuedCommand(msgspec.Struct, frozen=True):
     """Command or item with the future of its caller, on the event loop of the caller.
 
     Attributes:
