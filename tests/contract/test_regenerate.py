@@ -66,43 +66,31 @@ def test_generated_files_match_the_contract(
     assert snapshot(tree) == before
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_edited_missing_and_extra_files_are_found_and_fixed(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check names each wrong file of each output; a run restores the tree."""
+    before = snapshot(tree)
+    edited = [
         CLIENT_PATH / "types.py",
         BACKEND_SHAPES_PATH / "models.py",
         SCHEMAS_PATH / "job-configurations-schema.generated.json",
         PROVENANCE_PATH,
-    ],
-)
-def test_edited_byte_is_found_and_fixed(
-    tree: Path, path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The check names a file with an edited byte; a run restores its bytes."""
-    before = snapshot(tree)
-    (tree / path).write_bytes(before[str(path)] + b"#")
-    assert run(tree, "--check") == 1
-    out = capsys.readouterr().out
-    assert f"edited or stale: {path}" in out
-    assert FIX in out
-    assert run(tree) == 0
-    assert snapshot(tree) == before
-
-
-def test_missing_and_extra_files_are_found_and_fixed(
-    tree: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The check names a missing and an extra file; a run restores the tree."""
-    before = snapshot(tree)
+    ]
+    for path in edited:
+        (tree / path).write_bytes(before[str(path)] + b"#")
     (tree / CLIENT_PATH / "py.typed").unlink()
     (tree / CLIENT_PATH.parent / "stray.py").touch()
     (tree / CLIENT_PATH / "__pycache__").mkdir(exist_ok=True)
     (tree / CLIENT_PATH / "__pycache__" / "types.pyc").touch()
     assert run(tree, "--check") == 1
     out = capsys.readouterr().out
+    for path in edited:
+        assert f"edited or stale: {path}" in out
     assert f"missing: {CLIENT_PATH / 'py.typed'}" in out
     assert f"extra: {CLIENT_PATH.parent / 'stray.py'}" in out
     assert "types.pyc" not in out
+    assert FIX in out
     assert run(tree) == 0
     assert snapshot(tree) == before
 
@@ -260,11 +248,17 @@ def test_failing_replacement_is_undone(
 @pytest.mark.parametrize(
     ("variables", "folder"),
     [
-        ({"PYTHONHASHSEED": "1"}, "."),
-        ({"PYTHONHASHSEED": "4711"}, "."),
-        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, "."),
-        ({"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}, "."),
-        ({"COLUMNS": "20", "RUFF_CONFIG": "nowhere.toml"}, "elsewhere"),
+        ({"PYTHONHASHSEED": "1", "LC_ALL": "C", "PYTHONUTF8": "0"}, "."),
+        (
+            {
+                "PYTHONHASHSEED": "4711",
+                "LC_ALL": "tr_TR.UTF-8",
+                "TZ": "Asia/Kathmandu",
+                "COLUMNS": "20",
+                "RUFF_CONFIG": "nowhere.toml",
+            },
+            "elsewhere",
+        ),
     ],
 )
 def test_bytes_do_not_depend_on_the_surroundings(
