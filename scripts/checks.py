@@ -53,10 +53,11 @@ CHECKS = (
     Check("Contract of the last release", ("scripts.contract_changes",)),
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
-SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
-"""Options of pytest: three processes, since many tests wait.
+SIDE_BY_SIDE = ("--numprocesses", "4", "--dist", "loadfile")
+"""Options of pytest: four processes, since most tests wait.
 
-All tests of a file run in the same process.
+All tests of a file run in the same process, so that its fixtures start once. Processes
+without a file left wait about a hundredth of the run for the others.
 """
 
 
