@@ -17,7 +17,7 @@ from trackerapi_backend.jobs.colors import (
 )
 from trackerapi_backend.pages.stylesheet import accent_rules
 
-from backend.tests.support.images import chunk, png
+from backend.tests.support.images import chunk, pixels, png
 from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, report
 
@@ -34,6 +34,8 @@ PROFILE = {
     "time_zone": "Europe/Berlin",
 }
 UNTIL = "2031-06-01T09:30:00Z"
+PIXELS = pixels((b"\x00" + b"\xff\x00\x00\xff" * 8) * 8)
+"""Chunk with the pixels of `png(8, 8)`."""
 
 
 @pytest.fixture
@@ -240,10 +242,9 @@ def test_accent_has_a_style_sheet_of_its_own(
 def test_mark_is_beside_the_name(
     service: Service, api: httpx.Client, profile: dict[str, Any], job: dict[str, Any]
 ) -> None:
-    """The page has the mark without its texts; its address changes with the image."""
-    place = chunk(b"eXIf", b"canary-place")
+    """The page has the mark; its address changes with the image."""
     addresses = []
-    for image, plain in ((png(8, 8, place), png(8, 8)), (png(9, 9), png(9, 9))):
+    for image in (png(8, 8), png(9, 9)):
         change = {"mark": b64encode(image).decode()}
         assert api.patch("/provider-profile", json=change).json()["has_mark"] is True
         page = open_link(link_to(api, job))
@@ -251,13 +252,44 @@ def test_mark_is_beside_the_name(
         shown = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
         assert shown.headers["content-type"] == "image/png"
         assert "immutable" in shown.headers["cache-control"]
-        assert shown.content == plain
+        assert shown.content == image
         addresses.append(address)
     assert len(set(addresses)) == 2
     gone = httpx.get(service.base_url + addresses[0], timeout=MAX_WAIT_SECONDS)
     assert gone.status_code == 404
     assert api.patch("/provider-profile", json={"mark": None}).is_success
     assert "<img" not in open_link(link_to(api, job))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        png(8, 8, chunk(b"eXIf", b"canary")),
+        png(8, 8, chunk(b"PLTE", b"canary" * 500)),
+        png(8, 8, chunk(b"tRNS", b"canary")),
+        png(8, 8).replace(
+            PIXELS, chunk(b"IDAT", PIXELS[8:-4] + b"canary") + chunk(b"IDAT", b"canary")
+        ),
+        png(8, 8) + b"canary",
+    ],
+    ids=["place", "palette", "transparency", "behind the pixels", "behind the end"],
+)
+def test_mark_is_shown_without_parts_that_change_no_pixel(
+    service: Service,
+    api: httpx.Client,
+    profile: dict[str, Any],
+    job: dict[str, Any],
+    image: bytes,
+) -> None:
+    """Bytes of the file that are no pixels do not reach the customer."""
+    change = {"mark": b64encode(image).decode()}
+    assert api.patch("/provider-profile", json=change).is_success
+    [address] = re.findall(
+        '<img class="mark" src="([^"]*)"', open_link(link_to(api, job))
+    )
+    shown = httpx.get(service.base_url + address, timeout=MAX_WAIT_SECONDS)
+    assert shown.content == png(8, 8)
+    assert api.patch("/provider-profile", json={"mark": None}).is_success
 
 
 def test_texts_are_readable_with_each_accent() -> None:

@@ -214,6 +214,12 @@ def mark_of(content: bytes) -> dict[str, str]:
     return {"mark": b64encode(content).decode()}
 
 
+def indexed_png(palette: bytes, *more: bytes) -> bytes:
+    """Return an image of one pixel with a palette, and chunks behind the palette."""
+    parts = (chunk(b"PLTE", palette), *more, pixels(b"\0\0"), chunk(b"IEND", b""))
+    return SIGNATURE + header(1, 1, color=3) + b"".join(parts)
+
+
 MARKS = {
     "no PNG": (b"GIF89a", "is not a PNG"),
     "vector image": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a PNG"),
@@ -239,6 +245,29 @@ MARKS = {
     ),
     "no palette": (
         SIGNATURE + header(1, 1, color=3) + pixels(b"\0\0") + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "palette without pixels": (
+        SIGNATURE + header(1, 1, color=3) + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "empty palette": (indexed_png(b""), "is not a whole PNG"),
+    "part of a colour": (indexed_png(b"rgbr"), "is not a whole PNG"),
+    "many colours": (indexed_png(b"rgb" * 257), "is not a whole PNG"),
+    "transparency of no colour": (
+        indexed_png(b"rgb", chunk(b"tRNS", b"12")),
+        "is not a whole PNG",
+    ),
+    "part of a transparent colour": (
+        SIGNATURE
+        + header(1, 1, color=0)
+        + chunk(b"tRNS", b"1")
+        + pixels(b"\0\0")
+        + chunk(b"IEND", b""),
+        "is not a whole PNG",
+    ),
+    "unknown filter": (
+        SIGNATURE + header(1, 1) + pixels(b"\x05rgba") + chunk(b"IEND", b""),
         "is not a whole PNG",
     ),
     "interlaced": (

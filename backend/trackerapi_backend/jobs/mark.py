@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.problems import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_MARK_BYTES = 8 * 1024
 """Maximum size of a mark, in bytes."""
@@ -26,10 +26,15 @@ _PIXEL_BITS = {
     **{(4, depth): 2 * depth for depth in (8, 16)},
     **{(6, depth): 4 * depth for depth in (8, 16)},
 }
-_PALETTE = b"\x03"
+_PALETTE = 3
+# Size of a transparent colour in bytes, by colour type. A palette has a byte per colour
+# instead; colours with alpha have no such part.
+_TRANSPARENT_BYTES = {0: 2, 2: 6}
+_MAX_FILTER = 4
+_PIXELS = b"IDAT"
 # Parts that determine the pixels. Other parts, such as texts and the place of a camera,
 # are left out.
-_KEPT = (b"PLTE", b"tRNS", b"IDAT")
+_KEPT = (b"PLTE", b"tRNS", _PIXELS)
 
 
 class _MarkError(Exception):
@@ -56,16 +61,20 @@ def _checked(content: bytes) -> bytes:
             f"has {len(content):,} bytes, and a mark has at most {MAX_MARK_BYTES:,}"
         )
     chunks = list(_chunks(content))
-    if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", b""):
+    if chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", b""):
         raise _MarkError("is not a whole PNG")
     header = chunks[0][1]
-    kept = [chunk for chunk in chunks if chunk[0] in _KEPT]
-    pixels = b"".join(data for kind, data in kept if kind == b"IDAT")
-    if header[9:10] == _PALETTE and kept[0][0] != b"PLTE":
-        raise _MarkError("is not a whole PNG")
-    _check_pixels(pixels, _row_sizes(header))
-    whole = [(b"IHDR", header), *kept, (b"IEND", b"")]
-    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in whole)
+    sizes = _row_sizes(header)
+    parts = {
+        part: b"".join(data for kind, data in chunks if kind == part) for part in _KEPT
+    }
+    kept = {
+        b"IHDR": header,
+        **_checked_colors(parts, depth=header[8], color=header[9]),
+        _PIXELS: _checked_pixels(parts[_PIXELS], sizes),
+        b"IEND": b"",
+    }
+    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in kept.items())
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -110,16 +119,40 @@ def _row_sizes(header: bytes) -> tuple[int, int]:
     return 1 + (width * _PIXEL_BITS[color, depth] + 7) // 8, height
 
 
-def _check_pixels(compressed: bytes, sizes: tuple[int, int]) -> None:
-    """Check that the data have exactly the pixels of the header.
+def _checked_colors(
+    parts: Mapping[bytes, bytes], *, depth: int, color: int
+) -> dict[bytes, bytes]:
+    """Return the palette and the transparency, if they change pixels."""
+    palette, transparency = parts[b"PLTE"], parts[b"tRNS"]
+    if color == _PALETTE:
+        count, rest = divmod(len(palette), 3)
+        is_whole = not rest and len(transparency) <= count and 0 < count <= 2**depth
+        kept = {b"PLTE": palette, b"tRNS": transparency}
+    else:
+        expected = _TRANSPARENT_BYTES.get(color)
+        kept = {} if expected is None else {b"tRNS": transparency}
+        is_whole = not any(kept.values()) or len(transparency) == expected
+    if not is_whole:
+        raise _MarkError("is not a whole PNG")
+    return {kind: data for kind, data in kept.items() if data}
 
-    The limit of the decompression is this size: a small file may grow a thousandfold.
+
+def _checked_pixels(compressed: bytes, sizes: tuple[int, int]) -> bytes:
+    """Return the compressed pixels, without bytes behind them.
+
+    The limit of the decompression is the size from the header: a small file may grow a
+    thousandfold.
     """
-    expected = sizes[0] * sizes[1]
+    row_size, expected = sizes[0], sizes[0] * sizes[1]
     reader = zlib.decompressobj()
     try:
         pixels = reader.decompress(compressed, expected + 1)
     except zlib.error:
         raise _MarkError("is not a whole PNG") from None
-    if len(pixels) != expected or not reader.eof:
+    if (
+        len(pixels) != expected
+        or not reader.eof
+        or max(pixels[::row_size]) > _MAX_FILTER
+    ):
         raise _MarkError("is not a whole PNG")
+    return compressed.removesuffix(reader.unused_data)
