@@ -245,6 +245,24 @@ def test_interval_of_a_step_is_that_of_its_times(
     assert interval == (pytest.approx(sum(gaps) / len(gaps)) if gaps else None)
 
 
+@pytest.mark.parametrize("count_ahead", [0, 1, 5, 10])
+def test_reports_of_a_clock_ahead_count_by_their_receipts(count_ahead: int) -> None:
+    """A clock that is a day ahead, and is then set right, changes no interval."""
+    day = 24 * 60 * 60 * SECOND
+    facts: list[Fact] = [
+        ListedFact(
+            occurred_at=10 * number * SECOND + (day if number < count_ahead else 0),
+            event_id=number.to_bytes(16, "big"),
+            received_at=10 * number * SECOND,
+            kind="progress",
+            tag="a",
+        )
+        for number in range(10)
+    ]
+    state = project(Plan(points={"a": 1}), facts)
+    assert state.steps["a"].interval == 10 * SECOND
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     receipts=st.lists(st.integers(0, 200).map(lambda n: n * SECOND), max_size=20),

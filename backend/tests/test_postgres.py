@@ -92,7 +92,7 @@ def test_other_schema_is_refused(tmp_path: Path, url: str) -> None:
     """`serve` on an empty or newer database ends with the command that fixes it."""
     variables = variables_of(tmp_path, url)
     result = command("serve", "--port", "0", environment=variables)
-    assert "has schema none" in error_line(result)
+    assert "has no schema" in error_line(result)
     assert "trackerapi-backend migrate" in error_line(result)
     assert command_here("migrate", environment=variables).returncode == 0
     with psycopg.connect(url) as db:

@@ -34,7 +34,8 @@ _FlatMetadata = Annotated[
     dict[_Name, str | bool | _Number | None], _Meta(max_length=50)
 ]
 
-_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.ASCII)
+# Later releases of Python read 24:00 as 00:00 of the next day.
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d", re.ASCII)
 _MINUTE_LENGTH = 16
 _AFTER_MINUTE = re.compile(
     r":([0-5]\d)(?:\.(\d{1,6}))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII

@@ -190,7 +190,7 @@ def advance(
             continue
         is_late = state.last_key is not None and key < state.last_key
         # Most events are progress right after progress of the same step. It changes no
-        # status: the progress before it has opened the attempt, or needs a refold.
+        # status: the progress before it has opened the attempt, or makes a refold due.
         is_repeated = kind is PROGRESS and previous == (kind, fact.tag)
         previous = kind, fact.tag
         if is_repeated or (
@@ -398,7 +398,7 @@ def _count_events(plan: Plan, state: JobState, in_order: Sequence[Fact]) -> None
         times: dict[str, list[int]] = {}
         for fact in in_order:
             if fact.tag is not None and fact.tag in plan.points:
-                times.setdefault(fact.tag, []).append(fact.occurred_at)
+                times.setdefault(fact.tag, []).append(shown_at(fact))
         for tag, of_step in times.items():
             state.step(tag).count_reports(of_step)
     state.pause = latest_pause(state.pause, state.last_event_at, in_order)

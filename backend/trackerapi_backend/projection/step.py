@@ -139,8 +139,8 @@ class StepState:
         waiting_key: Key of the `error` after which the step waits for its next attempt;
             None unless the step waits.
         report_count: Number of events of the step of any kind.
-        first_report_at: Earliest `occurred_at` of its events.
-        last_report_at: Latest `occurred_at` of its events.
+        first_report_at: Earliest time of its events, as `shown_at()` returns it.
+        last_report_at: Latest time of its events, likewise.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -213,14 +213,14 @@ class StepState:
         self.started_at = self.finished_at = self.max_attempts = None
         self.waiting_key = None
 
-    def count_reports(self, in_order: Sequence[int]) -> None:
-        """Count events by their times, in order; the order of calls has no effect."""
-        self.report_count += len(in_order)
-        first, last = self.first_report_at, self.last_report_at
-        if first is None or in_order[0] < first:
-            self.first_report_at = in_order[0]
-        if last is None or in_order[-1] > last:
-            self.last_report_at = in_order[-1]
+    def count_reports(self, times: Sequence[int]) -> None:
+        """Count events by their times to show; the order of times has no effect."""
+        self.report_count += len(times)
+        first, last = min(times), max(times)
+        if self.first_report_at is None or first < self.first_report_at:
+            self.first_report_at = first
+        if self.last_report_at is None or last > self.last_report_at:
+            self.last_report_at = last
 
     def count(self, fact: Fact, key: Key) -> None:
         """Add the counts of a progress; the order of calls has no effect.

@@ -27,12 +27,13 @@ MAX_GROUP_EVENTS = 1000
 
 A larger item is a group of its own: items of other providers do not wait for it."""
 MAX_SHARED_GROUP_EVENTS = 250
-"""The same number while several providers use the queue.
+"""Number of events at which a group ends while several providers use the queue.
 
 A single report of one provider waits for the group of another provider. Smaller groups
-need more commits, so a provider alone has large groups."""
+need more commits, so the groups of a provider alone are larger."""
 SHARED_SECONDS = 1.0
-"""Time for which the queue counts as shared after a change of the provider."""
+"""Time for which the queue counts as shared after an item of another provider than the
+item before it, in seconds."""
 MAX_TURN_EVENTS = 100
 """Number of events at which the turn of a provider ends."""
 SERVER = 0

@@ -74,7 +74,7 @@ def insert_rows(
     """Insert rows into a table, many rows with each statement.
 
     The driver releases the interpreter lock for each statement, and other threads
-    would make it wait once for each row.
+    delay its return. With a statement for each row, they would delay each row.
 
     Args:
         db: Connection in a transaction.
@@ -103,7 +103,7 @@ def insert_rows(
 
 
 def _bindable(values: Sequence[Any]) -> Iterable[Any]:
-    """Return equal values of types that the driver binds fast."""
+    """Return equal values, of types that the driver binds fast if none is null."""
     convert = _FAST_TYPES.get(type(values[0]))
     return values if convert is None or None in values else map(convert, values)
 

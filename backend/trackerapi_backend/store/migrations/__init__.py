@@ -40,8 +40,9 @@ def needs_upgrade(revision: str | None, database: str, *, may_upgrade: bool) -> 
     if revision is not None and is_newer(revision):
         raise newer_release_error(database, f"schema {revision}")
     if not may_upgrade:
+        found = "no schema" if revision is None else f"schema {revision}"
         raise StoreError(
-            f"{database} has schema {revision or 'none'}, this release needs {HEAD}:"
+            f"{database} has {found}, this release needs schema {HEAD}:"
             " run `trackerapi-backend migrate`"
         )
     return True
