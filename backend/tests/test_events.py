@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 from trackerapi_backend.instants import format_instant
+from trackerapi_backend.jobs.new_event import read_event
+from trackerapi_backend.jobs.recording import Report
 
 from backend.tests.support.service import (
     OTHER_CUSTOMER,
@@ -21,6 +23,7 @@ from backend.tests.support.service import (
 
 if TYPE_CHECKING:
     import httpx
+    from trackerapi_backend.generated.models import EventInput
 
 
 def event_of(job: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -225,6 +228,36 @@ def test_batch_beside_another_provider_is_stored_once_and_in_order(
     listed = all_items(api, f"/jobs/{job['id']}/events", limit=200)
     assert first.json()["sequence"] == 1
     assert [item["completed"] for item in listed] == list(range(1, 1001))
+
+
+def report_of(count: int) -> Report:
+    """Return a report of events with ids of the caller."""
+    sent: EventInput = {"provider_job_id": "mr-1", "kind": "info"}
+    ids = [str(uuid4()) for _ in range(count)]
+    events = [read_event({**sent, "event_id": each}, now=0) for each in ids]
+    return Report(7, events, only_job_id=3)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, [0]), (250, [250]), (251, [250, 1]), (750, [250] * 3)]
+)
+def test_large_report_is_split_into_parts_in_order(
+    count: int, sizes: list[int]
+) -> None:
+    """Each part has the provider, the only job and the next events of the report."""
+    report = report_of(count)
+    parts = report.split(250)
+    assert [len(part.events) for part in parts] == sizes
+    assert [event for part in parts for event in part.events] == report.events
+    assert {(part.provider_id, part.only_job_id) for part in parts} == {(7, 3)}
+
+
+@pytest.mark.parametrize("without_id", [0, 300, 999])
+def test_report_with_an_event_without_id_is_one_part(without_id: int) -> None:
+    """A caller would send this event again with another id, after a failure."""
+    report = report_of(1000)
+    report.events[without_id].sent_event_id = None
+    assert report.split(250) == [report]
 
 
 OPTIONAL: dict[str, Any] = {
