@@ -27,7 +27,7 @@ UNKNOWN_CUSTOMER: Final = 999_999
 NO_SETTINGS: Final = {"TRACKERAPI_BASE_URL": "", "TRACKERAPI_API_KEY": ""}
 
 JOB: Final = """
-import sys
+import os, sys
 from trackerapi import TrackerApi
 mode, job_id, customer_id, event_count = sys.argv[1:]
 tracker = TrackerApi(mode=mode)
@@ -40,10 +40,13 @@ for number in range(int(event_count)):
 print("recorded", flush=True)
 for line in sys.stdin:
     job.send_event(kind="info", message=line.strip())
-    report = tracker.flush(60)
+    report = tracker.flush(float(os.environ.get("FLUSH_SECONDS", "60")))
     print(report.waiting, report.held, flush=True)
 """
-"""Script that records events, then reports each line of its standard input."""
+"""Script that records events, then reports each line of its standard input.
+
+The variable `FLUSH_SECONDS` limits the wait for a line that cannot be delivered.
+"""
 
 
 @dataclass(frozen=True, slots=True)

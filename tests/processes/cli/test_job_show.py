@@ -319,16 +319,23 @@ def pages(request: Request) -> bytes:
     return http(200, {"items": items, "next_cursor": "second"})
 
 
+def test_list_with_a_failing_page_ends_with_status_1(machine: Machine) -> None:
+    """`job list` without a limit reads all pages, and fails with the third page."""
+    with answering(pages) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
+        done = machine.spawn("job", "list", **settings)
+
+    assert done.status == UNAVAILABLE
+
+
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 def test_long_list_is_read_page_by_page(machine: Machine, zone: str) -> None:
     """`--limit 201` reads two pages and not the failing third page."""
     with answering(pages) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
-        done = machine.spawn("job", "list", TZ=zone, **settings)
         some = machine.spawn("job", "list", "--limit", "201", TZ=zone, **settings)
         as_json = machine.spawn("job", "list", "--json", "--limit", "201", **settings)
 
-    assert done.status == UNAVAILABLE
     assert some.status == FINE
     lines = some.out.splitlines()
     assert len(lines) == 202

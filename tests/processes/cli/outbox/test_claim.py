@@ -70,7 +70,10 @@ def test_claimed_records_are_delivered(
 
 def test_job_with_a_wrong_path_is_unreachable_and_not_refused(machine: Machine) -> None:
     """With a wrong path in the address, records stay undelivered and are not held."""
-    wrong = {"TRACKERAPI_BASE_URL": f"{machine.backend.base_url}/api"}
+    wrong = {
+        "TRACKERAPI_BASE_URL": f"{machine.backend.base_url}/api",
+        "FLUSH_SECONDS": "10",
+    }
     with machine.job(job_id := "wrong-path", mode="online", events=0, **wrong) as job:
         waiting, held = job.report("line")
 

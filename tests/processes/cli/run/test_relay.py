@@ -89,13 +89,17 @@ def test_order_of_two_streams_into_one_file_is_kept(variant: str) -> None:
 
 
 def test_every_exit_status_passes() -> None:
-    """`run` ends with the exit status of the command, for each status from 0 to 255."""
+    """`run` ends with the exit status of the command.
+
+    Statuses from 124 have meanings for shells: `timeout`, a missing command, signals.
+    """
+    statuses = [*range(4), 64, 78, 100, *range(124, 166), 192, 254, 255]
 
     def status_of(wanted: int) -> int:
         return run("settings missing", *SHELL, f"exit {wanted}").returncode
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(status_of, range(256))) == list(range(256))
+        assert list(pool.map(status_of, statuses)) == statuses
 
 
 @pytest.mark.parametrize("variant", VARIANTS_WITH_PROGRESS)
