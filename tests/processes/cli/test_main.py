@@ -339,7 +339,7 @@ def test_command_without_requests_loads_no_http_client(
 def test_command_with_requests_loads_no_other_command_line(
     settings: dict[str, str],
 ) -> None:
-    """httpx does not load its own command line, with click, rich and pygments."""
+    """A command keeps httpx from loading its own command line with click and rich."""
     script = (
         "import sys\n"
         "from trackerapi.cli.entry import main\n"
