@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from trackerapi_backend.store.customer_view import MAX_MESSAGES
 
 from backend.tests.support.pages import new_link, page_text
 from backend.tests.support.service import (
@@ -64,7 +65,14 @@ LIVE = {
     "en": f"{EARLY['en']} Live Reported A (T)",
     "de": f"{EARLY['de']} Live Gemeldet A (T)",
 }
+LATER = [event("info", message=f"Later {n}.") for n in range(MAX_MESSAGES + 1)]
 LOADING = [event("progress", "load", completed=412, total=1840)]
+FAILED_WITHOUT_MESSAGE = {
+    "en": "This could not be finished 0 % Stopped at T. The reason is with One."
+    " If it goes on, this page shows it.",
+    "de": "Das ließ sich nicht fertigstellen 0 % Angehalten um T. Den Grund"
+    " kennt One. Geht es weiter, zeigt es diese Seite.",
+}
 STATES: list[tuple[str, Lines, dict[str, str]]] = [
     (
         "pending",
@@ -141,7 +149,7 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
                     detail="canary",
                     max_attempts=5,
                 ),
-                event("info", "load", message="A later one."),
+                *LATER,
             ],
             {
                 "en": f"Trying again: Load 0 % One try did not work: “{message}”{end}"
@@ -258,7 +266,7 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
     ),
     (
         "failed",
-        [event("error", "load", message="It cannot be read.")],
+        [event("error", "load", message="It cannot be read."), *LATER],
         {
             "en": "This could not be finished 0 % Stopped at T in Load. “It cannot be"
             " read.” You need not do anything. One sees this too; please call if"
@@ -271,16 +279,16 @@ STATES: list[tuple[str, Lines, dict[str, str]]] = [
     (
         "failed, no message",
         [event("info", message="All is well."), event("error", detail="canary")],
-        {
-            "en": "This could not be finished 0 % Stopped at T. The reason is with One."
-            " If it goes on, this page shows it.",
-            "de": "Das ließ sich nicht fertigstellen 0 % Angehalten um T. Den Grund"
-            " kennt One. Geht es weiter, zeigt es diese Seite.",
-        },
+        FAILED_WITHOUT_MESSAGE,
+    ),
+    (
+        "failed, blank message",
+        [event("error", message=" \n\u2003")],
+        FAILED_WITHOUT_MESSAGE,
     ),
     (
         "cancelled",
-        [event("cancel", message="Withdrawn.", occurred_at=NOON)],
+        [event("cancel", message="Withdrawn.", occurred_at=NOON), *LATER],
         {
             "en": f"Cancelled 0 % Cancelled at {OLD['en']}. “Withdrawn.” Nothing more"
             " will happen here.",
@@ -747,9 +755,13 @@ def test_each_step_has_a_shape(api: httpx.Client) -> None:
 def test_message_keeps_its_lines_and_direction(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A message has quotation marks, its own lines, and the direction of its script."""
-    send(api, job, [event("info", message="One.\nTwo.")])
+    """A message has quotation marks, its own lines, and the direction of its script.
+
+    A message of spaces is not shown.
+    """
+    send(api, job, [event("info", message=each) for each in ("One.\nTwo.", "\n ")])
     page = open_page(api, job)
+    assert page.count("“") == 1
     assert '<p class="said" dir="auto">“One.\nTwo.”</p>' in page
 
 

@@ -1,6 +1,6 @@
 """Customer view of a job: latest metadata values and messages, updated by new events.
 
-The page of a job reads the view instead of the events, so its response time does not
+The page of a job reads the view instead of all events, so its response time does not
 grow with the number of events. "Latest" follows the order of (`occurred_at`,
 `event_id`), so the view does not depend on the order in which events arrive.
 """

@@ -30,7 +30,12 @@ from trackerapi_backend.pages.icon import icon_address, icon_name
 from trackerapi_backend.pages.language import choices_of, formats_for
 from trackerapi_backend.pages.mark import mark_address
 from trackerapi_backend.pages.metadata import shown_metadata
-from trackerapi_backend.pages.page_job import PageJob, age_seconds, steps_of
+from trackerapi_backend.pages.page_job import (
+    PageJob,
+    age_seconds,
+    message_ids,
+    steps_of,
+)
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.script import script_address, script_texts
 from trackerapi_backend.pages.steps import StepGroup, step_groups
@@ -43,6 +48,7 @@ from trackerapi_backend.requests.credentials import hash_secret
 from trackerapi_backend.store import (
     configurations,
     customer_view,
+    events,
     jobs,
     providers,
     share_links,
@@ -268,7 +274,6 @@ def find_view(
     texts = ConfiguredTexts(settings.texts, formats.language)
     steps = steps_of(state, job.document, texts)
     provider = profile.display_name or profile.name
-    messages = customer_view.find_messages(db, job.id)
     keys, values = customer_keys(job.document), customer_view.find_values(db, job.id)
     shown = {
         step.tag: shown_metadata(
@@ -276,12 +281,11 @@ def find_view(
         )
         for step in steps
     }
-    by_event = {row.event_id: row.message for row in messages}
     page_job = PageJob(
         state=state,
         steps=steps,
         provider=provider,
-        messages=by_event,
+        messages=events.find_messages(db, job.id, message_ids(state, steps)),
         bounds=find_bounds(db, job, state, settings, formats.now),
     )
     plan = plan_of(job)
@@ -307,7 +311,9 @@ def find_view(
         steady_seconds=page_job.bounds.next_after(age_seconds(state, formats.now) or 0),
         groups=step_groups(state, steps, shown, formats),
         messages=[
-            _Message(row.message, formats.time(row.shown_at)) for row in messages
+            _Message(row.message, formats.time(row.shown_at))
+            for row in customer_view.find_messages(db, job.id)
+            if not row.message.isspace()
         ],
         refresh_seconds=_REFRESH_SECONDS if state.status in _REFRESHED else None,
         version=state.version,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.projection.job import shown_status
 from trackerapi_backend.projection.pauses import PAUSE
-from trackerapi_backend.projection.statuses import StepStatus
+from trackerapi_backend.projection.statuses import ENDED, StepStatus
 from trackerapi_backend.projection.step import (
     CLOCK_TOLERANCE,
     StepState,
@@ -16,7 +16,7 @@ from trackerapi_backend.projection.step import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from markupsafe import Markup
@@ -69,7 +69,7 @@ class PageJob:
 
     Attributes:
         provider: Name of the provider.
-        messages: The latest messages for the customer, by event id.
+        messages: Messages of the events from `message_ids()`, by event id.
         bounds: Ages of the newest report from which the job is quiet and silent.
     """
 
@@ -89,7 +89,8 @@ class PageJob:
         return self._message_of(step.state.waiting_key)
 
     def _message_of(self, key: Key | None) -> str | None:
-        return None if key is None else self.messages.get(key[1])
+        message = None if key is None else self.messages.get(key[1])
+        return message if message and not message.isspace() else None
 
     def steps_with(self, status: StepStatus) -> list[PageStep]:
         """Return the steps that are shown with a status."""
@@ -170,6 +171,17 @@ def age_seconds(state: JobState, now: datetime) -> int | None:
 def _last_at(state: JobState) -> int | None:
     at = state.last_occurred_at
     return None if at is None else shown_instant(at, state.last_event_at or at)
+
+
+def message_ids(state: JobState, steps: Iterable[PageStep]) -> list[bytes]:
+    """Return the ids of the events whose messages a page quotes beside the news.
+
+    The news has the latest messages alone, and the reason of a failure may be older.
+    """
+    keys = [step.state.waiting_key for step in steps]
+    if state.status in ENDED:
+        keys.append(state.changed_key)
+    return [key[1] for key in keys if key is not None]
 
 
 def steps_of(

@@ -13,7 +13,7 @@ from trackerapi_backend.store.schema import IS_PROGRESS, IS_STATUS_EVENT, events
 from trackerapi_backend.store.sqlite_sql import MAX_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection, Row, Select
 
@@ -91,6 +91,18 @@ def find_event(db: Connection, job_id: int, event_id: bytes) -> StoredEvent:
         select(events).where(events.c.job_id == job_id, events.c.event_id == event_id),
     )
     return event
+
+
+def find_messages(
+    db: Connection, job_id: int, event_ids: Collection[bytes]
+) -> dict[bytes, str]:
+    """Return the messages of some events of a job, by event id."""
+    if not event_ids:
+        return {}
+    query = select(events.c.event_id, events.c.message).where(
+        events.c.job_id == job_id, events.c.event_id.in_(event_ids)
+    )
+    return {row.event_id: row.message for row in db.execute(query) if row.message}
 
 
 def all_events(db: Connection, job_id: int) -> Sequence[StoredEvent]:

@@ -281,7 +281,7 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
-# The customer view: the page of a job reads these two tables instead of the events, so
+# The customer view: the page of a job reads these two tables instead of all events, so
 # its response time does not grow with the number of events.
 customer_values = Table(
     "customer_values",
