@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.instants import format_instant, to_micros, utc_now
 from trackerapi_backend.jobs.creation import create_job
-from trackerapi_backend.jobs.intervals import find_usual_interval
+from trackerapi_backend.jobs.intervals import MAX_OFFLINE, find_usual_interval
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.providers import create_customer
 from trackerapi_backend.jobs.recording import Report, record_reports
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 SECOND = 1_000_000
+AT_ONCE = timedelta()
 TIMES = st.lists(st.integers(0, 10**6), max_size=30)
 
 
@@ -79,10 +80,13 @@ class Kind:
             create_job(db, self._provider_id, job, now=utc_now())
         return name
 
-    def record(self, name: str, events: Sequence[dict[str, Any]]) -> None:
-        """Record events of a job."""
+    def record(
+        self, name: str, events: Sequence[dict[str, Any]], *, after: timedelta = AT_ONCE
+    ) -> None:
+        """Record events of a job that arrive now, or after a time."""
+        now = to_micros(utc_now() + after)
         read = [
-            read_event({"provider_job_id": name, **event}, now=to_micros(utc_now()))  # type: ignore[typeddict-item]
+            read_event({"provider_job_id": name, **event}, now=now)  # type: ignore[typeddict-item]
             for event in events
         ]
         with self._store.transaction() as db:
@@ -100,18 +104,20 @@ class Kind:
             job = stored_jobs.find_job_by_provider_job_id(db, self._provider_id, name)
             assert job is not None
             state = from_document(job.state)
-            return find_usual_interval(db, self._provider_id, job.tag, state)
+            return find_usual_interval(db, job, state)
 
         return self._store.read(find)
 
 
-def reports(tag: str, interval: float, count: int) -> list[dict[str, Any]]:
+def reports(
+    tag: str, interval: float, count: int, start: datetime = START
+) -> list[dict[str, Any]]:
     """Return reports of a step, which runs afterwards."""
     return [
         {
             "kind": "progress",
             "tag": tag,
-            "occurred_at": format_instant(START + timedelta(seconds=interval * n)),
+            "occurred_at": format_instant(start + timedelta(seconds=interval * n)),
         }
         for n in range(count)
     ]
@@ -195,6 +201,25 @@ def test_very_long_state_of_an_earlier_job_is_not_read(store: Store) -> None:
     name = kind.new_job()
     kind.record(name, reports("load", 1, 1))
     assert kind.usual(name) == 30
+
+
+@pytest.mark.parametrize("interval", [5, 200_000, 10**7])
+def test_interval_of_a_clock_that_has_jumped_does_not_count(
+    store: Store, interval: int
+) -> None:
+    """Reports that span over a week more than the backend knows the job do not count.
+
+    The same reports count once the backend has known the job as long.
+    """
+    kind = Kind(store, f"jump-{interval}")
+    name = kind.new_job()
+    # Times in the future would count as times of receipt.
+    start = utc_now() - timedelta(seconds=4 * interval)
+    kind.record(name, reports("load", interval, 5, start))
+    is_long = 4 * interval * SECOND > MAX_OFFLINE
+    assert kind.usual(name) == (None if is_long else interval)
+    kind.record(name, [{"kind": "info"}], after=timedelta(seconds=4 * interval))
+    assert kind.usual(name) == interval
 
 
 def test_usual_interval_does_not_depend_on_the_order_of_arrival(store: Store) -> None:

@@ -9,7 +9,7 @@ follow from stored states alone, so the order in which events arrive has no effe
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.projection.snapshot import find_step
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
@@ -18,12 +18,16 @@ from trackerapi_backend.store import jobs as stored_jobs
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from trackerapi_backend.projection.job import JobState
+    from trackerapi_backend.projection.step import StepState
 
 OWN_REPORTS = 5
 """Number of reports from which a step has its own usual interval."""
+MAX_OFFLINE = 7 * 24 * 60 * 60 * 1_000_000
+"""Longest time for which a job may run before its creation reaches the backend, in
+microseconds: as long as the largest `silent_after`."""
 RECENT_JOBS = 20
 """Number of succeeded jobs whose steps have the usual intervals of new jobs."""
 
@@ -31,9 +35,7 @@ _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 _MICROS = 1_000_000
 
 
-def find_usual_interval(
-    db: Connection, provider_id: int, tag: str, state: JobState
-) -> float | None:
+def find_usual_interval(db: Connection, job: Row[Any], state: JobState) -> float | None:
     """Return the usual interval between the reports of a job at present, in seconds.
 
     Of several steps under way, the shortest interval counts: each report of any step is
@@ -41,22 +43,40 @@ def find_usual_interval(
 
     Args:
         db: Connection to read from.
-        provider_id: Provider of the job.
-        tag: Tag of the configuration of the job.
+        job: Row of the job.
         state: State of the job.
     """
+    known_for = (state.last_event_at or 0) - stored_jobs.created_by_id(job.id)
     intervals = []
     unknown = []
     for name, step in state.steps.items():
         if step.status not in _UNDER_WAY:
             continue
-        if step.report_count >= OWN_REPORTS and step.interval is not None:
-            intervals.append(step.interval)
-        else:
+        own = _own_interval(step, known_for)
+        if own is None:
             unknown.append(name)
+        else:
+            intervals.append(own)
     if unknown:
-        intervals += _find_learnt(db, provider_id, tag, unknown)
+        intervals += _find_learnt(db, job.provider_id, job.tag, unknown)
     return min(intervals) / _MICROS if intervals else None
+
+
+def _own_interval(step: StepState, known_for: int) -> float | None:
+    """Return the interval of a step that has reported often enough, in microseconds.
+
+    None if its reports span more time than the job can have run: the clock of the host
+    was set meanwhile. A mean of the times since 1970 would keep the job live for years.
+
+    Args:
+        step: State of the step.
+        known_for: Time from the creation of the job to its newest receipt, in
+            microseconds.
+    """
+    first, last = step.first_report_at, step.last_report_at
+    if step.report_count < OWN_REPORTS or first is None or last is None:
+        return None
+    return step.interval if last - first <= known_for + MAX_OFFLINE else None
 
 
 def _find_learnt(

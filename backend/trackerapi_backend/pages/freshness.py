@@ -95,5 +95,5 @@ def find_bounds(
     """
     usual, age = None, age_seconds(state, now)
     if state.status is JobStatus.RUNNING and (age or 0) >= MIN_QUIET_SECONDS:
-        usual = find_usual_interval(db, job.provider_id, job.tag, state)
+        usual = find_usual_interval(db, job, state)
     return bounds_of(usual, settings.silent_after)

@@ -93,6 +93,14 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
     return job_id
 
 
+def created_by_id(job_id: int) -> int:
+    """Return the time at which the backend made a job id, in microseconds since 1970.
+
+    `created_at` may be a time of another clock.
+    """
+    return (job_id >> _COUNTER_BITS) * 1000
+
+
 def find_job(db: Connection, provider_id: int, job_id: int) -> Row[Any] | None:
     """Return a job of a provider by its id."""
     return db.execute(
