@@ -6,7 +6,7 @@ in each installation.
 
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from trackerapi.errors import one_line
@@ -40,6 +40,9 @@ _ASCII: Final = str.maketrans("◐✓✗○━╸─…", ">+x.==-~")
 _BUSY: Final = frozenset({"running", "failed"})
 _MAX_BAR: Final = 30
 _MIN_NAME: Final = 20
+_MIN_CUT_NAME: Final = 8
+# Shape, spaces and percentage in the row of a running step.
+_BESIDE_NAME: Final = 12
 
 
 class _Part(NamedTuple):
@@ -72,17 +75,21 @@ class JobRows:
             height: Maximum number of rows, 2 or more.
         """
         width = max(min(_MAX_BAR, columns // 4), 4)
-        rows = [_head(job, width), *self._step_rows(job, at, width)]
+        head = _head(job, width, columns - 1)
+        rows = [head, *self._step_rows(job, at, width, columns - 1)]
         if len(rows) > height:
             left_out = len(rows) - height + 1
             rows = [*rows[: height - 1], [_Part(f"  and {left_out:,} more", _DIM)]]
         return [self._render(row, columns - 1) for row in rows]
 
-    def _step_rows(self, job: Job, at: float, width: int) -> Iterator[list[_Part]]:
+    def _step_rows(
+        self, job: Job, at: float, width: int, columns: int
+    ) -> Iterator[list[_Part]]:
         rates = {step.tag: self._rate(step, at) for step in job.steps}
         is_folded = len(job.steps) > MAX_STEPS
         name_width = max((_cells(one_line(s.name, 40)) for s in job.steps), default=0)
-        name_width = max(name_width, _MIN_NAME)
+        most = max(columns - width - _BESIDE_NAME, _MIN_CUT_NAME)
+        name_width = min(max(name_width, _MIN_NAME), most)
         settled = [step for step in job.steps if step.status in SETTLED]
         later = [s for s in job.steps if s.status not in SETTLED | _BUSY]
         if is_folded and settled:
@@ -138,26 +145,24 @@ def _line_details(step: JobStep) -> tuple[str, ...]:
     return _counts(step), f"({notes})" if notes else ""
 
 
-def _head(job: Job, width: int) -> list[_Part]:
+def _head(job: Job, width: int, columns: int) -> list[_Part]:
     colour = _COLOURS.get(job.status, "")
-    parts = [
-        _Part(one_line(job.title or job.name, 60), _BOLD),
-        _Part(f"  {one_line(job.provider_job_id, 60)}  ", _DIM),
-    ]
     if job.percent is None:
-        parts.append(_Part(f" {_counted(job.event_count, 'so far', 'report')}"))
+        parts = [_Part(f" {_counted(job.event_count, 'so far', 'report')}")]
     else:
-        parts += _bar(job.percent / 100, width, colour)
+        parts = _bar(job.percent / 100, width, colour)
         parts.append(_Part(f"{math.floor(job.percent):4d} %"))
     parts.append(_Part(f"  {one_line(job.status, 40)}", colour))
-    return parts
+    names = [one_line(job.title or job.name, 60), one_line(job.provider_job_id, 60)]
+    name, job_id = _cut_longest(names, columns - sum(_cells(p.text) for p in parts) - 4)
+    return [_Part(name, _BOLD), _Part(f"  {job_id}  ", _DIM), *parts]
 
 
 def _step_row(
     job: Job, step: JobStep, rate: float | None, widths: tuple[int, int]
 ) -> list[_Part]:
     name_width, bar_width = widths
-    name = one_line(step.name, 40)
+    name = _cut(one_line(step.name, 40), name_width)
     padding = " " * (name_width - _cells(name))
     parts = [_shape(step.status), _Part(f"{name}{padding}  ")]
     if step.status == "running" and (step.fraction or step.total):
@@ -222,6 +227,15 @@ def _cut(text: str, columns: int) -> str:
     while text and _cells(text) >= columns:
         text = text[:-1]
     return f"{text}…" if columns > 0 else ""
+
+
+def _cut_longest(texts: Sequence[str], columns: int) -> list[str]:
+    """Cut the longest texts until all fit, but not below `_MIN_CUT_NAME` each."""
+    sizes = [_cells(text) for text in texts]
+    limit = max(*sizes, _MIN_CUT_NAME)
+    while limit > _MIN_CUT_NAME and sum(min(s, limit) for s in sizes) > columns:
+        limit -= 1
+    return [_cut(text, limit) for text in texts]
 
 
 def _can_encode(encoding: str) -> bool:

@@ -101,6 +101,21 @@ def test_title_of_the_job_comes_before_the_name_of_its_kind() -> None:
     assert job_line(job) == "Brain MRI (mr-2041): running, 34 %"
 
 
+@pytest.mark.parametrize("columns", [50, 80, 120])
+@pytest.mark.parametrize("letter", ["a", "検"])
+def test_long_names_are_cut_before_the_bar(columns: int, letter: str) -> None:
+    """Bar, percentage and status of a job and of a step stay visible with any names."""
+    long = letter * 200
+    step = step_of("running", name=long, fraction=0.32)
+    job = job_of(step, title=long, provider_job_id=long)
+    rows = JobRows("utf-8", has_colours=False).rows(job, 0, columns, 9)
+    head, below = rows
+    assert re.search("a…|検…", head)
+    assert head.endswith("  34 %  running")
+    assert below.endswith("─  32 %")
+    assert "━" in head
+
+
 def test_up_to_twelve_steps_have_a_row_each() -> None:
     """Each step has shape, name and status; a running step has bar and count."""
     running = step_of(
