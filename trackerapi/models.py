@@ -271,7 +271,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderProfile:
-    """What customers read about the provider; None for a value that is not set.
+    """Profile of the provider for its customers; None for a value that is not set.
 
     Attributes:
         name: Name of the provider in the backend; the page shows it without a

@@ -29,7 +29,7 @@ MAX_OFFLINE = 7 * 24 * 60 * 60 * 1_000_000
 """Longest time for which a job may run before its creation reaches the backend, in
 microseconds: as long as the largest `silent_after`."""
 RECENT_JOBS = 20
-"""Number of succeeded jobs whose steps have the usual intervals of new jobs."""
+"""Number of newest succeeded jobs from which the interval of a young step is learnt."""
 
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 _MICROS = 1_000_000

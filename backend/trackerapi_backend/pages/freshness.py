@@ -37,7 +37,7 @@ MIN_QUIET_SECONDS = 60
 MIN_SILENT_SECONDS = 15 * 60
 """Least age of a silent job without `silent_after`: a host restarts within minutes."""
 MAX_SILENT_SECONDS = 24 * 60 * 60
-"""Largest age of a job that is not silent, unless its usual intervals are longer."""
+"""Largest age from which a job is silent, unless its quiet age is larger."""
 
 BACK_SECONDS = 10 * 60
 """Time after a job was offline in which its page says that news is back."""

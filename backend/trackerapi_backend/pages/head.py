@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.pages.page_job import PageJob, PageStep
 
 MAX_CUT_STEPS = 20
-"""Maximum number of steps whose limits are cuts in the bar: more would be a comb."""
+"""Maximum number of steps whose limits are cuts in the bar: more cuts hide the bar."""
 
 _BY_STATUS = {
     JobStatus.PENDING: State.PENDING,

@@ -25,7 +25,7 @@ def mark_address(mark_hash: str | None) -> str | None:
 
 
 async def show(services: Services, request: Request) -> Response:
-    """Return a mark, which anyone may see who knows its hash."""
+    """Return a mark; anyone who knows its hash may see it."""
     mark_hash: str = request.path_params["hash"]
     content = await run_in_threadpool(
         services.store.read, lambda db: providers.find_mark(db, mark_hash)

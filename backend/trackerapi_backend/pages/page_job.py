@@ -123,8 +123,8 @@ class PageJob:
     def offline_times(self) -> tuple[int, int] | None:
         """Begin and end of the time in which the job worked on without a connection.
 
-        None unless the reports since the latest pause show it: on the clock of the job,
-        they span a longer time than their receipts. So a slow clock shows nothing.
+        None unless the reports since the latest pause span more time on the clock of
+        the job than their receipts do. A slow clock alone gives None.
         """
         state, pause = self.state, self.state.pause
         if pause is None or state.last_occurred_at is None:
@@ -139,8 +139,8 @@ class PageJob:
     def is_reopened(self) -> bool:
         """Whether a running job has ended or paused before.
 
-        A clock that is ahead makes the times of statuses differ: the times then prove
-        nothing.
+        False if the clock of the job is ahead: times of receipt then replace some times
+        of the job, so that the times of two statuses cannot be compared.
         """
         state, changed = self.state, self.changed_at
         last = state.last_occurred_at

@@ -4,8 +4,8 @@ A line is a sequence of sentences. A sentence with a value that is unknown is le
 Where a sentence is a tuple, its first variant with known values is shown, so that the
 page never shows an unknown value.
 
-`{if_heard}` is empty, and unknown for a silent job: nobody can promise that its work is
-kept or goes on.
+`{if_heard}` is an empty text, and unknown for a silent job. Each sentence that promises
+that work is kept or goes on begins with it and is left out for a silent job.
 """
 
 from __future__ import annotations

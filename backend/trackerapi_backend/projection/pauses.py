@@ -35,8 +35,9 @@ def latest_pause(
 ) -> Pause | None:
     """Return the latest pause of a job; None without a pause.
 
-    Events are folded in the order of their receipts, but for processes that store at
-    the same time. A receipt that is stored late, shortly after a pause, ends the pause.
+    Events are folded in the order of their receipts, except that processes may store at
+    the same time. If an earlier receipt is stored after the receipt that ended a pause,
+    the earlier receipt ends the pause.
 
     Args:
         pause: Latest pause before the new events.
