@@ -95,7 +95,7 @@ def test_step_between_attempts_is_waiting(job: TrackerJob) -> None:
     """Between two attempts the step has status `waiting`, then `running` again."""
     watched = WatchedJob(state_of(job), None, 0)
     job.step("load").start()
-    step_block(job.step("load")).work.attempt_failed(1, 3, ValueError())
+    step_block(job.step("load")).work.attempt_failed(3, None, ValueError())
     assert step_of(watched, 1).status == "waiting"
     job.step("load").start()
 
