@@ -82,7 +82,7 @@ def positive_integer(text: str) -> int:
     is_number = text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS
     if not is_number or int(text) < 1:
         raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
-    return min(int(text), sys.maxsize)
+    return int(text)
 
 
 def customer_id(text: str) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import itertools
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.argument_types import customer_id, positive_integer
@@ -73,7 +74,8 @@ def _list(options: argparse.Namespace) -> int:
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     with tracker_for_reading(options) as tracker:
-        jobs = itertools.islice(tracker.list_jobs(**given), options.limit)
+        limit = None if options.limit is None else min(options.limit, sys.maxsize)
+        jobs = itertools.islice(tracker.list_jobs(**given), limit)
         if options.json:
             print_json_list(map(dataclasses.asdict, jobs))
             return FINE

@@ -237,8 +237,8 @@ def test_event_of_an_unknown_job_is_deferred(machine: Machine) -> None:
             "not a whole number above 0: '0'",
         ),
         (
-            ["error", "--step", "a", "--retrying", f"--max-attempts={2**53}"],
-            "max_attempts must be at most 9,007,199,254,740,991",
+            ["error", "--step", "a", "--retrying", f"--max-attempts={10**20}"],
+            f"max_attempts must be at most 9,007,199,254,740,991, got {10**20}",
         ),
         (["info", "--metadata", "=x"], "not KEY=VALUE: '=x'"),
         (["info", "--metadata-json", "{"], "not an object in JSON: '{'"),
