@@ -50,7 +50,8 @@ class Case:
         shown: Text of the page.
     """
 
-    interval: float = 20
+    # The page calls such a job live for 100 s, in which all tests end.
+    interval: float = 50
     offline: tuple[float, float] = (45 * MINUTE, 4 * MINUTE)
     newest: float = 0
     clock: float = 0

@@ -24,7 +24,9 @@ from trackerapi_backend.requests.large_bodies import (
     MAX_LARGE_BODIES,
     MAX_LARGE_BYTES,
     MAX_READ_BYTES,
+    LargeBodies,
 )
+from trackerapi_backend.store import fair_queue
 
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
@@ -115,6 +117,36 @@ def test_queue_of_large_bodies_is_bounded_in_bytes() -> None:
         assert await asyncio.gather(*waiting) == [MAX_BODY_BYTES] * (count + 1)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("other", "together"), [(1, 3), (2, 1)])
+def test_one_large_body_is_in_play_while_providers_share(
+    monkeypatch: pytest.MonkeyPatch, other: int, together: int
+) -> None:
+    """Several bodies are in play for a provider alone, and one beside another."""
+    monkeypatch.setattr(fair_queue, "SHARED_SECONDS", 2 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(bodies, "_large_bodies", LargeBodies())
+    in_play: list[int] = []
+
+    async def use(number: int, is_full: asyncio.Event) -> int:
+        async with examined_body(SMALL, len, 1):
+            in_play.append(number)
+            most = len(in_play)
+            if most == together:
+                is_full.set()
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                await is_full.wait()
+            await asyncio.to_thread(int)  # A turn for the thread of large bodies.
+            in_play.remove(number)
+        return most
+
+    async def scenario() -> list[int]:
+        for provider_id in (1, other):
+            await examine_body(b"{}", len, provider_id)
+        is_full = asyncio.Event()
+        return await asyncio.gather(*(use(number, is_full) for number in range(3)))
+
+    assert max(asyncio.run(scenario())) == together
 
 
 def test_large_bodies_of_providers_take_turns() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NOTHING = "-"
+MISSED = "**no**"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +29,21 @@ class Target:
     limit: str = ""
 
     @property
-    def is_met(self) -> bool:
-        """Whether the target is met."""
+    def verdict(self) -> str:
+        """Whether the value is within the bound: `yes`, the limit, or `**no**`."""
         if self.measured is None:
-            return False
-        if self.limit:
-            return True
-        if self.is_minimum:
-            return self.measured >= self.bound
-        return self.measured <= self.bound
+            return MISSED
+        is_within = (
+            self.measured >= self.bound
+            if self.is_minimum
+            else self.measured <= self.bound
+        )
+        return "yes" if is_within else self.limit or MISSED
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the value is within the bound, or a limit explains why not."""
+        return self.verdict != MISSED
 
 
 def conclude(targets: Sequence[Target]) -> int:
@@ -46,7 +53,7 @@ def conclude(targets: Sequence[Target]) -> int:
             target.what,
             f"{'≥' if target.is_minimum else '≤'} {target.bound:g} {target.unit}",
             figure(target.measured, target.unit),
-            target.limit or ("yes" if target.is_met else "**no**"),
+            target.verdict,
         )
         for target in targets
     ]

@@ -123,6 +123,7 @@ def examined_body(
             long.
         Exception: Any exception of `examine`.
     """
+    _large_bodies.note_request(provider_id)
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
         return nullcontext(examine(body))
     return _large_bodies.examined(partial(examine, body), provider_id, len(body))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trackerapi_backend.problems import unavailable
-from trackerapi_backend.store.fair_queue import FairQueue, Load
+from trackerapi_backend.store.fair_queue import FairQueue, Load, Sharing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,7 +36,10 @@ MAX_LARGE_BYTES = 20 * MAX_BODY_BYTES
 """Maximum size of all large bodies that wait, in bytes; half for a provider."""
 
 MAX_BYTES_IN_PLAY = MAX_BODY_BYTES
-"""Size of the large bodies in play, in bytes, at which no further body is examined."""
+"""Size of the large bodies in play, in bytes, at which no further body is examined.
+
+While several providers send requests, only one large body is in play: the thread and
+the writer share the interpreter, and would delay the reports of others together."""
 
 EXAMINE_SECONDS = 20.0
 """Time limit for the examination of a large body with its wait, in seconds.
@@ -83,12 +86,16 @@ class LargeBodies:
         self._waiting: FairQueue[_LargeBody] = FairQueue(
             MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
         )
-        self._bytes_in_play = 0
+        self._bytes_in_play, self._sharing = 0, Sharing()
         # Protects the queues and the number: event loops and the thread use them.
         self._lock = threading.Lock()
         # A single thread: threads share the interpreter lock. A second thread would
         # not examine more bodies per second, but would delay the event loop further.
         self._thread = ThreadPoolExecutor(1, "bodies")
+
+    def note_request(self, provider_id: int) -> None:
+        """Note a request of a provider with a body of any size."""
+        self._sharing.note(provider_id)
 
     @contextmanager
     def reserved_memory(self, provider_id: int, size_bytes: int) -> Iterator[bool]:
@@ -132,7 +139,8 @@ class LargeBodies:
     def _examine_next(self) -> None:
         """Examine the body that has the next turn, then the others."""
         with self._lock:
-            if self._bytes_in_play >= MAX_BYTES_IN_PLAY:
+            limit = 1 if self._sharing.is_shared else MAX_BYTES_IN_PLAY
+            if self._bytes_in_play >= limit:
                 return  # The thread goes on when a request has used its result.
             group = self._waiting.next_group()
             for body in group:  # At most one.

@@ -26,7 +26,7 @@ MAX_GROUP_EVENTS = 1000
 """Number of events at which a group ends, so that no commit takes long.
 
 A larger item is a group of its own: items of other providers do not wait for it."""
-MAX_SHARED_GROUP_EVENTS = 250
+MAX_SHARED_GROUP_EVENTS = 125
 """Number of events at which a group ends while several providers use the queue.
 
 A single report of one provider waits for the group of another provider. Smaller groups
@@ -57,6 +57,26 @@ class Load(msgspec.Struct, frozen=True):
     def memory_bytes(self) -> int:
         """Memory of the item, in bytes: the texts of its body and its events."""
         return self.size_bytes + self.events * EVENT_BYTES
+
+
+class Sharing:
+    """Whether several providers use something at present."""
+
+    def __init__(self) -> None:
+        self._latest_provider_id, self._shared_until = SERVER, 0.0
+
+    def note(self, provider_id: int) -> None:
+        """Note a use by a provider; the use of the server itself does not count."""
+        if provider_id in (SERVER, self._latest_provider_id):
+            return
+        if self._latest_provider_id != SERVER:
+            self._shared_until = time.monotonic() + SHARED_SECONDS
+        self._latest_provider_id = provider_id
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the provider has changed within `SHARED_SECONDS`."""
+        return time.monotonic() < self._shared_until
 
 
 @dataclass(slots=True)
@@ -99,7 +119,7 @@ class FairQueue(Generic[T]):
         # first, so that a single report overtakes the batches of others.
         self._early: dict[int, _Share[T]] = {}
         self._late: dict[int, _Share[T]] = {}
-        self._latest_provider_id, self._shared_until = SERVER, 0.0
+        self._sharing = Sharing()
         # Whether the next group begins with a late turn, because the latest group had
         # none. Otherwise, early turns could make a provider wait for ever.
         self._is_late_due = False
@@ -114,15 +134,11 @@ class FairQueue(Generic[T]):
     @property
     def max_group_events(self) -> int:
         """Number of events at which the next group ends."""
-        is_shared = time.monotonic() < self._shared_until
-        return MAX_SHARED_GROUP_EVENTS if is_shared else MAX_GROUP_EVENTS
+        return MAX_SHARED_GROUP_EVENTS if self._sharing.is_shared else MAX_GROUP_EVENTS
 
     def add(self, item: T, load: Load) -> bool:
         """Add an item; return False if the queue has no space for it."""
-        if load.provider_id not in (SERVER, self._latest_provider_id):
-            if self._latest_provider_id != SERVER:
-                self._shared_until = time.monotonic() + SHARED_SECONDS
-            self._latest_provider_id = load.provider_id
+        self._sharing.note(load.provider_id)
         share = self._share_of(load.provider_id)
         if not self._has_space_for(load, share):
             return False
