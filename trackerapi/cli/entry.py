@@ -10,10 +10,6 @@ import sys
 
 def main() -> int:
     """Run the command; return its exit status."""
-    # httpx imports its own command line with click, rich and pygments, if these are
-    # installed: a fifth of the start of a command. With None, this import fails, and
-    # httpx goes on without it. Only for commands: their process is ours.
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     words = sys.argv[1:]
     # The completion script passes no words. A call with words runs its command, even
     # if the process has inherited the variables of the completion script.

@@ -336,29 +336,6 @@ def test_command_without_requests_loads_no_http_client(
     assert not loaded & {"httpx", "httpcore", "attr", "pydantic", "trackerapi_client"}
 
 
-def test_command_with_requests_loads_no_other_command_line(
-    settings: dict[str, str],
-) -> None:
-    """A command keeps httpx from loading its own command line with click and rich."""
-    script = (
-        "import sys\n"
-        "from trackerapi.cli.entry import main\n"
-        "assert main() == 0\n"
-        "print(*{name.partition('.')[0] for name in sys.modules})\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "verify"],
-        env={**os.environ, **settings},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-
-    loaded = set(done.stdout.splitlines()[-1].split())
-    assert "httpx" in loaded
-    assert not loaded & {"click", "rich", "pygments"}
-
-
 def test_message_of_the_library_looks_like_one_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
