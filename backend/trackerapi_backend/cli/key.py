@@ -92,7 +92,7 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
             expires_at=options.expires_at,
         )
         # Print within the transaction: if printing fails, the transaction is rolled
-        # back, so the database has no key that nobody has seen.
+        # back, and the database has no key that was never shown.
         print_line(new.api_key)
 
 

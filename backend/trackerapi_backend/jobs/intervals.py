@@ -36,7 +36,7 @@ _MICROS = 1_000_000
 
 
 def find_usual_interval(db: Connection, job: Row[Any], state: JobState) -> float | None:
-    """Return the usual interval between the reports of a job at present, in seconds.
+    """Return the usual interval between the reports of a running job, in seconds.
 
     Of several steps under way, the shortest interval counts: each report of any step is
     a report of the job. None without a step under way whose interval is known.

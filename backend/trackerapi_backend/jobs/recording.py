@@ -72,7 +72,7 @@ class Report(msgspec.Struct, frozen=True):
         return {*map(_job_name_of, self.events)}
 
     def split(self, max_events: int) -> list[Report]:
-        """Return reports that record the same events in the same order.
+        """Return smaller reports with the events of this report, in their order.
 
         A caller whose request fails sends all events again. So only events with an id
         of the caller may be recorded in several transactions.

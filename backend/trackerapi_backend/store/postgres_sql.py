@@ -55,14 +55,8 @@ def insert_rows(
     """Queue an INSERT of rows.
 
     The rows travel as one JSON text: COPY would cost this process three times the CPU
-    time, and the server about the same.
-
-    Args:
-        db: Connection in a transaction.
-        table: Name of the table.
-        columns: Names of the columns.
-        rows: Objects with the columns as attributes.
-        on_conflict: Clause ON CONFLICT.
+    time, and the server about the same. For the arguments and errors, see
+    `driver_sql.insert_rows()`.
     """
     statement = _insert(table, tuple(columns), on_conflict)
     queue(db, statement, [_encode_json(rows)])

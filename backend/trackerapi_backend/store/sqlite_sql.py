@@ -74,18 +74,8 @@ def insert_rows(
     """Insert rows into a table, many rows with each statement.
 
     The driver releases the interpreter lock for each statement, and other threads
-    delay its return. With a statement for each row, they would delay each row.
-
-    Args:
-        db: Connection in a transaction.
-        table: Name of the table; its columns have no default but null.
-        columns: Names of the columns: the first fields of the rows.
-        rows: Objects with the columns as fields.
-        on_conflict: Clause ON CONFLICT.
-
-    Raises:
-        IntegrityError: If a row violates a constraint.
-        DBAPIError: If the engine fails.
+    delay its return. With a statement for each row, they would delay each row. For the
+    arguments and errors, see `driver_sql.insert_rows()`.
     """
     size = MAX_VALUES // len(columns)
     for first in range(0, len(rows), size):
