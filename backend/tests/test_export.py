@@ -305,7 +305,8 @@ def test_imported_backend_answers_as_before(
     counts = run_import(variables, exported.file)
     assert counts == count_stored(tmp_path, database_url)
     assert set(counts) == set(metadata.tables) - {"peppers"}
-    assert all(counts.values()), counts
+    unused = {"audit_log", "erased_jobs"}
+    assert all(counts[name] for name in set(counts) - unused), counts
     assert_equal_databases(exported, tmp_path, database_url)
     with closing(open_store(storage_from({}, variables))) as store:
         assert_states_equal_refolds(store)

@@ -134,6 +134,8 @@ providers = Table(
     # Image of at most `MAX_MARK_BYTES`, and the begin of its SHA-256 in hexadecimal.
     Column("mark", LargeBinary),
     Column("mark_hash", String(16), index=True),
+    # Age from which an ended job is deleted, in days; null for jobs that stay for ever.
+    Column("retention_days", Integer),
 )
 
 customers = Table(
@@ -161,14 +163,17 @@ api_keys = Table(
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
     # Job of a job token; null for any other key.
-    Column("job_id", ForeignKey("jobs.id")),
+    Column("job_id", ForeignKey("jobs.id"), index=True),
     # Public part of the key that created this key; null for a key that the command
     # line has created.
-    Column("created_by", String(32)),
+    Column("created_by", String(32), index=True),
+    # Fingerprint of the pepper of `key_hmac`; null for a key that was made before the
+    # database had several peppers.
+    Column("pepper", String(64)),
     Index(None, "provider_id", "id"),
 )
 
-# Fingerprint of the pepper of all keys: at most one row.
+# Fingerprints of the accepted peppers. During a rotation there are two.
 peppers = Table(
     "peppers",
     metadata,
@@ -318,4 +323,37 @@ share_links = Table(
     Column("label", String(100)),
     Column("language", String(20)),
     Column("last_opened_at", Instant),
+    # Public part of the key that created this link; null for a link that `dev` or an
+    # older release has created.
+    Column("created_by", String(32), index=True),
+)
+
+# Names of erased jobs, as HMACs: a creation or an event for such a job is rejected.
+erased_jobs = Table(
+    "erased_jobs",
+    metadata,
+    Column("provider_id", ForeignKey("providers.id"), primary_key=True),
+    Column("name_hmac", LargeBinary(32), primary_key=True),
+    Column("erased_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Administrative changes. The ids of jobs and customers are no foreign keys: the entries
+# stay after the erasure of the job or customer.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    # Null for a change of the whole installation.
+    Column("provider_id", ForeignKey("providers.id")),
+    # Public part of the key that made the change; null for a command.
+    Column("key_id", String(32)),
+    # Name of the change, such as `create_api_key`.
+    Column("action", String(50), nullable=False),
+    Column("job_id", BigInteger, index=True),
+    Column("customer_id", BigInteger, index=True),
+    # What has changed, without secrets; null after an erasure.
+    Column("details", JsonText),
+    Index(None, "provider_id", "id"),
 )
