@@ -249,7 +249,7 @@ async def _expire_during_look_up(
         await asyncio.to_thread(store.has_read.wait, MAX_WAIT_SECONDS)
         await writer.write(
             lambda db: stored_keys.expire_key(
-                db, provider_id, new.key_id, now=utc_now()
+                db, provider_id, new.key_id, now=utc_now(), caller_key_id=None
             )
         )
         authenticator.forget(new.key_id)

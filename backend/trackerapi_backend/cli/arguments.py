@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trackerapi_backend.cli.output import printable_line
+from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.contract import check, named_schema
 from trackerapi_backend.settings import MAX_PORT, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
     PrintLine = Callable[[str], None]
@@ -103,6 +105,20 @@ def whole_number(text: str, minimum: int, maximum: int) -> int:
             f"{text!r} is not a whole number from {minimum} to {maximum}"
         )
     return int(text)
+
+
+def instant(text: str) -> datetime:
+    """Return the instant of an RFC 3339 text.
+
+    Raises:
+        ArgumentTypeError: If the text is not such a text.
+    """
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time such as 2030-01-01T00:00:00Z"
+        ) from None
 
 
 def check_options(schema_name: str, values: dict[str, object]) -> None:

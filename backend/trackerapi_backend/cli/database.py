@@ -156,11 +156,16 @@ def open_provider(
         if create:
             provider_id = find_or_create_provider(db, options.provider)
         else:
-            provider_id = _find_known_provider(db, options.provider)
+            provider_id = find_known_provider(db, options.provider)
         yield ProviderAccess(db, provider_id, storage)
 
 
-def _find_known_provider(db: Connection, name: str | None) -> int:
+def find_known_provider(db: Connection, name: str | None) -> int:
+    """Return the id of a provider; see `find_provider()`.
+
+    Raises:
+        SettingsError: If the provider does not exist.
+    """
     known = find_provider(db, name)
     if known is None:
         raise SettingsError(

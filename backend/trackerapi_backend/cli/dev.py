@@ -268,5 +268,5 @@ def _link_to_newest_job(store: SqliteStore) -> str | None:
             "label": LINK_LABEL,
             "language": None,
         }
-        stored_links.create_share_link(db, values)
+        stored_links.create_share_link(db, provider_id, values)
     return token

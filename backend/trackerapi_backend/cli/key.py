@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,10 @@ from trackerapi_backend.cli.arguments import (
     add_group,
     add_provider_options,
     check_options,
+    instant,
 )
 from trackerapi_backend.cli.database import open_provider
-from trackerapi_backend.instants import format_instant, parse_instant, utc_now
+from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.providers import create_api_key
 from trackerapi_backend.requests.credentials import SCOPES, parse_key_id
 from trackerapi_backend.settings import SettingsError
@@ -21,7 +21,6 @@ from trackerapi_backend.store.paging import fetch_all
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from datetime import datetime
 
     from trackerapi_backend.cli.arguments import PrintLine
 
@@ -44,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     create.add_argument(
         "--expires-at",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="expiry of the key, such as 2030-01-01T00:00:00Z; default: never",
     )
@@ -58,15 +57,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
     )
     expire.set_defaults(run=expire_key)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return parse_instant(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time such as 2030-01-01T00:00:00Z"
-        ) from None
 
 
 def create_key(options: Namespace, print_line: PrintLine) -> None:
@@ -120,7 +110,7 @@ def expire_key(options: Namespace, print_line: PrintLine) -> None:
     key_id = parse_key_id(options.key_id) or options.key_id
     with open_provider(options) as access:
         row = stored_keys.expire_key(
-            access.db, access.provider_id, key_id, now=utc_now()
+            access.db, access.provider_id, key_id, now=utc_now(), caller_key_id=None
         )
     if row is None:
         raise SettingsError(

@@ -76,7 +76,9 @@ def set_profile(options: Namespace, print_line: PrintLine) -> None:
     with naming_options():
         changes = checked_profile(changes)
     with open_provider(options) as access:
-        row = stored.update_profile(access.db, access.provider_id, changes)
+        row = stored.update_profile(
+            access.db, access.provider_id, changes, caller_key_id=None
+        )
     _print(row, print_line)
 
 

@@ -95,4 +95,4 @@ def create_customer(
     }
     if customer_id is not None:
         values["id"] = customer_id
-    return int(stored_customers.create_customer(db, values).id)
+    return int(stored_customers.create_customer(db, values, caller_key_id=None).id)

@@ -72,7 +72,13 @@ async def expire_api_key(call: Call) -> Response:
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot expire itself: use another key.")
     row = await call.write(
-        lambda db: stored_keys.expire_key(db, call.provider_id, key_id, now=call.now)
+        partial(
+            stored_keys.expire_key,
+            provider_id=call.provider_id,
+            key_id=key_id,
+            now=call.now,
+            caller_key_id=call.caller.key_id,
+        )
     )
     # Clear the cache after the commit: a request before the commit could cache the
     # still valid key again.

@@ -26,18 +26,19 @@ async def create_customer(call: Call) -> Response:
         "name": sent.get("name"),
         "created_at": call.now,
     }
-    row = await call.write(lambda db: _create(db, values))
+    key_id = call.caller.key_id
+    row = await call.write(lambda db: _create(db, values, key_id))
     return json_response(serialize_customer(row), 201)
 
 
-def _create(db: Connection, values: dict[str, Any]) -> Row[Any]:
+def _create(db: Connection, values: dict[str, Any], key_id: str) -> Row[Any]:
     """Store a customer with an unused reference; return its row."""
     provider_id, reference = values["provider_id"], values["reference"]
     if reference is not None:
         known = stored.find_customer_by_reference(db, provider_id, reference)
         if known is not None:
             raise Problem("conflict", f"Customer {known.id} has this reference.")
-    return stored.create_customer(db, values)
+    return stored.create_customer(db, values, caller_key_id=key_id)
 
 
 async def list_customers(call: Call) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +27,12 @@ async def update_provider_profile(call: Call) -> Response:
     """Change the profile of the provider; return the whole profile."""
     changes = await run_in_threadpool(checked_profile, call.body)
     row = await call.write(
-        lambda db: stored.update_profile(db, call.provider_id, changes)
+        partial(
+            stored.update_profile,
+            provider_id=call.provider_id,
+            changes=changes,
+            caller_key_id=call.caller.key_id,
+        )
     )
     call.services.hub.changed([profile_source(call.provider_id)])
     return json_response(serialize_profile(row))

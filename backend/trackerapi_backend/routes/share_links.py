@@ -35,6 +35,7 @@ async def create_share_link(call: Call) -> Response:
         "expires_at": expires_at,
         "label": sent.get("label"),
         "language": sent.get("language"),
+        "created_by": call.caller.key_id,
     }
     row = await call.write(lambda db: _create(db, call.provider_id, values))
     created: models.ShareLinkCreated = {
@@ -46,7 +47,7 @@ async def create_share_link(call: Call) -> Response:
 
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
     require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
-    return stored.create_share_link(db, values)
+    return stored.create_share_link(db, provider_id, values)
 
 
 async def list_share_links(call: Call) -> Response:
@@ -73,5 +74,11 @@ async def revoke_share_link(call: Call) -> Response:
 def _revoke(db: Connection, call: Call) -> Row[Any]:
     link_id: int = call.parameters["share_link_id"]
     require(stored.find_share_link(db, call.provider_id, link_id), "share link")
-    stored.revoke_share_link(db, link_id, now=call.now)
+    stored.revoke_share_link(
+        db,
+        call.provider_id,
+        link_id,
+        now=call.now,
+        caller_key_id=call.caller.key_id,
+    )
     return require(stored.find_share_link(db, call.provider_id, link_id), "share link")

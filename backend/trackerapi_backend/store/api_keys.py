@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, or_, select, update
 
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import api_keys, jobs, providers
 
@@ -17,8 +19,22 @@ if TYPE_CHECKING:
 
 
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
-    """Store a key; return its row."""
-    return db.execute(insert(api_keys).values(values).returning(api_keys)).one()
+    """Store a key, and an entry of the audit log; return the row of the key."""
+    row = db.execute(insert(api_keys).values(values).returning(api_keys)).one()
+    expires_at = None if row.expires_at is None else format_instant(row.expires_at)
+    record_change(
+        db,
+        provider_id=row.provider_id,
+        key_id=row.created_by,
+        action="create_api_key" if row.job_id is None else "create_job_token",
+        job_id=row.job_id,
+        details={
+            "key_id": row.key_id,
+            "scopes": row.scopes,
+            "expires_at": expires_at,
+        },
+    )
+    return row
 
 
 def has_keys(db: Connection) -> bool:
@@ -58,16 +74,30 @@ def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
 
 
 def expire_key(
-    db: Connection, provider_id: int, key_id: str, *, now: datetime
+    db: Connection,
+    provider_id: int,
+    key_id: str,
+    *,
+    now: datetime,
+    caller_key_id: str | None,
 ) -> Row[Any] | None:
     """Set the expiry of a key to `now`, unless the key has expired before `now`.
+
+    An expiry that has changed gets an entry of the audit log.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the key.
+        key_id: Public part of the key.
+        now: Time of the request.
+        caller_key_id: Public part of the key that makes the change; None for a command.
 
     Returns:
         The key; None if the provider has no such key.
     """
     # The condition on `expires_at` is part of the UPDATE: of two calls, the second
     # must not move the end of the key to a later time.
-    db.execute(
+    changed = db.execute(
         update(api_keys)
         .where(
             api_keys.c.provider_id == provider_id,
@@ -75,7 +105,17 @@ def expire_key(
             or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
         )
         .values(expires_at=now)
-    )
+        .returning(api_keys.c.job_id)
+    ).first()
+    if changed is not None:
+        record_change(
+            db,
+            provider_id=provider_id,
+            key_id=caller_key_id,
+            action="expire_api_key",
+            job_id=changed.job_id,
+            details={"key_id": key_id},
+        )
     return find_key(db, provider_id, key_id)
 
 

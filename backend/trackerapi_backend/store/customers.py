@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, insert, select
 
+from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import MAX_ID, customers
 
@@ -15,11 +16,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 
-def create_customer(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
-    """Store a customer; return its row.
+def create_customer(
+    db: Connection, values: Mapping[str, Any], *, caller_key_id: str | None
+) -> Row[Any]:
+    """Store a customer, and an entry of the audit log; return the customer's row.
 
     Without an `id` among the values, the customer gets the id after the largest id.
     A sequence of PostgreSQL would return ids that were given with `id` before.
+
+    Args:
+        db: Connection in a transaction.
+        values: Values of the columns.
+        caller_key_id: Public part of the key that makes the change; None for a command.
     """
     if "id" not in values:
         # Read, then write, without a race: transactions run one at a time.
@@ -27,7 +35,15 @@ def create_customer(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
         # Ids after `MAX_ID` would exceed the limit of the contract.
         free = newest + 1 if newest < MAX_ID else _first_free_id(db)
         values = {**values, "id": free}
-    return db.execute(insert(customers).values(values).returning(customers)).one()
+    row = db.execute(insert(customers).values(values).returning(customers)).one()
+    record_change(
+        db,
+        provider_id=row.provider_id,
+        key_id=caller_key_id,
+        action="create_customer",
+        customer_id=row.id,
+    )
+    return row
 
 
 def customer_exists(db: Connection, customer_id: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
@@ -19,9 +20,12 @@ _PROFILE = select(*(each for each in providers.c if each is not providers.c.mark
 
 
 def create_provider(db: Connection, name: str, *, now: datetime) -> int:
-    """Store a provider; return its id."""
+    """Store a provider, and an entry of the audit log; return the provider's id."""
     stored = insert(providers).values(name=name, created_at=now)
-    return int(db.execute(stored.returning(providers.c.id)).scalar_one())
+    provider_id = int(db.execute(stored.returning(providers.c.id)).scalar_one())
+    # Only commands create providers.
+    record_change(db, provider_id=provider_id, key_id=None, action="create_provider")
+    return provider_id
 
 
 def find_provider(db: Connection, name: str | None) -> int | None:
@@ -56,15 +60,35 @@ def find_mark(db: Connection, mark_hash: str) -> bytes | None:
 
 
 def update_profile(
-    db: Connection, provider_id: int, changes: Mapping[str, Any]
+    db: Connection,
+    provider_id: int,
+    changes: Mapping[str, Any],
+    *,
+    caller_key_id: str | None,
 ) -> Row[Any]:
-    """Change the profile of an existing provider; return the row of the provider."""
+    """Change the profile of an existing provider; return the row of the provider.
+
+    A change gets an entry of the audit log, with the names of the changed members.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Id of the provider.
+        changes: New values by the names of their columns.
+        caller_key_id: Public part of the key that makes the change; None for a command.
+    """
     values = dict(changes)
     if "mark" in values:
         values["mark_hash"] = _hash_of(values["mark"])
     if values:
         db.execute(
             update(providers).where(providers.c.id == provider_id).values(values)
+        )
+        record_change(
+            db,
+            provider_id=provider_id,
+            key_id=caller_key_id,
+            action="update_provider_profile",
+            details={"members": sorted(changes)},
         )
     return get_profile(db, provider_id)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import jobs, providers, share_links
 
@@ -16,9 +18,29 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 
-def create_share_link(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
-    """Store a link; return its row."""
-    return db.execute(insert(share_links).values(values).returning(share_links)).one()
+def create_share_link(
+    db: Connection, provider_id: int, values: Mapping[str, Any]
+) -> Row[Any]:
+    """Store a link, and an entry of the audit log; return the row of the link.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the job.
+        values: Values of the columns.
+    """
+    row = db.execute(insert(share_links).values(values).returning(share_links)).one()
+    record_change(
+        db,
+        provider_id=provider_id,
+        key_id=row.created_by,
+        action="create_share_link",
+        job_id=row.job_id,
+        details={
+            "share_link_id": row.id,
+            "expires_at": format_instant(row.expires_at),
+        },
+    )
+    return row
 
 
 def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] | None:
@@ -36,15 +58,42 @@ def list_share_links(db: Connection, job_id: int, span: Span) -> Page:
     return fetch_page(db, query, share_links.c.id, span)
 
 
-def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
-    """Set the revocation time of a link to `now`, unless it is already revoked."""
+def revoke_share_link(
+    db: Connection,
+    provider_id: int,
+    link_id: int,
+    *,
+    now: datetime,
+    caller_key_id: str | None,
+) -> None:
+    """Set the revocation time of a link to `now`, unless it is already revoked.
+
+    A revocation gets an entry of the audit log.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the link; the caller has checked it.
+        link_id: Id of the link.
+        now: Time of the request.
+        caller_key_id: Public part of the key that makes the change; None for a command.
+    """
     # The condition on `revoked_at` is part of the UPDATE: of two calls, the second must
     # not change the time of the revocation.
-    db.execute(
+    revoked = db.execute(
         update(share_links)
         .where(share_links.c.id == link_id, share_links.c.revoked_at.is_(None))
         .values(revoked_at=now)
-    )
+        .returning(share_links.c.job_id)
+    ).first()
+    if revoked is not None:
+        record_change(
+            db,
+            provider_id=provider_id,
+            key_id=caller_key_id,
+            action="revoke_share_link",
+            job_id=revoked.job_id,
+            details={"share_link_id": link_id},
+        )
 
 
 def record_opening(db: Connection, link_id: int, *, now: datetime) -> None:

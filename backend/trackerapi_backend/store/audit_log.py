@@ -1,0 +1,102 @@
+"""Queries on the audit log: one entry for each administrative change.
+
+An entry has ids, scopes, times, counts and names of members. It never has a secret, a
+token, or a text that people have written, such as a label, a name or a reference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from sqlalchemy import insert, select
+
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.store.paging import Page, Span, fetch_page
+from trackerapi_backend.store.schema import audit_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+
+class Details(TypedDict, total=False):
+    """All members that the details of an entry may have.
+
+    Attributes:
+        key_id: Public part of the key that was created or expired.
+        scopes: Scopes of that key.
+        share_link_id: Id of the share link that was created or revoked.
+        expires_at: Expiry of the key or link, as an RFC 3339 text; None for never.
+        members: Names of the changed members, without their values.
+    """
+
+    key_id: str
+    scopes: Sequence[str]
+    share_link_id: int
+    expires_at: str | None
+    members: Sequence[str]
+
+
+class Subject(TypedDict, total=False):
+    """Job and customer of a change."""
+
+    job_id: int | None
+    customer_id: int | None
+
+
+def record_change(
+    db: Connection,
+    *,
+    provider_id: int | None,
+    key_id: str | None,
+    action: str,
+    details: Details | None = None,
+    **subject: Unpack[Subject],
+) -> None:
+    """Store an entry about a change, in the transaction of the change.
+
+    Args:
+        db: Connection in the transaction of the change.
+        provider_id: Provider of the change; None for the whole installation.
+        key_id: Public part of the key that makes the change; None for a command.
+        action: Name of the change: the operation of the contract, if there is one.
+        details: What has changed.
+        subject: `job_id` and `customer_id`, if the change has a job or a customer. An
+            erasure finds the entries of a job or customer by these ids.
+    """
+    values = {
+        "at": utc_now(),
+        "provider_id": provider_id,
+        "key_id": key_id,
+        "action": action,
+        **subject,
+    }
+    if details is not None:
+        values["details"] = details
+    db.execute(insert(audit_log).values(values))
+
+
+def list_entries(
+    db: Connection,
+    provider_id: int | None,
+    span: Span,
+    *,
+    since: datetime | None = None,
+) -> Page:
+    """Return a page of the audit log, newest first.
+
+    Args:
+        db: Connection to read from.
+        provider_id: Provider of the entries; None for the whole installation.
+        span: Part of the list to read.
+        since: Time of the oldest entry to list; None for all entries.
+    """
+    conditions: list[Any] = []
+    if provider_id is not None:
+        conditions.append(audit_log.c.provider_id == provider_id)
+    if since is not None:
+        conditions.append(audit_log.c.at >= since)
+    query = select(audit_log).where(*conditions)
+    return fetch_page(db, query, audit_log.c.id, span)
