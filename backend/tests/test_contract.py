@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trackerapi_backend.app import create_app
 from trackerapi_backend.live.hub import Hub
+from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.requests.contract import contract_bytes, operations
@@ -65,14 +66,14 @@ def test_websocket_is_closed(tmp_path: Path, path: str) -> None:
 
     async def connect() -> None:
         with closing(SqliteStore(tmp_path / "backend.db")) as store:
-            writer = Writer(store)
+            writer, pepper = Writer(store), open_pepper_file(tmp_path / "pepper")
             services = Services(
                 store=store,
                 writer=writer,
                 hub=Hub(store),
-                authenticator=Authenticator(store, writer, b""),
+                authenticator=Authenticator(store, writer, pepper),
                 readiness=Readiness(store, writer),
-                pepper=b"",
+                pepper=pepper,
             )
             scope = {"type": "websocket", "path": path, "headers": []}
             await create_app(services)(scope, receive, send)

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
+from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.store import api_keys as stored_keys
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     import httpx
     from sqlalchemy import Connection
+    from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.credentials import NewKey
 
     from backend.tests.support.service import Service
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERIFY_PATH = "/api-keys/protected"
-PEPPER = b"p" * 32
 
 
 @pytest.mark.parametrize(
@@ -226,23 +227,24 @@ def test_key_that_expires_during_its_query_is_rejected(
     tmp_path: Path, *, bound: bool
 ) -> None:
     """The result of a query is not cached if the key expires during the query."""
+    pepper = open_pepper_file(tmp_path / "pepper")
     with closing(DelayedStore(tmp_path / "own.db")) as store:
         with store.transaction() as db:
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())
             create_customer(db, provider_id, CUSTOMER)
             sent = {"provider_job_id": "x", "customer_id": CUSTOMER, "tag": "t"}
             job = create_job(db, provider_id, sent, now=utc_now()).job
-            new = create_api_key(db, PEPPER, provider_id, "k", ("read",))
+            new = create_api_key(db, pepper, provider_id, "k", ("read",))
             bind = update(api_keys).values(job_id=job.id if bound else None)
             db.execute(bind)
-        asyncio.run(_expire_during_look_up(store, new, provider_id))
+        asyncio.run(_expire_during_look_up(store, pepper, new, provider_id))
 
 
 async def _expire_during_look_up(
-    store: DelayedStore, new: NewKey, provider_id: int
+    store: DelayedStore, pepper: PepperFile, new: NewKey, provider_id: int
 ) -> None:
     writer = Writer(store)
-    authenticator = Authenticator(store, writer, PEPPER)
+    authenticator = Authenticator(store, writer, pepper)
     headers = Headers({"x-api-key": new.api_key})
     try:
         first = asyncio.create_task(authenticator.identify(headers))
@@ -264,13 +266,14 @@ async def _expire_during_look_up(
 
 def test_key_is_valid_though_its_use_cannot_be_stored(tmp_path: Path) -> None:
     """A key is valid even if the time of its use cannot be stored."""
+    pepper = open_pepper_file(tmp_path / "pepper")
     with closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store:
         with store.transaction() as db:
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())
-            new = create_api_key(db, PEPPER, provider_id, "k", ("read",))
+            new = create_api_key(db, pepper, provider_id, "k", ("read",))
         writer = Writer(store)
         writer.close()
-        authenticator = Authenticator(store, writer, PEPPER)
+        authenticator = Authenticator(store, writer, pepper)
         headers = Headers({"x-api-key": new.api_key})
         caller = asyncio.run(authenticator.identify(headers))
     assert caller.key_id == new.key_id

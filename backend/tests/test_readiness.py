@@ -11,9 +11,9 @@ import httpx
 import pytest
 from trackerapi_backend.app import create_app
 from trackerapi_backend.live.hub import Hub
+from trackerapi_backend.pepper import PepperFile
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
-from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
@@ -46,7 +46,7 @@ async def serve_in_process(
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(open_store(folder / "backend.db")))
         writer = stack.enter_context(closing(Writer(store, capacity=2)))
-        pepper = read_pepper(folder / "pepper")
+        pepper = PepperFile(folder / "pepper")
         readiness = Readiness(store, writer, every_seconds=CHECK_EVERY_SECONDS)
         app = create_app(
             Services(

@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from trackerapi_backend.app import create_app
 from trackerapi_backend.jobs.providers import create_customer
 from trackerapi_backend.live.hub import Hub
+from trackerapi_backend.pepper import PepperFile
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
-from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import writer as writer_module
 from trackerapi_backend.store.customers import customer_exists
@@ -243,7 +243,7 @@ def test_full_queue_is_answered_with_503_and_retry_after(
     tmp_path: Path, store: SqliteStore, keys: dict[str, str]
 ) -> None:
     """A request gets 503 with Retry-After while the queue is full, then 201."""
-    pepper = read_pepper(tmp_path / "pepper")
+    pepper = PepperFile(tmp_path / "pepper")
 
     async def scenario() -> list[httpx.Response]:
         with closing(Writer(store, capacity=1)) as writer:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.settings import Settings
     from trackerapi_backend.store import Store
 
@@ -54,7 +55,7 @@ _REASONS = {
 def serve_store(
     settings: Settings,
     store: Store,
-    pepper: bytes,
+    pepper: PepperFile,
     *,
     announce: Callable[[str], None],
 ) -> None:
@@ -63,7 +64,7 @@ def serve_store(
     Args:
         settings: Settings of the server.
         store: Open store; the caller closes it.
-        pepper: Secret of this installation.
+        pepper: Secrets of this installation.
         announce: Function called with the address once connections are accepted.
 
     Raises:

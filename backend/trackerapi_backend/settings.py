@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,19 +26,6 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 MAX_PORT = 65535
 
-_MIN_PEPPER_BYTES = 32
-LOST_PEPPER = (
-    "if the pepper is lost, `trackerapi-backend migrate --accept-pepper` makes all keys"
-    " invalid and the database usable"
-)
-_MISSING_PEPPER = (
-    ": copy it from the host that made the first key of this database, or from a"
-    f" backup; {LOST_PEPPER}"
-)
-_NO_PEPPER_YET = (
-    ", and the database has no key: `trackerapi-backend key create` makes both; copy"
-    " the file to the other hosts"
-)
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
@@ -253,39 +239,6 @@ def _port(text: str | None, setting: str) -> int:
     return int(text)
 
 
-def read_pepper(path: Path, *, create: bool = True, has_keys: bool = True) -> bytes:
-    """Return the secret of this installation.
-
-    Args:
-        path: File of the secret.
-        create: Whether to create a missing file, with a new secret.
-        has_keys: Whether keys need the secret of a missing file; chooses the advice of
-            the error.
-
-    Raises:
-        SettingsError: If the file is missing, cannot be used or is too short.
-    """
-    try:
-        if not path.exists():
-            if not create:
-                advice = _MISSING_PEPPER if has_keys else _NO_PEPPER_YET
-                raise SettingsError(f"the pepper file {path} is missing{advice}")
-            write_secret(path, secrets.token_hex(_MIN_PEPPER_BYTES))
-        pepper = read_secret(path).strip()
-    except OSError as error:
-        raise SettingsError(
-            f"the pepper file {path} cannot be used ({error.strerror}): make its"
-            f" folder, let this user read it, or name another file with"
-            f" {PREFIX}PEPPER_FILE"
-        ) from None
-    if len(pepper) < _MIN_PEPPER_BYTES:
-        raise SettingsError(
-            f"the pepper file {path} has less than {_MIN_PEPPER_BYTES} bytes:"
-            f" delete it and restore its backup; {LOST_PEPPER}"
-        )
-    return pepper
-
-
 def read_secret(path: Path) -> bytes:
     """Return the content of a regular file.
 
@@ -296,7 +249,7 @@ def read_secret(path: Path) -> bytes:
         return file.read()
 
 
-def write_secret(path: Path, text: str) -> None:
+def write_secret(path: Path, content: bytes) -> None:
     """Replace a file with a new file that only its owner may read.
 
     The replacement is atomic: after a crash the file has its old or its new content.
@@ -305,8 +258,8 @@ def write_secret(path: Path, text: str) -> None:
     # A crash during an earlier call may have left this file behind.
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

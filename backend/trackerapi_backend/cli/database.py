@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.jobs.providers import find_or_create_provider
-from trackerapi_backend.requests.credentials import pepper_fingerprint
-from trackerapi_backend.settings import (
-    LOST_PEPPER,
-    PREFIX,
-    SettingsError,
-    read_pepper,
-    storage_from,
-)
+from trackerapi_backend.pepper import LOST_PEPPER, PepperFile, open_pepper_file
+from trackerapi_backend.settings import PREFIX, SettingsError, storage_from
 from trackerapi_backend.store.api_keys import has_keys
-from trackerapi_backend.store.peppers import find_pepper, record_pepper
+from trackerapi_backend.store.peppers import find_peppers, record_peppers
 from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -51,8 +45,8 @@ class ProviderAccess:
     provider_id: int
     storage: Storage
 
-    def read_pepper(self) -> bytes:
-        """Return the secret of this installation; see `open_pepper()`.
+    def open_pepper(self) -> PepperFile:
+        """Return the secrets of this installation; see `open_pepper()`.
 
         A missing file is created before the first key.
         """
@@ -84,17 +78,17 @@ def name_of(storage: Storage) -> str:
 
 def open_pepper(
     store: Store, storage: Storage, *, create: bool = False, accept: bool = False
-) -> bytes:
-    """Return the secret of this installation, which all keys of the database need.
+) -> PepperFile:
+    """Return the secrets of this installation, which all keys of the database need.
 
-    The first call for a database records a fingerprint of the secret there. Later calls
+    The first call for a database records a fingerprint of the pepper there. Later calls
     reject the file of another installation.
 
     Args:
         store: Open database.
         storage: Settings of the database and of the file.
         create: Whether to create a missing file for a database without keys.
-        accept: Whether to create a missing file, and to record its secret in place of
+        accept: Whether to create a missing file, and to record its pepper in place of
             another one: existing keys become invalid.
 
     Raises:
@@ -103,11 +97,11 @@ def open_pepper(
         StoreError: If the database cannot be used.
     """
 
-    def use(db: Connection) -> bytes:
+    def use(db: Connection) -> PepperFile:
         return _use_pepper(db, storage, create=create, accept=accept)
 
     # A read-only server of PostgreSQL is enough for `export`.
-    if not accept and store.read(find_pepper) is not None:
+    if not accept and store.read(find_peppers):
         return store.read(use)
     with store.transaction() as db:
         return use(db)
@@ -115,23 +109,24 @@ def open_pepper(
 
 def _use_pepper(
     db: Connection, storage: Storage, *, create: bool, accept: bool = False
-) -> bytes:
-    recorded = find_pepper(db)
-    is_first = recorded is None and not has_keys(db)
-    pepper = read_pepper(
+) -> PepperFile:
+    recorded = find_peppers(db)
+    is_first = not recorded and not has_keys(db)
+    file = open_pepper_file(
         storage.pepper_file,
         create=accept or (create and is_first),
         has_keys=not is_first,
     )
-    fingerprint = pepper_fingerprint(pepper)
-    if accept or recorded is None:
-        record_pepper(db, fingerprint)
-    elif recorded != fingerprint:
+    fingerprints = file.read().fingerprints
+    if accept or not recorded:
+        record_peppers(db, fingerprints)
+    # During a rotation, the copy of another host may lack the newest pepper.
+    elif recorded.isdisjoint(fingerprints):
         raise SettingsError(
             f"{storage.pepper_file} is not the pepper of {name_of(storage)}: name the"
             f" right file with --pepper-file or {PREFIX}PEPPER_FILE; {LOST_PEPPER}"
         )
-    return pepper
+    return file
 
 
 @contextmanager

@@ -6,7 +6,6 @@ server runs, `dev.json` in the data folder has its address and its key for scrip
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import os
@@ -29,7 +28,6 @@ from trackerapi_backend.requests.credentials import (
     SCOPES,
     generate_share_token,
     hash_secret,
-    key_hmac,
     parse_key_id,
 )
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
@@ -56,6 +54,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.pepper import PepperFile
 
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
@@ -187,7 +186,7 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         store.close()
 
 
-def _prepare(store: SqliteStore, pepper: bytes, folder: _DevFolder) -> None:
+def _prepare(store: SqliteStore, pepper: PepperFile, folder: _DevFolder) -> None:
     """Create the provider, the customers and the key that the database lacks.
 
     The key file is replaced if its key has expired or is not in the database.
@@ -201,10 +200,10 @@ def _prepare(store: SqliteStore, pepper: bytes, folder: _DevFolder) -> None:
             new = create_api_key(db, pepper, provider_id, "dev", SCOPES)
             # Write the file before the commit. A crash between the two leaves a file
             # with a key that is not in the database, and the next run replaces it.
-            write_secret(folder.api_key_file, f"{new.api_key}\n")
+            write_secret(folder.api_key_file, f"{new.api_key}\n".encode())
 
 
-def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
+def _is_valid_key(db: Connection, pepper: PepperFile, file: Path) -> bool:
     """Return whether a file contains a key of this database that has not expired."""
     if not file.exists():
         return False
@@ -212,7 +211,7 @@ def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
     known = stored_keys.find_key_with_provider(db, parse_key_id(api_key) or "")
     return (
         known is not None
-        and hmac.compare_digest(known.key_hmac, key_hmac(pepper, api_key))
+        and pepper.read().find_fingerprint(api_key, known.key_hmac) is not None
         and (known.expires_at is None or known.expires_at > utc_now())
     )
 
@@ -236,7 +235,7 @@ def _announce(
         "api_key_file": str(folder.api_key_file),
         "customer_id": CUSTOMER_ID,
     }
-    write_secret(folder.description, json.dumps(description, indent=2) + "\n")
+    write_secret(folder.description, json.dumps(description, indent=2).encode())
     print_line(f"export TRACKERAPI_BASE_URL={base_url}")
     file = shlex.quote(str(folder.api_key_file))
     print_line(f"export TRACKERAPI_API_KEY_FILE={file}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
 from trackerapi_backend.cli.database import open_pepper, open_store
-from trackerapi_backend.requests.credentials import pepper_fingerprint
+from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.settings import (
     SettingsError,
     absolute_path,
-    read_pepper,
     storage_from,
 )
 from trackerapi_backend.store import StoreError
@@ -63,10 +62,10 @@ def run(options: Namespace, print_line: PrintLine) -> None:
 def _check_pepper(store: Store, storage: Storage, export: ExportFile) -> None:
     """Check that the pepper file belongs to the exported and to this database."""
     # A database that had no keys may have had no pepper.
-    if export.pepper_fingerprint is None:
+    if not export.peppers:
         return
-    pepper = read_pepper(storage.pepper_file, create=False)
-    if export.pepper_fingerprint != pepper_fingerprint(pepper):
+    pepper = open_pepper_file(storage.pepper_file, create=False).read()
+    if not export.peppers <= set(pepper.fingerprints):
         raise SettingsError(
             f"{storage.pepper_file} is not the pepper of the database in {export.name}:"
             " copy the pepper file of that database, or no key works"

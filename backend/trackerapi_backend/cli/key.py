@@ -75,7 +75,7 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
     with open_provider(options, create=True) as access:
         new = create_api_key(
             access.db,
-            access.read_pepper(),
+            access.open_pepper(),
             access.provider_id,
             options.label,
             scopes,

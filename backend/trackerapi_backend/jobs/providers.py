@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.requests.credentials import NewKey, generate_key, key_hmac
+from trackerapi_backend.requests.credentials import NewKey, generate_key
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import providers as stored_providers
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
+
+    from trackerapi_backend.pepper import PepperFile
 
 DEFAULT_PROVIDER_NAME = "Provider"
 
@@ -37,7 +39,7 @@ def find_or_create_provider(db: Connection, name: str | None) -> int:
 
 def create_api_key(
     db: Connection,
-    pepper: bytes,
+    pepper: PepperFile,
     provider_id: int,
     label: str,
     scopes: Sequence[str],
@@ -48,7 +50,7 @@ def create_api_key(
 
     Args:
         db: Connection in a transaction.
-        pepper: Secret of this installation.
+        pepper: Secrets of this installation.
         provider_id: Provider of the key.
         label: Purpose of the key, for people.
         scopes: Scopes of the key; repeated scopes count once.
@@ -61,7 +63,7 @@ def create_api_key(
             "key_id": new.key_id,
             "provider_id": provider_id,
             "label": label,
-            "key_hmac": key_hmac(pepper, new.api_key),
+            **pepper.read().seal(new.api_key),
             "scopes": list(dict.fromkeys(scopes)),
             "created_at": utc_now(),
             "expires_at": expires_at,

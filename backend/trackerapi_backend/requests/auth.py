@@ -7,7 +7,6 @@ it. Each operation of the set shows a job token only the job of the token.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import time
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.problems import Problem
+from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.requests.credentials import (
     hash_secret,
-    key_hmac,
     parse_key_id,
 )
 from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store.peppers import find_peppers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from starlette.datastructures import Headers
 
+    from trackerapi_backend.pepper import Pepper, PepperFile
     from trackerapi_backend.store import Store
     from trackerapi_backend.store.writer import Writer
 
@@ -119,10 +119,10 @@ class Authenticator:
     Args:
         store: Store of the keys.
         writer: Writer that stores the last use of a key.
-        pepper: Secret of this installation.
+        pepper: Secrets of this installation.
     """
 
-    def __init__(self, store: Store, writer: Writer, pepper: bytes) -> None:
+    def __init__(self, store: Store, writer: Writer, pepper: PepperFile) -> None:
         self._store, self._writer, self._pepper = store, writer, pepper
         self._known: dict[bytes, tuple[Caller, float]] = {}
         self._changes = 0
@@ -188,7 +188,7 @@ class Authenticator:
         return caller
 
     async def _query_caller(self, api_key: str) -> Caller:
-        key_id, digest = parse_key_id(api_key), key_hmac(self._pepper, api_key)
+        key_id = parse_key_id(api_key)
         if key_id is None:
             raise _unauthorized(
                 "This is not a key of this service; was it copied completely?"
@@ -198,12 +198,19 @@ class Authenticator:
         )
         # Compare for an unknown key id too: the response time must not reveal whether
         # a key id exists.
-        expected = row.key_hmac if row is not None else bytes(len(digest))
-        if not hmac.compare_digest(expected, digest) or row is None:
+        pepper = self._pepper.read()
+        used = pepper.find_fingerprint(api_key, row.key_hmac if row else b"")
+        if row is None or used is None:
+            await self._require_pepper(row, pepper)
             raise _unauthorized("The key is unknown.")
-        now = utc_now()
+        now, changes = utc_now(), dict[str, Any]()
         if row.last_used_at is None or now - row.last_used_at >= USE_RECORD_INTERVAL:
-            await self._record_use(key_id, now)
+            changes = {"last_used_at": now}
+        if row.pepper != pepper.fingerprints[0]:
+            # After a rotation, each used key moves to the new pepper.
+            changes |= pepper.seal(api_key)
+        if changes:
+            await self._update(key_id, changes)
         return Caller(
             provider_id=row.provider_id,
             provider_name=row.provider_name,
@@ -214,11 +221,24 @@ class Authenticator:
             provider_job_id=row.provider_job_id,
         )
 
-    async def _record_use(self, key_id: str, now: datetime) -> None:
-        """Store the time of the last use of a key; only log a failure."""
+    async def _require_pepper(self, row: Row[Any] | None, pepper: Pepper) -> None:
+        """Raise a Problem if a key has an accepted pepper that this process lacks."""
+        if row is None or row.pepper is None or row.pepper in pepper.fingerprints:
+            return
+        if row.pepper in await run_in_threadpool(self._store.read, find_peppers):
+            _log.error(
+                "key %s needs a newer pepper: copy the pepper file of the host that"
+                " began the rotation to %s",
+                row.key_id,
+                self._pepper.path,
+            )
+            raise unavailable("The backend cannot check this key now.", 5)
+
+    async def _update(self, key_id: str, changes: dict[str, Any]) -> None:
+        """Store last use and pepper of a key; only log a failure."""
         try:
             await self._writer.write(
-                lambda db: stored_keys.record_key_use(db, key_id, now=now)
+                lambda db: stored_keys.update_key(db, key_id, changes)
             )
         except (Problem, DBAPIError) as error:
-            _log.warning("cannot store the last use of key %s (%s)", key_id, error)
+            _log.warning("cannot store the use of key %s (%s)", key_id, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from trackerapi_backend.live.hub import Hub
+    from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.auth import Authenticator, Caller
     from trackerapi_backend.requests.contract import Operation
     from trackerapi_backend.requests.schemas import Schema
@@ -45,7 +46,7 @@ class Services:
     """Services that all routes share.
 
     Attributes:
-        pepper: Secret of this installation, for new keys.
+        pepper: Secrets of this installation, for new keys.
         public_base_url: Address of this backend in share links; None for the address
             of each request.
     """
@@ -55,7 +56,7 @@ class Services:
     hub: Hub
     authenticator: Authenticator
     readiness: Readiness
-    pepper: bytes = field(repr=False)
+    pepper: PepperFile
     public_base_url: str | None = None
 
     def base_url(self, request: Request) -> str:

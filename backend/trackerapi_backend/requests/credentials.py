@@ -74,17 +74,6 @@ def parse_key_id(api_key: str) -> str | None:
     return parts[1] if is_key else None
 
 
-def key_hmac(pepper: bytes, api_key: str) -> bytes:
-    """Return the HMAC of a key, which the store has in place of the secret."""
-    return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
-
-
-def pepper_fingerprint(pepper: bytes) -> str:
-    """Return a text that identifies a pepper without revealing it."""
-    # Each API key begins with `trk_`, so no key has this HMAC.
-    return hmac.digest(pepper, b"fingerprint", hashlib.sha256).hex()
-
-
 def generate_share_token() -> str:
     """Return a new random share token."""
     return secrets.token_urlsafe(_SHARE_TOKEN_BYTES)

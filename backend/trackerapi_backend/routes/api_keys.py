@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.call import Call, json_response, require
-from trackerapi_backend.requests.credentials import generate_key, key_hmac
+from trackerapi_backend.requests.credentials import generate_key
 from trackerapi_backend.requests.times import read_expiry
 from trackerapi_backend.routes.serialization import serialize_api_key
 from trackerapi_backend.store import api_keys as stored_keys
@@ -44,7 +44,7 @@ async def create_api_key(call: Call) -> Response:
         "key_id": new.key_id,
         "provider_id": call.provider_id,
         "label": sent["label"],
-        "key_hmac": key_hmac(call.services.pepper, new.api_key),
+        **call.services.pepper.read().seal(new.api_key),
         "scopes": list(dict.fromkeys(sent["scopes"])),
         "created_at": call.now,
         "expires_at": read_expiry(sent, now=call.now),

@@ -10,7 +10,6 @@ from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import (
     JOB_TOKEN_SCOPES,
     generate_key,
-    key_hmac,
 )
 from trackerapi_backend.requests.times import read_expiry
 from trackerapi_backend.store import api_keys as stored_keys
@@ -39,7 +38,7 @@ async def create_job_token(call: Call) -> Response:
         "provider_id": call.provider_id,
         "job_id": call.parameters["job_id"],
         "label": sent.get("label", DEFAULT_LABEL),
-        "key_hmac": key_hmac(call.services.pepper, new.api_key),
+        **call.services.pepper.read().seal(new.api_key),
         "scopes": scopes,
         "created_at": call.now,
         "expires_at": expires_at,

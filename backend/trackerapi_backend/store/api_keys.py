@@ -119,8 +119,6 @@ def expire_key(
     return find_key(db, provider_id, key_id)
 
 
-def record_key_use(db: Connection, key_id: str, *, now: datetime) -> None:
-    """Store the time of the latest use of a key."""
-    db.execute(
-        update(api_keys).where(api_keys.c.key_id == key_id).values(last_used_at=now)
-    )
+def update_key(db: Connection, key_id: str, changes: Mapping[str, Any]) -> None:
+    """Store new values of a key."""
+    db.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changes))

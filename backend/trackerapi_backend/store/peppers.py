@@ -1,4 +1,4 @@
-"""Queries on the fingerprint of the pepper; the store never has the pepper itself."""
+"""Queries on fingerprints of the pepper; the store never has the pepper itself."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from sqlalchemy import delete, insert, select
 from trackerapi_backend.store.schema import peppers
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
 
-def find_pepper(db: Connection) -> str | None:
-    """Return the fingerprint of the pepper of all keys; None if none is recorded."""
-    return db.execute(select(peppers.c.fingerprint)).scalar_one_or_none()
+def find_peppers(db: Connection) -> frozenset[str]:
+    """Return the fingerprints of the accepted peppers: none, one, or two."""
+    return frozenset(db.execute(select(peppers.c.fingerprint)).scalars())
 
 
-def record_pepper(db: Connection, fingerprint: str) -> None:
-    """Record the fingerprint of the pepper in place of any other fingerprint."""
+def record_peppers(db: Connection, fingerprints: Collection[str]) -> None:
+    """Record the fingerprints of the accepted peppers in place of any others."""
     db.execute(delete(peppers))
-    db.execute(insert(peppers).values(fingerprint=fingerprint))
+    rows = [{"fingerprint": fingerprint} for fingerprint in fingerprints]
+    db.execute(insert(peppers), rows)

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from trackerapi_backend.files import open_regular_file
 from trackerapi_backend.store import StoreError, transfer
 from trackerapi_backend.store.migrations import HEAD, is_newer, newer_release_error
-from trackerapi_backend.store.peppers import find_pepper
+from trackerapi_backend.store.peppers import find_peppers
 from trackerapi_backend.store.schema import compact_json
 from trackerapi_backend.store.transfer import TABLES, Batch, TransferTable
 
@@ -112,7 +112,7 @@ def _write(db: Connection, file: IO[bytes]) -> dict[str, int]:
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "schema": HEAD,
-        "pepper": find_pepper(db),
+        "peppers": sorted(find_peppers(db)),
     }
     counts: dict[str, int] = {}
     with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as lines:
@@ -152,8 +152,8 @@ class ExportFile:
 
     Attributes:
         name: Name of the file for messages.
-        pepper_fingerprint: Text that identifies the pepper of the API keys; None if the
-            exported database had no pepper yet.
+        peppers: Texts that identify the peppers of the API keys; none if the exported
+            database had no pepper yet.
         counts: Number of rows of each table.
 
     Raises:
@@ -167,7 +167,7 @@ class ExportFile:
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise self._damage()
         self._check_release(header)
-        self.pepper_fingerprint: str | None = header.get("pepper")
+        self.peppers = frozenset[str](header.get("peppers", ()))
         self.counts = {table.name: 0 for table in TABLES}
         # Read the whole file before the first row is stored: gzip detects damage only
         # at the end, and only the last line shows that no row is missing.
