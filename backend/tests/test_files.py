@@ -121,7 +121,7 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a command in this process from changing the configuration of logging."""
     for module in (dev, serve):
-        monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
+        monkeypatch.setattr(module, "start_log", lambda _settings: None)
 
 
 def error_line_here(

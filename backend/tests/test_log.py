@@ -145,22 +145,6 @@ def test_each_answered_request_is_in_the_log_after_the_shutdown(
     assert len(read_lines(log, 100)) == 100
 
 
-def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:
-    """The log contains no key, no job token and no token of a share link."""
-    with logged.client() as api:
-        job = new_job(api)
-        token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()["token"]
-        url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
-        api.get("/jobs", params={"tag": token})
-        api.get(f"/{token}")
-    for address in (url, f"{url}/", f"{url}/more"):
-        httpx.get(address, timeout=MAX_WAIT_SECONDS)
-    assert read_lines(log, 8)[5]["operation"] == "enter_share_link"
-    text = log.read_text()
-    for secret in (logged.keys["all"], token, url.rpartition("/")[2]):
-        assert secret not in text
-
-
 @pytest.mark.parametrize("fault", ["constraint", "value"])
 def test_error_of_the_database_logs_no_data_of_a_job(
     tmp_path: Path, log: Path, database_url: str | None, fault: str

@@ -29,7 +29,7 @@ ACCEPT = "trackerapi-backend migrate --accept-pepper"
 def _no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a command in this process from changing the configuration of logging."""
     for module in (dev, serve):
-        monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
+        monkeypatch.setattr(module, "start_log", lambda _settings: None)
 
 
 class Installation:

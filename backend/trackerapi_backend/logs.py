@@ -15,12 +15,17 @@ import traceback
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from trackerapi_backend.log_file import LogFile
+from trackerapi_backend.settings import PREFIX, SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from trackerapi_backend.settings import LogSettings
 
 _MEMBERS = (
     "request_id",
@@ -88,14 +93,24 @@ def _name(error: BaseException) -> str:
     return " ".join(fact for fact in facts if fact)
 
 
-class LogStream(logging.StreamHandler[TextIO]):
+class Destination(Protocol):
+    """Stream or file of a log."""
+
+    def write(self, text: str, /) -> object:
+        """Write lines."""
+
+    def flush(self) -> None:
+        """Pass buffered lines to the system."""
+
+
+class LogStream(logging.StreamHandler[Destination]):
     """Handler that writes records of `logging`, and the lines of requests.
 
     A record for each request would need a tenth of the CPU time of a small request.
     The lines of requests are written together, once per iteration of the event loop.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Destination) -> None:
         super().__init__(stream)
         self.setFormatter(JsonLines())
         # The event loop appends, and any thread that logs takes lines away.
@@ -148,7 +163,23 @@ def log_request(**members: object) -> None:
                 handler.write_request(members)
 
 
-def log_to_stderr(level: int) -> None:
-    """Write the log of the whole process to stderr."""
-    handlers = [LogStream(sys.stderr)]
-    logging.basicConfig(level=level, handlers=handlers, force=True)
+def start_log(settings: LogSettings) -> None:
+    """Write the log of the whole process to stderr or to a file.
+
+    The level `debug` holds for this package: other packages log at least with `info`,
+    because their debug lines may contain data of a job.
+
+    Raises:
+        SettingsError: If the file cannot be used.
+    """
+    try:
+        destination = sys.stderr if settings.file is None else LogFile(settings.file)
+    except OSError as error:
+        raise SettingsError(
+            f"the log file {settings.file} cannot be used ({error.strerror}): name a"
+            f" writable file with --log-file or {PREFIX}LOG_FILE"
+        ) from None
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    handlers = [LogStream(destination)]
+    logging.basicConfig(level=max(level, logging.INFO), handlers=handlers, force=True)
+    logging.getLogger(__package__).setLevel(level)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PREFIX = "TRACKERAPI_BACKEND_"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+LOG_LEVELS = ("debug", "info", "warning", "error")
+DEFAULT_LOG_LEVEL = "info"
 MAX_PORT = 65535
 
 _SQLITE = "sqlite:///"
@@ -57,6 +59,19 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Level and destination of the log.
+
+    Attributes:
+        level: One of `LOG_LEVELS`.
+        file: Absolute path of the log file; None for stderr.
+    """
+
+    level: str = DEFAULT_LOG_LEVEL
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Storage):
     """Settings of a server.
 
@@ -65,11 +80,13 @@ class Settings(Storage):
         port: Port to listen on; 0 for a free port.
         public_base_url: Address of the server in share links; with None, share links
             have the address of the request.
+        log: Level and destination of the log.
     """
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     public_base_url: str | None = None
+    log: LogSettings = LogSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,22 @@ def settings_from(
         host=sources.text("host")[0] or DEFAULT_HOST,
         port=_port(*sources.text("port")),
         public_base_url=_public_base_url(*sources.text("public_base_url")),
+        log=_log_settings(sources, DEFAULT_LOG_LEVEL),
     )
+
+
+def log_settings_from(
+    arguments: Mapping[str, str | int | None],
+    environment: Mapping[str, str] = os.environ,
+    *,
+    default_level: str = DEFAULT_LOG_LEVEL,
+) -> LogSettings:
+    """Return level and destination of the log; see `storage_from()`.
+
+    Raises:
+        SettingsError: If a setting is invalid.
+    """
+    return _log_settings(_Sources(arguments, environment), default_level)
 
 
 def user_data_dir() -> Path | None:
@@ -161,6 +193,17 @@ def absolute_path(text: str, setting: str) -> Path:
             f"{setting}: {text[:200]} cannot be used ({reason})"
         ) from None
     return path
+
+
+def _log_settings(sources: _Sources, default_level: str) -> LogSettings:
+    text, setting = sources.text("log_level")
+    level = (text or default_level).lower()
+    if level not in LOG_LEVELS:
+        raise SettingsError(
+            f"{setting} must be one of {', '.join(LOG_LEVELS)}, got {level[:40]!r}"
+        )
+    file, setting = sources.text("log_file")
+    return LogSettings(level=level, file=absolute_path(file, setting) if file else None)
 
 
 def _storage(sources: _Sources) -> Storage:

@@ -10,7 +10,7 @@ from trackerapi_backend.cli.output import printable_line
 from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.contract import check, named_schema
-from trackerapi_backend.settings import MAX_PORT, SettingsError
+from trackerapi_backend.settings import LOG_LEVELS, MAX_PORT, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +59,22 @@ def add_database_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="secret of this installation; default with SQLite: `pepper` beside the"
         " database",
+    )
+
+
+def add_log_options(parser: argparse.ArgumentParser, default_level: str) -> None:
+    """Add `--log-level` and `--log-file`."""
+    parser.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        metavar="LEVEL",
+        help=f"one of {', '.join(LOG_LEVELS)}; default: {default_level}",
+    )
+    parser.add_argument(
+        "--log-file",
+        metavar="FILE",
+        help="append the log to this file, and open it again once it was renamed;"
+        " default: stderr",
     )
 
 

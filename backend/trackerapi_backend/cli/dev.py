@@ -7,7 +7,6 @@ server runs, `dev.json` in the data folder has its address and its key for scrip
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shlex
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli.arguments import port_number
+from trackerapi_backend.cli.arguments import add_log_options, port_number
 from trackerapi_backend.cli.database import open_pepper
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import (
@@ -23,7 +22,7 @@ from trackerapi_backend.jobs.providers import (
     create_customer,
     find_or_create_provider,
 )
-from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.logs import start_log
 from trackerapi_backend.requests.credentials import (
     SCOPES,
     generate_share_token,
@@ -37,6 +36,7 @@ from trackerapi_backend.settings import (
     Settings,
     SettingsError,
     absolute_path,
+    log_settings_from,
     read_secret,
     user_data_dir,
     write_secret,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
 OTHER_CUSTOMERS = (1, 2)
+DEFAULT_LOG_LEVEL = "warning"
 LINK_LABEL = "trackerapi-backend dev"
 """Label of the links that `dev` prints."""
 LINK_LIFETIME = timedelta(days=1)
@@ -83,6 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help=f"folder for all files; default: {_default_folder_text()}",
     )
+    add_log_options(parser, DEFAULT_LOG_LEVEL)
     parser.set_defaults(run=run)
 
 
@@ -98,7 +100,7 @@ def _default_folder_text() -> str:
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve the database of the data folder until a signal ends the server."""
-    log_to_stderr(logging.WARNING)
+    start_log(log_settings_from(vars(options), default_level=DEFAULT_LOG_LEVEL))
     folder = _find_folder(options.data_dir)
     _serve_folder(folder, options.host, options.port, print_line)
     exit_despite_busy_threads(0)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli.arguments import add_database_options, port_number
+from trackerapi_backend.cli.arguments import (
+    add_database_options,
+    add_log_options,
+    port_number,
+)
 from trackerapi_backend.cli.database import open_pepper, open_store
-from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.logs import start_log
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
-from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, settings_from
+from trackerapi_backend.settings import (
+    DEFAULT_HOST,
+    DEFAULT_LOG_LEVEL,
+    DEFAULT_PORT,
+    settings_from,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,13 +37,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="URL",
         help="address of the server in share links; default: address of the request",
     )
+    add_log_options(parser, DEFAULT_LOG_LEVEL)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve until a signal ends the server."""
     settings = settings_from(vars(options))
-    log_to_stderr(logging.INFO)
+    start_log(settings.log)
     with closing(open_store(settings)) as store:
         # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
         # makes none.

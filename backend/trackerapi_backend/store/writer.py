@@ -183,6 +183,7 @@ class Writer:
         while group := self._next_group():
             try:
                 outcomes = self._run_with_retries(group)
+                _log.debug("%d commands are stored with one commit", len(group))
             except Exception as error:  # noqa: BLE001 -- every caller gets it
                 if isinstance(error, StoreError) and error.is_transient:
                     # The queued commands have waited too. They would wait in vain for

@@ -146,6 +146,10 @@ TABLE: Final = (
         argument="public_base_url",
         good="https://status.example",
     ),
+    Setting(variable=f"{PREFIX}LOG_LEVEL", argument="log_level", good="warning"),
+    Setting(
+        variable=f"{PREFIX}LOG_FILE", argument="log_file", good="FILE", is_path=True
+    ),
 )
 
 VARIABLES: Final = [each for each in TABLE if each.variable]
