@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from trackerapi_backend.cli import dev, serve
 from trackerapi_backend.cli.main import main
+from trackerapi_backend.pepper import PepperFile
 
 from backend.tests.support.revisions import downgrade
 from backend.tests.support.service import prepare, serve_existing, variables_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from backend.tests.support.service import Service
 
 NEEDS_PEPPER = [
     ("serve", "--port", "0"),
@@ -66,9 +71,36 @@ class Installation:
 
     def status(self, key: str) -> int:
         """Return the status of a request with a key to a new server."""
-        running = serve_existing(self.folder, {"key": key}, self.url)
-        with running as (_process, service), service.client("key") as api:
-            return api.get("/jobs").status_code
+        with self.serving() as service:
+            [status] = statuses(service, key)
+        return status
+
+    @contextmanager
+    def serving(self) -> Iterator[Service]:
+        """Run a server during the block."""
+        running = serve_existing(self.folder, self.keys, self.url)
+        with running as (_process, service):
+            yield service
+
+    @contextmanager
+    def rotating(self) -> Iterator[tuple[Service, str]]:
+        """Run a server during the block; yield it with a key made after a rotation."""
+        with ExitStack() as stack:
+            if self.url is not None:
+                service = stack.enter_context(self.serving())
+            self.run("pepper", "rotate")
+            key = self.run("key", "create", "--label", "new").strip()
+            if self.url is None:
+                service = stack.enter_context(self.serving())
+            yield service, key
+
+
+def statuses(service: Service, *keys: str) -> list[int]:
+    """Return the status of a request with each key."""
+    with service.client(None) as anyone:
+        return [
+            anyone.get("/jobs", headers={"X-API-Key": key}).status_code for key in keys
+        ]
 
 
 @pytest.fixture
@@ -158,3 +190,81 @@ def test_accepted_pepper_makes_old_keys_invalid(
     key = installation.run("key", "create", "--label", "new").strip()
     assert installation.status(key) == 200
     assert installation.status(installation.keys["all"]) == 401
+
+
+def test_keys_stay_valid_through_a_rotation(installation: Installation) -> None:
+    """A rotation needs no restart; each used key moves to the new pepper."""
+    old, known = installation.pepper.read_text().strip(), installation.keys
+    with installation.serving() as service:
+        assert statuses(service, known["read"], known["expired"]) == [200, 401]
+    with installation.rotating() as (service, new):
+        used = [known["all"], known["ingest"], new]
+        assert statuses(service, *used, known["expired"]) == [200, 403, 200, 401]
+    # The keys read, admin and other have not been used since the rotation.
+    assert "3 valid keys" in installation.run("pepper", "status")
+    assert "3 valid keys" in installation.fail("pepper", "finish")
+    assert "has not ended" in installation.fail("pepper", "rotate")
+    installation.run("pepper", "finish", "--expire-keys")
+    assert installation.run("pepper", "status") == "no rotation runs\n"
+    with installation.serving() as service:
+        unused = [known["read"], known["admin"], known["other"]]
+        assert statuses(service, *used, *unused) == [200, 403, 200, 401, 401, 401]
+    content = installation.pepper.read_text()
+    assert old not in content
+    assert old.encode().hex() not in content
+
+
+def test_interrupted_rotation_can_be_ended(installation: Installation) -> None:
+    """After a crash between file and database, all keys work and `finish` ends it."""
+    PepperFile(installation.pepper).begin_rotation()
+    assert installation.status(installation.keys["all"]) == 200
+    installation.run("pepper", "finish", "--expire-keys")
+    assert installation.status(installation.keys["all"]) == 200
+    assert "no rotation of" in installation.fail("pepper", "finish")
+
+
+def test_host_without_the_new_pepper_asks_for_it(installation: Installation) -> None:
+    """A key of a pepper that a host lacks gets 503, and is valid after the copy."""
+    old = installation.pepper.read_bytes()
+    installation.run("pepper", "rotate")
+    key = installation.run("key", "create", "--label", "new").strip()
+    rotated = installation.pepper.read_bytes()
+    installation.pepper.write_bytes(old)
+    with installation.serving() as service:
+        assert statuses(service, key, installation.keys["all"]) == [503, 200]
+        installation.pepper.write_bytes(rotated)
+        assert statuses(service, key) == [200]
+
+
+@pytest.mark.parametrize("secret", [b"x" * 32, b"\xff\n" * 32, b"previous 00" * 4])
+def test_rotation_keeps_any_secret_and_the_key_of_erasures(
+    tmp_path: Path, secret: bytes
+) -> None:
+    """A pepper of an operator's own may have any bytes; it stays valid till the end."""
+    path = tmp_path / "pepper"
+    path.write_bytes(secret + b"\n")
+    file = PepperFile(path)
+    first = file.read()
+    file.begin_rotation()
+    second = file.read()
+    assert second.fingerprints[1] == first.fingerprints[0]
+    file.end_rotation()
+    third = PepperFile(path).read()
+    assert third.fingerprints == second.fingerprints[:1]
+    assert {first.erasure_key, second.erasure_key, third.erasure_key} == {
+        first.erasure_key
+    }
+    assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"short", None], ids=["empty", "short", "no"])
+def test_server_keeps_the_pepper_while_the_file_is_unusable(
+    installation: Installation, content: bytes | None
+) -> None:
+    """A damaged or deleted file changes nothing until the next start."""
+    with installation.serving() as service:
+        if content is None:
+            installation.pepper.unlink()
+        else:
+            installation.pepper.write_bytes(content)
+        assert statuses(service, installation.keys["all"]) == [200]

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "key": ("key", "create, list and expire API keys"),
     "customer": ("customer", "create and list customers"),
     "provider": ("provider", "show and change what customers read about a provider"),
+    "pepper": ("pepper", "replace the secret of all API keys"),
     "audit": ("audit", "list the administrative changes"),
     "export": ("export", "write all data of a database to a file"),
     "import": ("import_", "read all data from a file of `export`"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
@@ -122,3 +122,22 @@ def expire_key(
 def update_key(db: Connection, key_id: str, changes: Mapping[str, Any]) -> None:
     """Store new values of a key."""
     db.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changes))
+
+
+def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
+    """Return how many valid keys have another pepper than the one with a fingerprint.
+
+    Keys from before the first rotation have no fingerprint, and count too.
+    """
+    count = select(func.count()).select_from(api_keys)
+    return int(db.execute(count.where(*_of_others(pepper, now))).scalar_one())
+
+
+def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
+    """Expire the keys that `count_keys_of_others()` counts."""
+    db.execute(update(api_keys).where(*_of_others(pepper, now)).values(expires_at=now))
+
+
+def _of_others(pepper: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    is_valid = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
+    return api_keys.c.pepper.is_distinct_from(pepper), is_valid
