@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from trackerapi_backend import measurements
 from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
@@ -224,6 +225,7 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
     state = scope["state"]
     caller = state.get("caller")
+    measurements.requests.add(state.get("operation"), status, seconds)
     log_request(
         request_id=state["request_id"],
         method=scope["method"],

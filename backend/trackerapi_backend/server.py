@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,6 +20,8 @@ from trackerapi_backend.acceptor import BACKLOG, Acceptor
 from trackerapi_backend.app import create_app
 from trackerapi_backend.http_protocol import HttpProtocol
 from trackerapi_backend.live.hub import Hub
+from trackerapi_backend.metrics.app import PATH as METRICS_PATH
+from trackerapi_backend.metrics.endpoint import MetricsEndpoint
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError
@@ -45,6 +48,8 @@ GC_THRESHOLDS = (50_000, 20, 20)
 """Thresholds of the garbage collector: parsed batches are many objects without cycles.
 
 The default thresholds let it search them several times for each batch."""
+
+_log = logging.getLogger(__name__)
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -80,7 +85,16 @@ def serve_store(
         # Raise SIGTERM instead of calling its handler: uvicorn replaces the handler
         # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    with open_listener(settings.host, settings.port) as listener:
+    with ExitStack() as listeners:
+        listener = listeners.enter_context(
+            open_listener(settings.host, settings.port, "--host and --port")
+        )
+        metrics = None
+        if settings.metrics_address is not None:
+            metrics = listeners.enter_context(
+                open_listener(*settings.metrics_address, "--metrics-address")
+            )
+            _log.info("metrics are at %s%s", _address(metrics), METRICS_PATH)
         address = _address(listener)
         writer, hub = Writer(store), Hub(store)
         try:
@@ -96,7 +110,7 @@ def serve_store(
             _tune_garbage_collector()
             with hub.connected():
                 announce(address)
-                _run(services, listener)
+                _run(services, listener, metrics)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 
@@ -134,21 +148,34 @@ class _Server(uvicorn.Server):
 
     Args:
         config: Configuration of uvicorn.
+        services: Services; the viewers of the hub end at the begin of the shutdown.
         listener: Listening socket, which the shutdown closes.
-        hub: Hub whose viewers end at the begin of the shutdown.
+        metrics_listener: Listening socket of the metrics, if they have one.
     """
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, hub: Hub
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        listener: socket.socket,
+        metrics_listener: socket.socket | None,
     ) -> None:
         super().__init__(config)
-        self._listener, self._hub = listener, hub
+        self._services, self._listener = services, listener
+        self._metrics_listener = metrics_listener
         self._acceptor: Acceptor | None = None
+        self._metrics: MetricsEndpoint | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept connections."""
         await super().startup(sockets)
         self._acceptor = Acceptor(self._listener, self._new_protocol)
+        if self._metrics_listener is not None:
+            self._metrics = MetricsEndpoint(
+                self._metrics_listener,
+                self._services,
+                lambda: len(self.server_state.connections),
+            )
 
     def _new_protocol(self) -> HttpProtocol:
         return HttpProtocol(self.config, self.server_state, self.lifespan.state)
@@ -157,8 +184,10 @@ class _Server(uvicorn.Server):
         """Accept no more connections, then end those that are open."""
         if self._acceptor is not None:
             self._acceptor.close()
+        if self._metrics is not None:
+            self._metrics.close()
         # A stream would last for minutes.
-        self._hub.close()
+        self._services.hub.close()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -171,7 +200,11 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def _run(services: Services, listener: socket.socket) -> None:
+def _run(
+    services: Services,
+    listener: socket.socket,
+    metrics_listener: socket.socket | None,
+) -> None:
     config = uvicorn.Config(
         create_app(services),
         http=HttpProtocol,
@@ -185,18 +218,25 @@ def _run(services: Services, listener: socket.socket) -> None:
     )
     try:
         # Without a socket of its own, uvicorn leaves connections to the acceptor.
-        _Server(config, listener, services.hub).run(sockets=[])
+        _Server(config, services, listener, metrics_listener).run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return
 
 
 @contextmanager
-def open_listener(host: str, port: int) -> Iterator[socket.socket]:
+def open_listener(
+    host: str, port: int, options: str = "--host and --port"
+) -> Iterator[socket.socket]:
     """Listen on an address during the block; yield the socket.
 
     The system accepts connections before the server runs, so an early caller waits
     instead of failing.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 for a free port.
+        options: Options with another address, for the error.
 
     Raises:
         SettingsError: If the address is in use or does not belong to this machine.
@@ -212,7 +252,7 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
         reason = _REASONS.get(number, "not an address of this machine")
         raise SettingsError(
             f"cannot listen on {host[:200]}:{port} ({reason}): choose another address"
-            " with --host and --port; port 0 selects a free port"
+            f" with {options}; port 0 selects a free port"
         ) from None
     with listener:
         yield listener

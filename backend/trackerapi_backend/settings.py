@@ -30,6 +30,7 @@ MAX_PORT = 65535
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
+_ADDRESS = re.compile(r"(?:(?P<host>[^][:]+)|\[(?P<ipv6>[^][]+)\]):(?P<port>\d+)")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
 """Beginning of the value that Kubernetes gives to TRACKERAPI_BACKEND_PORT.
 
@@ -81,12 +82,15 @@ class Settings(Storage):
         public_base_url: Address of the server in share links; with None, share links
             have the address of the request.
         log: Level and destination of the log.
+        metrics_address: Host and port of the metrics, with port 0 for a free port; None
+            for no metrics.
     """
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     public_base_url: str | None = None
     log: LogSettings = LogSettings()
+    metrics_address: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ def settings_from(
         port=_port(*sources.text("port")),
         public_base_url=_public_base_url(*sources.text("public_base_url")),
         log=_log_settings(sources, DEFAULT_LOG_LEVEL),
+        metrics_address=_metrics_address(*sources.text("metrics_address")),
     )
 
 
@@ -193,6 +198,18 @@ def absolute_path(text: str, setting: str) -> Path:
             f"{setting}: {text[:200]} cannot be used ({reason})"
         ) from None
     return path
+
+
+def _metrics_address(text: str | None, setting: str) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    parts = _ADDRESS.fullmatch(text)
+    if parts is None:
+        raise SettingsError(
+            f"{setting} must be a host and a port, as in 127.0.0.1:9100 or [::1]:9100,"
+            f" got {text[:40]!r}"
+        )
+    return parts["host"] or parts["ipv6"], _port(parts["port"], setting)
 
 
 def _log_settings(sources: _Sources, default_level: str) -> LogSettings:

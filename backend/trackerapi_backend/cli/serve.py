@@ -37,6 +37,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="URL",
         help="address of the server in share links; default: address of the request",
     )
+    parser.add_argument(
+        "--metrics-address",
+        metavar="HOST:PORT",
+        help="address of /metrics; default: no metrics",
+    )
     add_log_options(parser, DEFAULT_LOG_LEVEL)
     parser.set_defaults(run=run)
 

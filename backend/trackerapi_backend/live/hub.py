@@ -225,6 +225,11 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Channel | None = None
 
+    @property
+    def viewer_count(self) -> int:
+        """Number of viewers."""
+        return sum(len(topic.viewers) for topic in self._all_topics())
+
     @contextmanager
     def connected(self) -> Iterator[None]:
         """Hear of changes by other processes during the block, and tell them of ours.

@@ -8,6 +8,7 @@ from io import BytesIO
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from trackerapi_backend import measurements
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.jobs.new_event import NewEvent, read_event
 from trackerapi_backend.jobs.plain_lines import read_plain_line
@@ -55,6 +56,7 @@ async def create_event(call: Call) -> Response:
     event = read_event(call.body, now=to_micros(call.now))
     report = Report(call.provider_id, [event], call.caller.job_id)
     [outcome] = await _record(call, report)
+    measurements.events[_outcome_name(outcome)] += 1
     if outcome is Refusal.DUPLICATE:
         # The response shows the event that was stored first.
         outcome = await call.read(lambda db: _find_stored(db, call.caller, event))
@@ -81,6 +83,12 @@ async def _record(
         # An event of an unknown job has the job id 0.
         call.services.hub.changed({*map(_job_id_of, part.events)} - {0})
     return outcomes
+
+
+def _outcome_name(outcome: Recorded) -> str:
+    if isinstance(outcome, StoredEvent):
+        return "accepted"
+    return "duplicate" if outcome is Refusal.DUPLICATE else "rejected"
 
 
 def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:
@@ -207,6 +215,9 @@ def _answer(batch: _Batch, outcomes: Sequence[Recorded]) -> models.BatchReport:
             event = batch.events[index]
             problem = _problem(outcome, event)
             batch.reject(batch.lines[index], event.sent_event_id, problem)
+    measurements.events["accepted"] += len(outcomes) - refused
+    measurements.events["duplicate"] += duplicates
+    measurements.events["rejected"] += len(batch.rejected)
     return {
         "accepted": len(outcomes) - refused,
         "duplicates": duplicates,

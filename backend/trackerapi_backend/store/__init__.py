@@ -7,7 +7,7 @@ connections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -66,6 +66,13 @@ class Channel(Protocol):
         """End the connection; abandon it after the time limit."""
 
 
+class PoolUse(NamedTuple):
+    """Connections that read, in use and at most."""
+
+    in_use_count: int
+    max_count: int
+
+
 class Store(Protocol):
     """A database engine with its files or servers."""
 
@@ -105,6 +112,16 @@ class Store(Protocol):
 
     def shortage(self) -> str | None:
         """Return a sentence about a shortage, such as low disk space, else None."""
+
+    def size_bytes(self) -> int:
+        """Return the size of the database on its disk, in bytes.
+
+        Raises:
+            StoreError: If the engine fails.
+        """
+
+    def pool_use(self) -> PoolUse:
+        """Return how many of the connections that read are in use."""
 
     def open_channel(
         self, heard: Callable[[Collection[Change] | None], None]

@@ -131,6 +131,11 @@ class FairQueue(Generic[T]):
         shares = (*self._early.values(), *self._late.values())
         return sum(len(share.items) for share in shares)
 
+    def first_items(self) -> list[T]:
+        """Return the first item of each provider."""
+        shares = (*self._early.values(), *self._late.values())
+        return [share.items[0][0] for share in shares]
+
     @property
     def max_group_events(self) -> int:
         """Number of events at which the next group ends."""

@@ -16,14 +16,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
-from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import PoolUse, StoreError
 from trackerapi_backend.store.migrations import (
     current_revision,
     needs_upgrade,
@@ -38,7 +38,7 @@ from trackerapi_backend.store.postgres_sql import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from sqlalchemy import Connection, Engine, RootTransaction
+    from sqlalchemy import Connection, Engine, QueuePool, RootTransaction
 
     from trackerapi_backend.store import Change, Channel
 
@@ -243,6 +243,20 @@ class PostgresStore:
     def shortage(self) -> str | None:
         """Return None: only the server of the database can measure its disk."""
         return None
+
+    def size_bytes(self) -> int:
+        """Return the size of the database on the disk of its server, in bytes.
+
+        Raises:
+            StoreError: If PostgreSQL fails or cannot be reached.
+        """
+        query = "SELECT pg_database_size(current_database())"
+        return self._read_once(lambda db: int(db.exec_driver_sql(query).scalar_one()))
+
+    def pool_use(self) -> PoolUse:
+        """Return how many of the connections that read are in use."""
+        pool = cast("QueuePool", self._readers.pool)
+        return PoolUse(pool.checkedout(), READERS)
 
     def open_channel(
         self, heard: Callable[[Collection[Change] | None], None]

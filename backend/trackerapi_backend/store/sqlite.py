@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from trackerapi_backend.store import StoreError, sqlite_sql
+from trackerapi_backend.store import PoolUse, StoreError, sqlite_sql
 from trackerapi_backend.store.migrations import (
     HEAD,
     current_revision,
@@ -218,6 +218,15 @@ class SqliteStore:
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""
         return self._file.shortage()
+
+    def size_bytes(self) -> int:
+        """Return the size of the file and of its write-ahead log, in bytes."""
+        return self._file.size_bytes()
+
+    def pool_use(self) -> PoolUse:
+        """Return how many of the connections that read are in use."""
+        pool = cast("QueuePool", self._readers.pool)
+        return PoolUse(pool.checkedout(), READERS)
 
     def open_channel(
         self,

@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.store import StoreError
@@ -107,6 +108,17 @@ class DatabaseFile:
             f"Only {free // _MIB} MiB are free for the database;"
             f" it needs {needed // _MIB} MiB."
         )
+
+    def size_bytes(self) -> int:
+        """Return the size of the file and of its write-ahead log, in bytes.
+
+        A file that does not exist counts as empty.
+        """
+        size_bytes = 0
+        for part in self._parts:
+            with suppress(OSError):
+                size_bytes += part.stat().st_size
+        return size_bytes
 
     def close(self) -> None:
         """Release the lock.

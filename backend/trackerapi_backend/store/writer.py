@@ -19,11 +19,12 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from trackerapi_backend.measurements import Histogram
 from trackerapi_backend.problems import unavailable
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.driver_sql import savepoint
@@ -55,6 +56,18 @@ _OWN_LOAD = Load()
 _log = logging.getLogger(__name__)
 
 
+class Backlog(NamedTuple):
+    """Commands that are not stored yet.
+
+    Attributes:
+        waiting_count: Number of commands in the queue.
+        oldest_seconds: Age of the oldest command that waits or runs; 0 without one.
+    """
+
+    waiting_count: int
+    oldest_seconds: float
+
+
 class _QueuedCommand(msgspec.Struct, frozen=True):
     """Command or item with the future of its caller, on the event loop of the caller.
 
@@ -68,6 +81,7 @@ class _QueuedCommand(msgspec.Struct, frozen=True):
     is_item: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    queued_at: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Writer:
@@ -80,6 +94,11 @@ class Writer:
     Args:
         store: Store to write to. Only the writer may begin transactions on it.
         capacity: Maximum number of queued commands; further commands are rejected.
+
+    Attributes:
+        commit_seconds: Durations of the successful commits.
+        committed_count: Number of commands in committed groups, with rejected commands.
+        failed_count: Number of groups that could not be stored with one commit.
     """
 
     def __init__(self, store: Store, capacity: int = MAX_ITEMS) -> None:
@@ -88,6 +107,8 @@ class Writer:
         # Protects the queue and the closing flag: event loops and the thread use both.
         self._changed = threading.Condition()
         self._is_closing, self._next_log_at = False, 0.0
+        self._group: Sequence[_QueuedCommand] = ()
+        self.commit_seconds, self.committed_count, self.failed_count = Histogram(), 0, 0
         # A daemon thread, because a command that does not end must not block the exit
         # of the process.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -97,6 +118,15 @@ class Writer:
     def max_item_events(self) -> int:
         """Number of events that one item should have at most, at this moment."""
         return self._queue.max_group_events
+
+    def backlog(self) -> Backlog:
+        """Return how many commands wait, and for how long."""
+        with self._changed:
+            oldest = [
+                each.queued_at for each in (*self._queue.first_items(), *self._group)
+            ]
+            age = time.monotonic() - min(oldest) if oldest else 0.0
+            return Backlog(len(self._queue), age)
 
     async def write(
         self, command: Callable[[Connection], T], load: Load = _OWN_LOAD
@@ -181,16 +211,19 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
+            self._group = group
             try:
                 outcomes = self._run_with_retries(group)
                 _log.debug("%d commands are stored with one commit", len(group))
             except Exception as error:  # noqa: BLE001 -- every caller gets it
+                self.failed_count += 1
                 if isinstance(error, StoreError) and error.is_transient:
                     # The queued commands have waited too. They would wait in vain for
                     # the same time, one group after another.
                     with self._changed:
                         group += self._queue.clear()
                 outcomes = self._run_after_failure(group, error)
+            self._group = ()
             _deliver(group, outcomes)
 
     def _next_group(self) -> list[_QueuedCommand]:
@@ -259,6 +292,9 @@ class Writer:
                 self._require_transaction(db)
                 for index, result in zip(indexes, results, strict=True):
                     outcomes[index] = result, None
+            commit_began = time.perf_counter()
+        self.commit_seconds.add(time.perf_counter() - commit_began)
+        self.committed_count += len(group)
         return [outcomes[index] for index in range(len(group))]
 
     def _require_transaction(self, db: Connection) -> None:

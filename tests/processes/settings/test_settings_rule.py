@@ -146,6 +146,11 @@ TABLE: Final = (
         argument="public_base_url",
         good="https://status.example",
     ),
+    Setting(
+        variable=f"{PREFIX}METRICS_ADDRESS",
+        argument="metrics_address",
+        good="127.0.0.1:9100",
+    ),
     Setting(variable=f"{PREFIX}LOG_LEVEL", argument="log_level", good="warning"),
     Setting(
         variable=f"{PREFIX}LOG_FILE", argument="log_file", good="FILE", is_path=True

@@ -1,0 +1,1 @@
+"""Metrics of one server process for its operator, on an address of their own."""

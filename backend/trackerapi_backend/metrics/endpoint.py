@@ -1,0 +1,51 @@
+"""Endpoint of the metrics: a listening socket of its own and its connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from trackerapi_backend.acceptor import Acceptor
+from trackerapi_backend.http_protocol import HttpProtocol
+from trackerapi_backend.metrics.app import MetricsApp
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from trackerapi_backend.requests.call import Services
+
+
+class MetricsEndpoint:
+    """Endpoint that answers on the running event loop.
+
+    Args:
+        listener: Listening socket; `close()` closes it.
+        services: Services of the server.
+        count_connections: Function that returns the number of connections of clients.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        services: Services,
+        count_connections: Callable[[], int],
+    ) -> None:
+        app = MetricsApp(services, count_connections)
+        self._config = uvicorn.Config(
+            app, http=HttpProtocol, log_config=None, server_header=False
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._acceptor = Acceptor(listener, self._new_protocol)
+
+    def _new_protocol(self) -> HttpProtocol:
+        return HttpProtocol(self._config, self._state, {})
+
+    def close(self) -> None:
+        """Accept no more connections and end those that are open."""
+        self._acceptor.close()
+        for connection in [*self._state.connections]:
+            connection.shutdown()
