@@ -81,7 +81,7 @@ def test_second_server_is_rejected_under_every_name(tmp_path: Path, kind: str) -
         "serve", "--port", "0", environment=database_at(folder / "backend.db")
     ) as process:
         first_line(process)
-        for arguments in (("serve", "--port", "0"), ("key", "list")):
+        for arguments in (("serve", "--port", "0"), ("migrate",)):
             result = command(*arguments, environment=database_at(alias))
             assert "is in use by another trackerapi-backend" in error_line(result)
     command_here("key", "list", environment=database_at(alias)).check_returncode()
@@ -102,7 +102,7 @@ def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
             )
         )
         first_line(process)
-        result = command("customer", "list", environment=database_at(alias))
+        result = command("migrate", environment=database_at(alias))
         assert "is in use by another trackerapi-backend" in error_line(result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import logging
@@ -12,12 +13,16 @@ import socket
 import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from trackerapi_backend.acceptor import BACKLOG, Acceptor
 from trackerapi_backend.app import create_app
+from trackerapi_backend.control.commands import Commands
+from trackerapi_backend.control.socket_file import listening
 from trackerapi_backend.http_protocol import HttpProtocol
 from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.metrics.app import PATH as METRICS_PATH
@@ -29,9 +34,11 @@ from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
+    from trackerapi_backend.control.commands import RunCommand
+    from trackerapi_backend.control.execution import Execution
     from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.settings import Settings
     from trackerapi_backend.store import Store
@@ -63,6 +70,7 @@ def serve_store(
     pepper: PepperFile,
     *,
     announce: Callable[[str], None],
+    run_command: Callable[[Services, Sequence[str], Execution], str | None],
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. An ignored SIGHUP stays ignored.
 
@@ -71,6 +79,8 @@ def serve_store(
         store: Open store; the caller closes it.
         pepper: Secrets of this installation.
         announce: Function called with the address once connections are accepted.
+        run_command: Function that runs the command line of another process and returns
+            its error; with PostgreSQL no other process needs it.
 
     Raises:
         SettingsError: If the server cannot listen on the address.
@@ -85,13 +95,13 @@ def serve_store(
         # Raise SIGTERM instead of calling its handler: uvicorn replaces the handler
         # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-    with ExitStack() as listeners:
-        listener = listeners.enter_context(
+    with ExitStack() as stack:
+        listener = stack.enter_context(
             open_listener(settings.host, settings.port, "--host and --port")
         )
         metrics = None
         if settings.metrics_address is not None:
-            metrics = listeners.enter_context(
+            metrics = stack.enter_context(
                 open_listener(*settings.metrics_address, "--metrics-address")
             )
             _log.info("metrics are at %s%s", _address(metrics), METRICS_PATH)
@@ -108,9 +118,11 @@ def serve_store(
                 public_base_url=settings.public_base_url,
             )
             _tune_garbage_collector()
-            with hub.connected():
+            run = partial(run_command, services)
+            with hub.connected(), listening(settings.database) as control:
                 announce(address)
-                _run(services, listener, metrics)
+                listeners = _Listeners(listener, metrics, control)
+                _run(services, listeners, run)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 
@@ -143,37 +155,59 @@ def exit_despite_busy_threads(status: int) -> None:
         os._exit(status)
 
 
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Listening sockets of a server; None for a socket that the server does without.
+
+    Attributes:
+        requests: Socket of the API and the pages.
+        metrics: Socket of the metrics.
+        commands: UNIX socket of the commands of other processes.
+    """
+
+    requests: socket.socket
+    metrics: socket.socket | None
+    commands: socket.socket | None
+
+
 class _Server(uvicorn.Server):
     """uvicorn server with its own acceptor; it ignores signals during its shutdown.
 
     Args:
         config: Configuration of uvicorn.
         services: Services; the viewers of the hub end at the begin of the shutdown.
-        listener: Listening socket, which the shutdown closes.
-        metrics_listener: Listening socket of the metrics, if they have one.
+        listeners: Listening sockets, which the shutdown closes.
+        run_command: Function that runs a command of another process.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         services: Services,
-        listener: socket.socket,
-        metrics_listener: socket.socket | None,
+        listeners: _Listeners,
+        run_command: RunCommand,
     ) -> None:
         super().__init__(config)
-        self._services, self._listener = services, listener
-        self._metrics_listener = metrics_listener
+        self._services, self._listeners = services, listeners
+        self._run_command = run_command
         self._acceptor: Acceptor | None = None
         self._metrics: MetricsEndpoint | None = None
+        self._commands: Commands | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept connections."""
         await super().startup(sockets)
-        self._acceptor = Acceptor(self._listener, self._new_protocol)
-        if self._metrics_listener is not None:
+        services, listeners = self._services, self._listeners
+        services.writer.follow(asyncio.get_running_loop(), services.apply)
+        self._acceptor = Acceptor(listeners.requests, self._new_protocol)
+        if listeners.commands is not None:
+            self._commands = Commands(
+                listeners.commands, self._run_command, services.writer
+            )
+        if listeners.metrics is not None:
             self._metrics = MetricsEndpoint(
-                self._metrics_listener,
-                self._services,
+                listeners.metrics,
+                services,
                 lambda: len(self.server_state.connections),
             )
 
@@ -188,7 +222,10 @@ class _Server(uvicorn.Server):
             self._metrics.close()
         # A stream would last for minutes.
         self._services.hub.close()
-        await super().shutdown(sockets)
+        stopping = [super().shutdown(sockets)]
+        if self._commands is not None:
+            stopping.append(self._commands.close(SHUTDOWN_SECONDS))
+        await asyncio.gather(*stopping)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown at the first signal; ignore all later signals.
@@ -202,8 +239,8 @@ class _Server(uvicorn.Server):
 
 def _run(
     services: Services,
-    listener: socket.socket,
-    metrics_listener: socket.socket | None,
+    listeners: _Listeners,
+    run_command: RunCommand,
 ) -> None:
     config = uvicorn.Config(
         create_app(services),
@@ -218,7 +255,7 @@ def _run(
     )
     try:
         # Without a socket of its own, uvicorn leaves connections to the acceptor.
-        _Server(config, services, listener, metrics_listener).run(sockets=[])
+        _Server(config, services, listeners, run_command).run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return

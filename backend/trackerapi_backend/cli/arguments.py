@@ -26,11 +26,21 @@ class Parser(argparse.ArgumentParser):
     """Parser with short printable errors, which rejects blank arguments.
 
     A blank argument usually means that a variable of the calling script is unset.
+
+    Attributes:
+        own_arguments: Arguments of this parser, without those of its commands.
     """
 
     def __init__(self, **keywords: Any) -> None:
+        self.own_arguments: list[argparse.Action] = []
         super().__init__(**keywords)
         self.register("type", None, _not_blank)
+
+    def add_argument(self, *names: str, **keywords: Any) -> argparse.Action:
+        """Add an argument; return it."""
+        action = super().add_argument(*names, **keywords)
+        self.own_arguments.append(action)
+        return action
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and a printable error; exit with status 2."""

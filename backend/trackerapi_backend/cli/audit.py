@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ from trackerapi_backend.cli.arguments import (
     instant,
     whole_number,
 )
-from trackerapi_backend.cli.database import find_known_provider, open_store
+from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.settings import SettingsError, storage_from
+from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store.audit_log import list_entries
 from trackerapi_backend.store.paging import fetch_all
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.cli.database import Database
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 100_000
@@ -58,22 +57,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print each change as a JSON object"
     )
-    parser.set_defaults(run=run)
+    set_command(parser, run)
 
 
 def _limit(text: str) -> int:
     return whole_number(text, 1, MAX_LIMIT)
 
 
-def run(options: Namespace, print_line: PrintLine) -> None:
+def run(options: Namespace, database: Database) -> None:
     """Print the latest entries of the audit log, one line for each entry."""
     if options.all and options.provider is not None:
         raise SettingsError("--all and --provider exclude each other")
-    with closing(open_store(storage_from(vars(options)))) as store:
-        rows = store.read(lambda db: _read_entries(db, options))
-    for row in rows:
+    for row in database.read(lambda db: _read_entries(db, options)):
         document = _document(row)
-        print_line(json.dumps(document) if options.json else _line(document))
+        database.print_line(json.dumps(document) if options.json else _line(document))
 
 
 def _read_entries(db: Connection, options: Namespace) -> Sequence[Row[Any]]:

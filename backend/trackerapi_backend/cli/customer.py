@@ -10,7 +10,7 @@ from trackerapi_backend.cli.arguments import (
     check_options,
     whole_number,
 )
-from trackerapi_backend.cli.database import open_provider
+from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.jobs import providers
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import customers as stored_customers
@@ -20,7 +20,9 @@ from trackerapi_backend.store.schema import MAX_ID
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import PrintLine
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.cli.database import Database
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,37 +33,41 @@ def add_arguments(parser: ArgumentParser) -> None:
     create.add_argument("--id", type=_customer_id, help="default: the next free id")
     create.add_argument("--reference", help="id of the customer at the provider")
     create.add_argument("--name", help="name of the customer")
-    create.set_defaults(run=create_customer)
+    set_command(create, create_customer)
     listing = actions.add_parser("list", help="list the customers")
     add_provider_options(listing)
-    listing.set_defaults(run=list_customers)
+    set_command(listing, list_customers)
 
 
 def _customer_id(text: str) -> int:
     return whole_number(text, 1, MAX_ID)
 
 
-def create_customer(options: Namespace, print_line: PrintLine) -> None:
+def create_customer(options: Namespace, database: Database) -> None:
     """Create a customer and print its id."""
     values = {"reference": options.reference, "name": options.name}
     given = {member: text for member, text in values.items() if text is not None}
     check_options("CustomerInput", given)
-    with open_provider(options, create=True) as access:
-        db, provider_id = access.db, access.provider_id
+
+    def create(db: Connection) -> list[str]:
+        provider_id = providers.find_or_create_provider(db, options.provider)
         if options.id is not None and stored_customers.customer_exists(db, options.id):
             raise SettingsError(f"customer {options.id} exists: choose another --id")
         if "reference" in given and stored_customers.find_customer_by_reference(
             db, provider_id, given["reference"]
         ):
             raise SettingsError("another customer has this --reference: choose another")
-        print_line(str(providers.create_customer(db, provider_id, options.id, **given)))
+        return [str(providers.create_customer(db, provider_id, options.id, **given))]
+
+    database.change(create)
 
 
-def list_customers(options: Namespace, print_line: PrintLine) -> None:
+def list_customers(options: Namespace, database: Database) -> None:
     """Print the customers of a provider: id, reference and name."""
-    with open_provider(options) as access:
-        db, provider_id = access.db, access.provider_id
-        for row in fetch_all(
-            lambda span: stored_customers.list_customers(db, provider_id, None, span)
-        ):
-            print_line(f"{row.id}\t{row.reference or '-'}\t{row.name or '-'}")
+    provider_id = database.read(lambda db: find_known_provider(db, options.provider))
+    for row in fetch_all(
+        lambda span: database.read(
+            lambda db: stored_customers.list_customers(db, provider_id, None, span)
+        )
+    ):
+        database.print_line(f"{row.id}\t{row.reference or '-'}\t{row.name or '-'}")

@@ -1,19 +1,34 @@
-"""Access of commands to the database, without a server.
+"""Database of a command, opened by the command itself or by a running server.
 
-`key`, `customer`, `provider`, `export` and `import` open the database themselves, so
-they need no running server. With SQLite they fail beside a server: the server holds the
-lock on the file.
+A running server holds the lock on its SQLite file. A command that finds the lock taken
+sends its arguments to the server (`server_client`). The server runs the same function
+on its open store (`served`), and the command prints the lines that the function prints.
+
+To write a command that works in both ways:
+
+- Write a function `(options: Namespace, database: Database) -> None`, and pass it to
+  `set_command()` in place of `set_defaults(run=...)`. A command without
+  `set_command()` opens the database itself, and fails beside a server.
+- Read by `database.read(query)`: a long list page by page, such as by `fetch_all()`.
+- Change by `database.change(work)`, which prints the lines that `work` returns. `work`
+  may run several times, so it changes nothing but the database.
+- Make changes by the functions that the routes call. A function whose change concerns
+  a cache or a viewer notes the change in `changes_of(db)`: see `store/changes.py`.
+- Do in `prepare` what needs the process of the user: read a file, make a path absolute.
+  `prepare` changes the options. The server gets the changed options and writes files
+  as its own user.
 """
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from trackerapi_backend.jobs.providers import find_or_create_provider
 from trackerapi_backend.pepper import LOST_PEPPER, PepperFile, open_pepper_file
 from trackerapi_backend.settings import PREFIX, SettingsError, storage_from
+from trackerapi_backend.store import StoreInUse
 from trackerapi_backend.store.api_keys import has_keys
 from trackerapi_backend.store.peppers import find_peppers, record_peppers
 from trackerapi_backend.store.postgres import PostgresStore
@@ -21,36 +36,131 @@ from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Iterator
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Connection
 
+    from trackerapi_backend.cli.arguments import PrintLine
     from trackerapi_backend.settings import Storage
     from trackerapi_backend.store import Store
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class ProviderAccess:
-    """Transaction on a database for one provider.
+
+class Database(Protocol):
+    """Open database of a command.
 
     Attributes:
-        db: Connection in a transaction, which commits at the end of the block.
-        provider_id: Id of the provider that `--provider` names; the oldest provider
-            without this option.
         storage: Settings of the database.
+        store: Open store, to read from.
+        print_line: Function that prints a line on the stdout of the command.
     """
 
-    db: Connection
-    provider_id: int
-    storage: Storage
+    @property
+    def storage(self) -> Storage: ...  # noqa: D102
+    @property
+    def store(self) -> Store: ...  # noqa: D102
+    @property
+    def print_line(self) -> PrintLine: ...  # noqa: D102
 
-    def open_pepper(self) -> PepperFile:
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query on one snapshot.
+
+        Raises:
+            StoreError: If the engine fails.
+        """
+
+    def change(self, work: Callable[[Connection], Iterable[str]]) -> None:
+        """Run `work` in a transaction, and print the lines that it returns.
+
+        `work` may run several times: only the changes of the last run are stored.
+
+        Raises:
+            StoreError: If the changes are not stored; the message says so if they may
+                be stored nevertheless.
+        """
+
+    def open_pepper(self, db: Connection) -> PepperFile:
         """Return the secrets of this installation; see `open_pepper()`.
 
         A missing file is created before the first key.
+
+        Args:
+            db: Connection in the transaction of a change.
         """
-        return _use_pepper(self.db, self.storage, create=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDatabase:
+    """Database that this process has opened; see `Database`."""
+
+    storage: Storage
+    store: Store
+    print_line: PrintLine
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query on one snapshot."""
+        return self.store.read(query)
+
+    def change(self, work: Callable[[Connection], Iterable[str]]) -> None:
+        """Run `work` in a transaction, and print the lines that it returns."""
+        with self.store.transaction() as db:
+            # Print within the transaction: if printing fails, the transaction is rolled
+            # back, and the database has no key that was never shown.
+            for line in work(db):
+                self.print_line(line)
+
+    def open_pepper(self, db: Connection) -> PepperFile:
+        """Return the secrets of this installation; see `open_pepper()`."""
+        return _use_pepper(db, self.storage, create=True)
+
+
+def set_command(
+    parser: ArgumentParser,
+    command: Callable[[Namespace, Database], None],
+    prepare: Callable[[Namespace], None] | None = None,
+) -> None:
+    """Set the function of a command that also works beside a running server.
+
+    Args:
+        parser: `Parser` of the command, with its arguments.
+        command: Function that runs here or in the server.
+        prepare: Function that runs here before, and may change the options.
+    """
+    run = partial(_run, prepare)
+    parser.set_defaults(run=run, command=command, parser=parser)
+
+
+def _run(
+    prepare: Callable[[Namespace], None] | None,
+    options: Namespace,
+    print_line: PrintLine,
+) -> None:
+    storage = storage_from(vars(options))
+    if prepare is not None:
+        prepare(options)
+    try:
+        with closing(open_store(storage)) as store:
+            options.command(options, OwnDatabase(storage, store, print_line))
+    except StoreInUse as error:
+        from trackerapi_backend.cli.server_client import run_in_server
+
+        run_in_server(options, error, print_line)
+
+
+def find_known_provider(db: Connection, name: str | None) -> int:
+    """Return the id of a provider; see `find_provider()`.
+
+    Raises:
+        SettingsError: If the provider does not exist.
+    """
+    known = find_provider(db, name)
+    if known is None:
+        raise SettingsError(
+            "the provider does not exist: `key create` and `customer create` add it"
+        )
+    return known
 
 
 def open_store(storage: Storage, *, migrate: bool = False) -> Store:
@@ -127,43 +237,3 @@ def _use_pepper(
             f" right file with --pepper-file or {PREFIX}PEPPER_FILE; {LOST_PEPPER}"
         )
     return file
-
-
-@contextmanager
-def open_provider(
-    options: Namespace, *, create: bool = False
-) -> Iterator[ProviderAccess]:
-    """Open the database and find the provider that the options name.
-
-    Args:
-        options: Options of the command.
-        create: Whether to create a provider that does not exist.
-
-    Raises:
-        SettingsError: If the provider does not exist, or a setting is invalid.
-        StoreError: If the database cannot be used, for example while a server runs.
-    """
-    storage = storage_from(vars(options))
-    with (
-        closing(open_store(storage)) as store,
-        store.transaction() as db,
-    ):
-        if create:
-            provider_id = find_or_create_provider(db, options.provider)
-        else:
-            provider_id = find_known_provider(db, options.provider)
-        yield ProviderAccess(db, provider_id, storage)
-
-
-def find_known_provider(db: Connection, name: str | None) -> int:
-    """Return the id of a provider; see `find_provider()`.
-
-    Raises:
-        SettingsError: If the provider does not exist.
-    """
-    known = find_provider(db, name)
-    if known is None:
-        raise SettingsError(
-            "the provider does not exist: `key create` and `customer create` add it"
-        )
-    return known

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_log_options, port_number
 from trackerapi_backend.cli.database import open_pepper
+from trackerapi_backend.cli.served import run_served
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.providers import (
     create_api_key,
@@ -182,7 +183,13 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         _prepare(store, pepper, folder)
         token = _link_to_newest_job(store)
         announce = partial(_announce, folder, token, print_line)
-        serve_store(settings, store, pepper, announce=announce)
+        serve_store(
+            settings,
+            store,
+            pepper,
+            announce=announce,
+            run_command=partial(run_served, settings),
+        )
     finally:
         folder.description.unlink(missing_ok=True)
         store.close()

@@ -11,9 +11,9 @@ from trackerapi_backend.cli.arguments import (
     check_options,
     instant,
 )
-from trackerapi_backend.cli.database import open_provider
+from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.instants import format_instant, utc_now
-from trackerapi_backend.jobs.providers import create_api_key
+from trackerapi_backend.jobs.providers import create_api_key, find_or_create_provider
 from trackerapi_backend.requests.credentials import SCOPES, parse_key_id
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import api_keys as stored_keys
@@ -22,7 +22,9 @@ from trackerapi_backend.store.paging import fetch_all
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.arguments import PrintLine
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.cli.database import Database
 
 DEFAULT_SCOPES = ("ingest", "read")
 
@@ -47,24 +49,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="expiry of the key, such as 2030-01-01T00:00:00Z; default: never",
     )
-    create.set_defaults(run=create_key)
+    set_command(create, create_key, _require_stdout)
     listing = actions.add_parser("list", help="list the keys, without their secrets")
     add_provider_options(listing)
-    listing.set_defaults(run=list_keys)
+    set_command(listing, list_keys)
     expire = actions.add_parser("expire", help="expire a key now")
     add_provider_options(expire)
     expire.add_argument(
         "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
     )
-    expire.set_defaults(run=expire_key)
+    set_command(expire, expire_key)
 
 
-def create_key(options: Namespace, print_line: PrintLine) -> None:
-    """Create a key and print it; no later command can print the key again."""
+def _require_stdout(_options: Namespace) -> None:
     if sys.stdout is None:
         raise SettingsError(
             "stdout is closed, but a new key is printed there and nowhere else"
         )
+
+
+def create_key(options: Namespace, database: Database) -> None:
+    """Create a key and print it; no later command can print the key again."""
     scopes = options.scope or list(DEFAULT_SCOPES)
     check_options("ApiKeyInput", {"label": options.label, "scopes": scopes})
     if options.expires_at is not None and options.expires_at <= utc_now():
@@ -72,48 +77,59 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
             f"--expires-at {format_instant(options.expires_at)} lies in the past:"
             " name a later time, or leave the option out for a key that never expires"
         )
-    with open_provider(options, create=True) as access:
+
+    def create(db: Connection) -> list[str]:
+        provider_id = find_or_create_provider(db, options.provider)
+        pepper = database.open_pepper(db)
         new = create_api_key(
-            access.db,
-            access.open_pepper(),
-            access.provider_id,
+            db,
+            pepper,
+            provider_id,
             options.label,
             scopes,
             expires_at=options.expires_at,
         )
-        # Print within the transaction: if printing fails, the transaction is rolled
-        # back, and the database has no key that was never shown.
-        print_line(new.api_key)
+        return [new.api_key]
+
+    database.change(create)
 
 
-def list_keys(options: Namespace, print_line: PrintLine) -> None:
+def list_keys(options: Namespace, database: Database) -> None:
     """Print the keys of a provider, one line per key.
 
     A line has id, scopes, expiry and label, the job of a job token, and the id of the
     key that created this key.
     """
-    with open_provider(options) as access:
-        db, provider_id = access.db, access.provider_id
-        for row in fetch_all(lambda span: stored_keys.list_keys(db, provider_id, span)):
-            ends = format_instant(row.expires_at) if row.expires_at else "never"
-            job = "" if row.job_id is None else f"\tjob {row.job_id}"
-            maker = "" if row.created_by is None else f"\tmade by {row.created_by}"
-            scopes = ",".join(row.scopes)
-            print_line(
-                f"{row.key_id}\t{scopes}\texpires {ends}\t{row.label}{job}{maker}"
-            )
+    provider_id = database.read(lambda db: find_known_provider(db, options.provider))
+    for row in fetch_all(
+        lambda span: database.read(
+            lambda db: stored_keys.list_keys(db, provider_id, span)
+        )
+    ):
+        ends = format_instant(row.expires_at) if row.expires_at else "never"
+        job = "" if row.job_id is None else f"\tjob {row.job_id}"
+        maker = "" if row.created_by is None else f"\tmade by {row.created_by}"
+        scopes = ",".join(row.scopes)
+        database.print_line(
+            f"{row.key_id}\t{scopes}\texpires {ends}\t{row.label}{job}{maker}"
+        )
 
 
-def expire_key(options: Namespace, print_line: PrintLine) -> None:
+def expire_key(options: Namespace, database: Database) -> None:
     """Set the expiry of a key to the current time."""
     # The argument may be a whole key, which is secret, so no message repeats it.
     key_id = parse_key_id(options.key_id) or options.key_id
-    with open_provider(options) as access:
+
+    def expire(db: Connection) -> list[str]:
+        provider_id = find_known_provider(db, options.provider)
         row = stored_keys.expire_key(
-            access.db, access.provider_id, key_id, now=utc_now(), caller_key_id=None
+            db, provider_id, key_id, now=utc_now(), caller_key_id=None
         )
-    if row is None:
-        raise SettingsError(
-            "the provider has no such key: `trackerapi-backend key list` lists its keys"
-        )
-    print_line(f"{row.key_id} expired at {format_instant(row.expires_at)}")
+        if row is None:
+            raise SettingsError(
+                "the provider has no such key: `trackerapi-backend key list` lists its"
+                " keys"
+            )
+        return [f"{row.key_id} expired at {format_instant(row.expires_at)}"]
+
+    database.change(expire)

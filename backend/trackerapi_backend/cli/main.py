@@ -52,33 +52,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser(arguments[:1]).parse_args(arguments)
     try:
         options.run(options, print_line)
-    except (SettingsError, StoreError) as error:
-        return _fail(str(error))
-    except Problem as problem:
-        return _fail(problem.detail)
-    except OSError as error:
-        file = "the output" if error.filename is None else f"{error.filename}"
-        if error.filename is None:
-            drop_output()
-        return _fail(f"{file} cannot be used ({error.strerror or error})")
     except KeyboardInterrupt:
         return 0
+    except Exception as error:
+        reason = failure_of(error)
+        if reason is None:
+            raise
+        if isinstance(error, OSError) and error.filename is None:
+            drop_output()
+        print_error(reason)
+        return 1
     return 0
 
 
-def _fail(reason: str) -> int:
-    print_error(reason)
-    return 1
+def failure_of(error: Exception) -> str | None:
+    """Return the reason of a failed command; None for an error of this program."""
+    match error:
+        case SettingsError() | StoreError():
+            return str(error)
+        case Problem():
+            return error.detail
+        case OSError():
+            file = "the output" if error.filename is None else f"{error.filename}"
+            return f"{file} cannot be used ({error.strerror or error})"
+    return None
 
 
-def build_parser(called: Collection[str] = _COMMANDS) -> argparse.ArgumentParser:
+def build_parser(
+    called: Collection[str] = _COMMANDS, parser_class: type[Parser] = Parser
+) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
         called: First word of the command line, or the words of several commands. Only
             these commands have arguments and can run.
+        parser_class: Class of the parser and of the parsers of all commands.
     """
-    parser = Parser(
+    parser = parser_class(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
         epilog="Instead of a missing option, all commands except `dev` read the"

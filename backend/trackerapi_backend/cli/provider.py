@@ -12,7 +12,7 @@ from trackerapi_backend.cli.arguments import (
     check_options,
     naming_options,
 )
-from trackerapi_backend.cli.database import open_provider
+from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.files import open_regular_file
 from trackerapi_backend.jobs.mark import MAX_MARK_BYTES
 from trackerapi_backend.jobs.profile import checked_profile
@@ -21,10 +21,11 @@ from trackerapi_backend.store import providers as stored
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
 
-    from sqlalchemy import Row
+    from sqlalchemy import Connection, Row
 
-    from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.cli.database import Database
 
 _MEMBERS = {
     "display_name": ("NAME", "name of the provider for customers"),
@@ -44,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = add_group(parser, "ACTION")
     show = actions.add_parser("show", help="show the profile")
     add_provider_options(show)
-    show.set_defaults(run=show_profile)
+    set_command(show, show_profile)
     change = actions.add_parser(
         "set", help="change the profile; a value without an option stays unchanged"
     )
@@ -60,33 +61,36 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="OPTION",
         help="name of an option whose value is removed; may be repeated",
     )
-    change.set_defaults(run=set_profile)
+    set_command(change, set_profile, _read_mark)
 
 
-def show_profile(options: Namespace, print_line: PrintLine) -> None:
+def show_profile(options: Namespace, database: Database) -> None:
     """Print the profile of a provider: one line for each value."""
-    with open_provider(options) as access:
-        _print(stored.get_profile(access.db, access.provider_id), print_line)
+    row = database.read(
+        lambda db: stored.get_profile(db, find_known_provider(db, options.provider))
+    )
+    for line in _lines(row):
+        database.print_line(line)
 
 
-def set_profile(options: Namespace, print_line: PrintLine) -> None:
+def set_profile(options: Namespace, database: Database) -> None:
     """Change the profile of a provider; print the whole profile."""
     changes = _changes(options)
     check_options("ProviderProfileChange", changes)
     with naming_options():
         changes = checked_profile(changes)
-    with open_provider(options) as access:
-        row = stored.update_profile(
-            access.db, access.provider_id, changes, caller_key_id=None
-        )
-    _print(row, print_line)
+
+    def change(db: Connection) -> list[str]:
+        provider_id = find_known_provider(db, options.provider)
+        row = stored.update_profile(db, provider_id, changes, caller_key_id=None)
+        return list(_lines(row))
+
+    database.change(change)
 
 
 def _changes(options: Namespace) -> dict[str, Any]:
     given = vars(options)
     changes = {name: given[name] for name in _MEMBERS if given[name] is not None}
-    if "mark" in changes:
-        changes["mark"] = _read_mark(Path(changes["mark"]))
     for option in options.unset:
         if _OPTIONS[option] in changes:
             raise SettingsError(f"--{option} and --unset {option} exclude each other")
@@ -96,12 +100,15 @@ def _changes(options: Namespace) -> dict[str, Any]:
     return changes
 
 
-def _read_mark(path: Path) -> str:
-    """Return the content of a file in base64.
+def _read_mark(options: Namespace) -> None:
+    """Replace the name of the file by its content in base64.
 
     Raises:
         SettingsError: If the file cannot be read, or is too large.
     """
+    if options.mark is None:
+        return
+    path = Path(options.mark)
     try:
         with open_regular_file(path) as file:
             content = file.read(MAX_MARK_BYTES + 1)
@@ -109,11 +116,11 @@ def _read_mark(path: Path) -> str:
         raise SettingsError(f"--mark: cannot read {path}: {error.strerror}") from None
     if len(content) > MAX_MARK_BYTES:
         raise SettingsError(f"--mark: {path} has more than {MAX_MARK_BYTES:,} bytes")
-    return b2a_base64(content, newline=False).decode()
+    options.mark = b2a_base64(content, newline=False).decode()
 
 
-def _print(row: Row[Any], print_line: PrintLine) -> None:
-    print_line(f"name\t{row.name}")
+def _lines(row: Row[Any]) -> Iterator[str]:
+    yield f"name\t{row.name}"
     shown = {**row._mapping, "mark": row.mark_hash and "set"}  # noqa: SLF001
     for option, member in _OPTIONS.items():
-        print_line(f"{option}\t{shown[member] or '-'}")
+        yield f"{option}\t{shown[member] or '-'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import (
@@ -11,6 +12,7 @@ from trackerapi_backend.cli.arguments import (
     port_number,
 )
 from trackerapi_backend.cli.database import open_pepper, open_store
+from trackerapi_backend.cli.served import run_served
 from trackerapi_backend.logs import start_log
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import (
@@ -59,5 +61,6 @@ def run(options: Namespace, print_line: PrintLine) -> None:
             store,
             pepper,
             announce=lambda url: print_line(f"Serving at {url}"),
+            run_command=partial(run_served, settings),
         )
     exit_despite_busy_threads(0)

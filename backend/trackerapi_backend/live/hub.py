@@ -91,16 +91,6 @@ def encode_message(version: int, event: str, data: str, *, id_: str) -> Message:
     return Message(version, id_, frame)
 
 
-def profile_source(provider_id: int) -> str:
-    """Return the source of topics that show the profile of a provider."""
-    return f"p{provider_id}"
-
-
-def settings_source(configuration_id: int) -> str:
-    """Return the source of topics that depend on a configuration's page settings."""
-    return f"c{configuration_id}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Subject of a viewer.

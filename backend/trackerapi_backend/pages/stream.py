@@ -35,13 +35,7 @@ from zlib import crc32
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.live.hub import (
-    Message,
-    Watch,
-    encode_message,
-    profile_source,
-    settings_source,
-)
+from trackerapi_backend.live.hub import Message, Watch, encode_message
 from trackerapi_backend.live.stream import EventStream
 from trackerapi_backend.pages.customer import (
     cookie_name,
@@ -56,6 +50,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.snapshot import from_document
 from trackerapi_backend.requests.call import client_address
 from trackerapi_backend.store import configurations, jobs, providers
+from trackerapi_backend.store.changes import profile_source, settings_source
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.contract import Operation
     from trackerapi_backend.requests.schemas import Schema
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.changes import Changes
     from trackerapi_backend.store.paging import Page
     from trackerapi_backend.store.readiness import Readiness
     from trackerapi_backend.store.writer import Writer
@@ -58,6 +59,15 @@ class Services:
     readiness: Readiness
     pepper: PepperFile
     public_base_url: str | None = None
+
+    def apply(self, changes: Changes) -> None:
+        """Follow committed changes: forget changed keys, and send viewers the news."""
+        for key_id in changes.keys:
+            self.authenticator.forget(key_id)
+        if changes.rows:
+            self.hub.changed(changes.rows)
+        for job_id in changes.permissions:
+            self.hub.suspect(job_id)
 
     def base_url(self, request: Request) -> str:
         """Return the address of this backend in share links; no slash at the end.

@@ -80,7 +80,4 @@ async def expire_api_key(call: Call) -> Response:
             caller_key_id=call.caller.key_id,
         )
     )
-    # Clear the cache after the commit: a request before the commit could cache the
-    # still valid key again.
-    call.services.authenticator.forget(key_id)
     return json_response(serialize_api_key(require(row, "key")))

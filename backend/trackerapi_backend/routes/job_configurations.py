@@ -6,10 +6,10 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.jobs.configurations import latest_ids, register
-from trackerapi_backend.live.hub import settings_source
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.routes.serialization import serialize_configuration
 from trackerapi_backend.store import configurations as stored
+from trackerapi_backend.store.changes import settings_source
 from trackerapi_backend.store.paging import Page, Span
 from trackerapi_backend.store.schema import MAX_ID
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.jobs import creation
-from trackerapi_backend.live.hub import settings_source
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.routes.serialization import serialize_job
 from trackerapi_backend.store import jobs as stored
+from trackerapi_backend.store.changes import settings_source
 from trackerapi_backend.store.paging import Span
 
 if TYPE_CHECKING:

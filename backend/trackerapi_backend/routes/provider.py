@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.jobs.profile import checked_profile
-from trackerapi_backend.live.hub import profile_source
 from trackerapi_backend.requests.call import Call, json_response
 from trackerapi_backend.routes.serialization import serialize_profile
 from trackerapi_backend.store import providers as stored
@@ -34,5 +33,4 @@ async def update_provider_profile(call: Call) -> Response:
             caller_key_id=call.caller.key_id,
         )
     )
-    call.services.hub.changed([profile_source(call.provider_id)])
     return json_response(serialize_profile(row))

@@ -67,7 +67,6 @@ def _list(db: Connection, provider_id: int, job_id: int, span: Span) -> Page:
 async def revoke_share_link(call: Call) -> Response:
     """Revoke a link; its address and its cookies then open no page."""
     row = await call.write(lambda db: _revoke(db, call))
-    call.services.hub.suspect(row.job_id)
     return json_response(serialize_share_link(row))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -41,6 +42,18 @@ class StoreError(Exception):
         super().__init__(message)
         self.cause, self.is_transient = cause, is_transient
         self.may_be_stored = may_be_stored
+
+
+class StoreInUse(StoreError):
+    """Lock of another process on a SQLite file.
+
+    Attributes:
+        path: Path of the file.
+    """
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 Change = int | str

@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, or_, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.changes import changes_of
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import api_keys, jobs, providers
 
@@ -108,6 +109,9 @@ def expire_key(
         .returning(api_keys.c.job_id)
     ).first()
     if changed is not None:
+        changes_of(db).keys.add(key_id)
+        if changed.job_id is not None:
+            changes_of(db).permissions.add(changed.job_id)
         record_change(
             db,
             provider_id=provider_id,

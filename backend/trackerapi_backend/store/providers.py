@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.changes import changes_of, profile_source
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def update_profile(
         db.execute(
             update(providers).where(providers.c.id == provider_id).values(values)
         )
+        changes_of(db).rows.add(profile_source(provider_id))
         record_change(
             db,
             provider_id=provider_id,

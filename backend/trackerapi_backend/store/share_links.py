@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.changes import changes_of
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import jobs, providers, share_links
 
@@ -86,6 +87,7 @@ def revoke_share_link(
         .returning(share_links.c.job_id)
     ).first()
     if revoked is not None:
+        changes_of(db).permissions.add(revoked.job_id)
         record_change(
             db,
             provider_id=provider_id,

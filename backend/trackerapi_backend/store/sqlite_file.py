@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import StoreError, StoreInUse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,10 +184,11 @@ def _lock(descriptor: int, path: Path) -> int:
     return descriptor
 
 
-def _in_use_error(path: Path) -> StoreError:
-    return StoreError(
+def _in_use_error(path: Path) -> StoreInUse:
+    return StoreInUse(
         f"{path} is in use by another trackerapi-backend: stop the other process"
-        " first, or choose another folder or database"
+        " first, or choose another folder or database",
+        path,
     )
 
 

@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from trackerapi_backend.measurements import Histogram
 from trackerapi_backend.problems import unavailable
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.changes import take_changes
 from trackerapi_backend.store.driver_sql import savepoint
 from trackerapi_backend.store.fair_queue import MAX_ITEMS, FairQueue, Load
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.changes import Changes
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -109,6 +111,7 @@ class Writer:
         self._is_closing, self._next_log_at = False, 0.0
         self._group: Sequence[_QueuedCommand] = ()
         self.commit_seconds, self.committed_count, self.failed_count = Histogram(), 0, 0
+        self._follow: Callable[[Changes], object] = _ignore
         # A daemon thread, because a command that does not end must not block the exit
         # of the process.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -187,6 +190,26 @@ class Writer:
                 raise unavailable("Too many requests wait to be stored.")
             self._changed.notify()
         return await queued.future
+
+    def follow(
+        self, loop: asyncio.AbstractEventLoop, apply: Callable[[Changes], object]
+    ) -> None:
+        """Have an event loop apply the changes of each commit that notes changes.
+
+        The loop applies the changes before a caller on it gets the result of the
+        change.
+
+        Args:
+            loop: Event loop of the server.
+            apply: Function that applies changes; see `changes_of()`.
+        """
+
+        def follow(changes: Changes) -> None:
+            # A closed loop raises RuntimeError; it has no caller and no viewer.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(apply, changes)
+
+        self._follow = follow
 
     def close(self, timeout_seconds: float | None = None) -> None:
         """Run the queued commands, then stop the thread.
@@ -283,6 +306,7 @@ class Writer:
         """Run commands in one transaction; return only after its commit."""
         outcomes: dict[int, Outcome] = {}
         commands, items = _split(group)
+        changes: Changes | None = None
         with self._store.transaction(shared=not commands) as db:
             for index in commands:
                 outcomes[index] = _run_in_savepoint(db, group[index].run)
@@ -292,9 +316,13 @@ class Writer:
                 self._require_transaction(db)
                 for index, result in zip(indexes, results, strict=True):
                     outcomes[index] = result, None
+            if commands:
+                changes = take_changes(db)
             commit_began = time.perf_counter()
         self.commit_seconds.add(time.perf_counter() - commit_began)
         self.committed_count += len(group)
+        if changes is not None:
+            self._follow(changes)
         return [outcomes[index] for index in range(len(group))]
 
     def _require_transaction(self, db: Connection) -> None:
@@ -354,6 +382,10 @@ def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Ou
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
             raise
         return None, error
+
+
+def _ignore(_changes: Changes) -> None:
+    """Do nothing: no server follows."""
 
 
 def _stopping_error() -> Exception:

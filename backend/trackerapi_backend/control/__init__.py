@@ -1,0 +1,1 @@
+"""Commands that a running server executes, requested over a UNIX socket."""

@@ -1,0 +1,161 @@
+"""Commands of other processes on the UNIX socket of a server.
+
+A connection carries one command. The number of connections, the size and the duration
+of a request are limited, so that silent or broken clients keep no other command out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from anyio import CapacityLimiter, to_thread
+
+from trackerapi_backend.acceptor import Acceptor
+from trackerapi_backend.control.execution import SEND_SECONDS, Execution
+from trackerapi_backend.control.messages import (
+    ALIVE_SECONDS,
+    MAX_REQUEST_BYTES,
+    Request,
+    encode,
+)
+from trackerapi_backend.control.socket_file import is_trusted
+from trackerapi_backend.version import __version__
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from trackerapi_backend.store.writer import Writer
+
+    RunCommand = Callable[[Sequence[str], Execution], str | None]
+
+MAX_CONNECTIONS = 256
+MAX_RUNNING = 3
+"""Maximum number of commands that run at the same time; further commands wait.
+
+One reader of the SQLite file stays free for requests."""
+REQUEST_SECONDS = 5.0
+"""Time limit for the request of a command, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class Commands:
+    """Commands of other processes, which run in threads of this server.
+
+    Only the event loop calls its methods.
+
+    Args:
+        listener: Listening UNIX socket; `close()` closes it.
+        run: Function that runs a command and returns its error; None without an error.
+        writer: Writer of the server.
+    """
+
+    def __init__(
+        self, listener: socket.socket, run: RunCommand, writer: Writer
+    ) -> None:
+        self._run, self._writer = run, writer
+        self._loop = asyncio.get_running_loop()
+        self._limiter = CapacityLimiter(MAX_RUNNING)
+        self._tasks: dict[asyncio.Task[None], Execution | None] = {}
+        self._acceptor = Acceptor(listener, self._new_protocol)
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Accept no more commands; stop those that still run after the time limit."""
+        self._acceptor.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        for execution in self._tasks.values():
+            if execution is not None:
+                execution.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        for task in self._tasks:
+            task.cancel()
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        reader = asyncio.StreamReader(limit=MAX_REQUEST_BYTES, loop=self._loop)
+        return asyncio.StreamReaderProtocol(reader, self._start, loop=self._loop)
+
+    def _start(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter
+    ) -> None:
+        try:
+            # The program may end at any time.
+            with suppress(OSError, asyncio.IncompleteReadError):
+                error = await self._answer(reader, stream)
+                stream.write(encode({"error": error}))
+                async with asyncio.timeout(SEND_SECONDS):
+                    await stream.drain()
+                    stream.close()
+                    await stream.wait_closed()
+        finally:
+            # A program that takes no output must not keep the connection open.
+            stream.transport.abort()
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter
+    ) -> str | None:
+        """Run the command of a connection; return its error."""
+        if not is_trusted(stream.get_extra_info("socket")):
+            return "only the user of the server and root may run commands beside it"
+        if len(self._tasks) > MAX_CONNECTIONS:
+            return "too many commands wait for the server: try again later"
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                request = Request.parse(await reader.readuntil(b"\n"))
+        except (asyncio.LimitOverrunError, TimeoutError):
+            request = None
+        if request is None:
+            return "the server has not understood the command"
+        if request.version != __version__:
+            return (
+                f"the server is release {__version__} and the command is release"
+                f" {request.version}: use the program of the server, or restart it"
+            )
+        return await self._execute(request, stream)
+
+    async def _execute(
+        self, request: Request, stream: asyncio.StreamWriter
+    ) -> str | None:
+        async def send(data: bytes) -> None:
+            stream.write(data)
+            await stream.drain()
+
+        execution = Execution(self._writer, self._loop, send)
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks[task] = execution
+        alive = self._loop.create_task(_send_signs_of_life(stream))
+        try:
+            return await to_thread.run_sync(
+                self._run_and_flush, request, execution, limiter=self._limiter
+            )
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 -- the operator reads the log
+            _log.exception("a command failed")
+            return "the server failed: its log has the cause"
+        finally:
+            alive.cancel()
+
+    def _run_and_flush(self, request: Request, execution: Execution) -> str | None:
+        error = self._run(request.arguments, execution)
+        execution.flush()
+        return error
+
+
+async def _send_signs_of_life(stream: asyncio.StreamWriter) -> None:
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        stream.write(encode({}))

@@ -1,0 +1,110 @@
+"""Execution of one command in a thread of the server: its output and its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trackerapi_backend.control.messages import encode
+from trackerapi_backend.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.store.writer import Writer
+
+T = TypeVar("T")
+
+CHANGE_SECONDS = 60.0
+"""Time limit of a change, with its wait in the queue of the writer, in seconds."""
+SEND_SECONDS = 30.0
+"""Time limit for a program that takes no output, in seconds."""
+_CHUNK_CHARACTERS = 32 * 1024
+
+
+class Execution:
+    """Output and changes of a command. One thread calls its methods, but `stop()`.
+
+    Args:
+        writer: Writer of the server.
+        loop: Event loop of the server.
+        send: Function that sends bytes to the program of the command.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        loop: asyncio.AbstractEventLoop,
+        send: Callable[[bytes], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._writer, self._loop, self._send = writer, loop, send
+        self._lines: list[str] = []
+        self._size = 0
+        # Protects the three attributes below: `stop()` is called by another thread.
+        self._lock = threading.Lock()
+        self._is_stopped = self._has_begun = False
+        self._change: Future[Any] | None = None
+
+    def print_line(self, line: str) -> None:
+        """Send a line to print, together with the next lines.
+
+        Raises:
+            OSError: If the program has ended or takes no output.
+        """
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > _CHUNK_CHARACTERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send all lines; raise the errors of `print_line()`."""
+        lines, self._lines, self._size = self._lines, [], 0
+        if lines:
+            sending = self._send(encode({"lines": lines}))
+            asyncio.run_coroutine_threadsafe(sending, self._loop).result(SEND_SECONDS)
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """Run a change in the writer; return its result once it is on the disk.
+
+        Raises:
+            StoreError: If the server stops, or the writer is busy for
+                `CHANGE_SECONDS`; the message says whether the change is stored.
+            Problem: If the writer rejects the change.
+            Exception: Any exception of `work`, whose changes are rolled back.
+        """
+
+        def begin(db: Connection) -> T:
+            with self._lock:
+                if self._is_stopped:
+                    raise StoreError("the command was given up")
+                self._has_begun = True
+            return work(db)
+
+        with self._lock:
+            if self._is_stopped:
+                raise StoreError("the server stops: nothing is stored")
+            self._has_begun = False
+            self._change = asyncio.run_coroutine_threadsafe(
+                self._writer.write(begin), self._loop
+            )
+        try:
+            result: T = self._change.result(CHANGE_SECONDS)
+        except TimeoutError:
+            raise StoreError(f"the server is busy: {self.stop()}") from None
+        except CancelledError:
+            raise StoreError(f"the server stops: {self.stop()}") from None
+        return result
+
+    def stop(self) -> str:
+        """Begin no more change; return whether the last change is stored."""
+        with self._lock:
+            self._is_stopped = True
+            if self._change is not None:
+                self._change.cancel()
+            if self._has_begun:
+                return "it is not known whether the change is stored, so look it up"
+            return "nothing is stored"
