@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -25,10 +27,16 @@ from trackerapi_backend.store.schema import api_keys
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.support.service import CUSTOMER, MAX_WAIT_SECONDS, problem_name
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    prepare,
+    problem_name,
+    serve_existing,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import httpx
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERIFY_PATH = "/api-keys/protected"
+EXPIRED_KEYS = 60
 
 
 @pytest.mark.parametrize(
@@ -317,3 +326,45 @@ def test_listed_keys_have_no_secret(service: Service, api: httpx.Client) -> None
     text = api.get("/api-keys", params={"limit": 200}).text
     for key in service.keys.values():
         assert key.split("_")[2] not in text
+
+
+def test_expired_key_is_refused_by_each_later_request(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """No request that begins after the answer of the expiry accepts the key.
+
+    Every key is used during its expiry, in each of two processes on PostgreSQL.
+    """
+    known = prepare(tmp_path, database_url)
+    with ExitStack() as stack:
+        services = [
+            stack.enter_context(serve_existing(tmp_path, known, database_url))[1]
+            for _ in range(1 if database_url is None else 2)
+        ]
+        admin = stack.enter_context(services[0].client())
+        apis = [stack.enter_context(each.client(None)) for each in services]
+        pool = stack.enter_context(ThreadPoolExecutor(EXPIRED_KEYS))
+        created = [
+            admin.post("/api-keys", json={"label": "k", "scopes": ["read"]}).json()
+            for _ in range(EXPIRED_KEYS)
+        ]
+        later = pool.map(lambda each: statuses_after_expiry(admin, apis, each), created)
+        assert {*chain.from_iterable(later)} == {401}
+
+
+def statuses_after_expiry(
+    admin: httpx.Client, apis: Sequence[httpx.Client], created: dict[str, Any]
+) -> list[int]:
+    """Expire a key while it is used; return the statuses of later requests."""
+    headers = {"X-API-Key": created["api_key"]}
+
+    def use(api: httpx.Client) -> set[int]:
+        return {api.get(VERIFY_PATH, headers=headers).status_code for _ in range(3)}
+
+    with ThreadPoolExecutor(len(apis)) as pool:
+        users = [pool.submit(use, api) for api in apis]
+        answer = admin.post(f"/api-keys/{created['key']['key_id']}/expire")
+        later = [api.get(VERIFY_PATH, headers=headers).status_code for api in apis]
+    assert answer.status_code == 200
+    assert set().union(*(user.result() for user in users)) <= {200, 401}
+    return later

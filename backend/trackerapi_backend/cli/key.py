@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import (
@@ -14,7 +15,11 @@ from trackerapi_backend.cli.arguments import (
 from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.providers import create_api_key, find_or_create_provider
-from trackerapi_backend.requests.credentials import SCOPES, parse_key_id
+from trackerapi_backend.requests.credentials import (
+    SCOPES,
+    SHARED_CACHE_SECONDS,
+    parse_key_id,
+)
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.paging import fetch_all
@@ -133,3 +138,6 @@ def expire_key(options: Namespace, database: Database) -> None:
         return [f"{row.key_id} expired at {format_instant(row.expires_at)}"]
 
     database.change(expire)
+    if database.store.is_shared:
+        # Until then, a server may have the valid key in its cache.
+        time.sleep(SHARED_CACHE_SECONDS)

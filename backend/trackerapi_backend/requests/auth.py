@@ -7,6 +7,7 @@ it. Each operation of the set shows a job token only the job of the token.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.requests.credentials import (
+    SHARED_CACHE_SECONDS,
     hash_secret,
     parse_key_id,
 )
@@ -124,8 +126,10 @@ class Authenticator:
 
     def __init__(self, store: Store, writer: Writer, pepper: PepperFile) -> None:
         self._store, self._writer, self._pepper = store, writer, pepper
+        self._cache_seconds = SHARED_CACHE_SECONDS if store.is_shared else CACHE_SECONDS
         self._known: dict[bytes, tuple[Caller, float]] = {}
-        self._changes = 0
+        # Running queries: requests with the same key wait for one query.
+        self._queries: dict[bytes, tuple[asyncio.Task[Caller], float]] = {}
 
     async def identify(self, headers: Headers) -> Caller:
         """Return the caller of a request by the key among its headers.
@@ -162,29 +166,52 @@ class Authenticator:
 
         The caller must have committed the change before.
         """
-        # A running query may have read the key before the change. The count keeps
-        # `_find_caller()` from caching the result of that query.
-        self._changes += 1
+        # A running query may have read a key before its change. Its result is neither
+        # cached nor used for later requests.
+        self._queries.clear()
         self._known = {
             digest: known
             for digest, known in self._known.items()
             if known[0].key_id != key_id
         }
 
+    async def wait_for_other_processes(self) -> None:
+        """Return once no other process accepts a key that is expired in the store."""
+        if self._store.is_shared:
+            await asyncio.sleep(SHARED_CACHE_SECONDS)
+
     async def _find_caller(self, api_key: str) -> Caller:
         # Not the HMAC, which needs several times as long as the hash.
-        digest = hash_secret(api_key)
+        digest, now = hash_secret(api_key), time.monotonic()
         caller, until = self._known.get(digest, (None, 0.0))
-        if caller is None or until < time.monotonic():
-            changes = self._changes
+        if caller is not None and now < until:
+            return caller
+        query, until = self._queries.get(digest, (None, 0.0))
+        # A query that has run for long may have read the key before its expiry.
+        if query is None or until <= now:
+            until = now + self._cache_seconds
+            query = asyncio.create_task(self._query_and_cache(digest, api_key, until))
+            self._queries[digest] = query, until
+            # Without a reader, asyncio would log the exception of an unknown key.
+            query.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # A client that disconnects must not cancel the query of other requests.
+        return await asyncio.shield(query)
+
+    async def _query_and_cache(
+        self, digest: bytes, api_key: str, until: float
+    ) -> Caller:
+        own = asyncio.current_task()
+        try:
             caller = await self._query_caller(api_key)
-            # `forget()` ran during the query: the result may be outdated, and a
-            # cached copy would keep an expired key valid for `CACHE_SECONDS`.
-            if changes != self._changes:
-                return caller
+        finally:
+            # `forget()` or a later query may have taken its place.
+            is_valid = self._queries.get(digest, (None, 0.0))[0] is own
+            if is_valid:
+                del self._queries[digest]
+        if is_valid:
             if len(self._known) >= CACHE_CAPACITY:
                 self._known.clear()
-            self._known[digest] = (caller, time.monotonic() + CACHE_SECONDS)
+            self._known[digest] = caller, until
         return caller
 
     async def _query_caller(self, api_key: str) -> Caller:

@@ -15,6 +15,11 @@ from dataclasses import dataclass
 
 SCOPES = ("ingest", "read", "admin")
 JOB_TOKEN_SCOPES = ("ingest", "read")
+SHARED_CACHE_SECONDS = 1.0
+"""Duration of a cached caller while other processes may change keys, in seconds.
+
+The expiry of a key waits this long before its answer: then no process accepts the key.
+"""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_ID_LENGTH = 8

@@ -80,4 +80,5 @@ async def expire_api_key(call: Call) -> Response:
             caller_key_id=call.caller.key_id,
         )
     )
+    await call.services.authenticator.wait_for_other_processes()
     return json_response(serialize_api_key(require(row, "key")))

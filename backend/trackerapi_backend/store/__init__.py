@@ -7,7 +7,7 @@ connections.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -87,7 +87,13 @@ class PoolUse(NamedTuple):
 
 
 class Store(Protocol):
-    """A database engine with its files or servers."""
+    """A database engine with its files or servers.
+
+    Attributes:
+        is_shared: Whether other processes may change the database.
+    """
+
+    is_shared: ClassVar[bool]
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query on one consistent snapshot.

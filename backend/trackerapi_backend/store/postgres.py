@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
@@ -130,6 +130,8 @@ class PostgresStore:
         StoreError: If the database cannot be used, or its schema is not the schema of
             this release.
     """
+
+    is_shared: ClassVar[bool] = True
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
         self._connect = connect = _connector(url, limit_silence=not migrate)

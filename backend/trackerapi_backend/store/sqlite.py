@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
@@ -90,6 +90,8 @@ class SqliteStore:
         StoreError: If the file is missing, another process uses the file, the file
             cannot be written, or its schema is not the schema of this release.
     """
+
+    is_shared: ClassVar[bool] = False
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
         self._file = DatabaseFile(path, create=migrate)
