@@ -7,11 +7,13 @@ import socket
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from trackerapi_backend.http_protocol import MAX_HEAD_BYTES, MAX_WAITING_REQUESTS
+from trackerapi_backend.network.heads import MAX_HEAD_BYTES, MAX_HEADERS
+from trackerapi_backend.network.http_protocol import MAX_WAITING_REQUESTS
 
+from backend.tests.support.raw_http import Answer, connect, read_answer
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     Service,
@@ -46,9 +48,7 @@ class Server:
     @contextmanager
     def connect(self) -> Iterator[socket.socket]:
         """Yield a new connection."""
-        port = int(self.service.base_url.rpartition(":")[2])
-        address = ("127.0.0.1", port)
-        with socket.create_connection(address, MAX_WAIT_SECONDS) as connection:
+        with connect(self.service) as connection:
             yield connection
 
     def answers(self, *requests: bytes) -> list[Answer]:
@@ -64,42 +64,6 @@ class Server:
         json_type = b"Content-Type: application/json\r\n"
         start = b"POST /customers HTTP/1.1\r\n" + HOST + key + json_type
         return start + headers + b"\r\n" + body
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One response."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def problem(self) -> dict[str, Any]:
-        """Complete problem document of the response."""
-        assert self.headers["content-type"] == "application/problem+json"
-        document = dict(json.loads(self.body))
-        assert document["status"] == self.status
-        assert document["request_id"] == self.headers["x-request-id"]
-        return document
-
-    @property
-    def problem_name(self) -> str:
-        """Name of the problem of the response."""
-        return str(self.problem["type"]).rpartition(":")[2]
-
-
-def read_answer(file: IO[bytes], *, has_body: bool = True) -> Answer | None:
-    """Read one response; return None at the end of the stream."""
-    line = file.readline()
-    if not line:
-        return None
-    headers = {}
-    while (header := file.readline().decode().rstrip()) != "":
-        name, _, value = header.partition(": ")
-        headers[name] = value
-    size = int(headers.get("content-length", 0)) if has_body else 0
-    return Answer(int(line.split()[1]), headers, file.read(size))
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +196,15 @@ def test_largest_head_is_accepted(server: Server) -> None:
     assert [answer.status for answer in server.answers(*largest)] == [200, 200]
     [answer] = server.answers(head_of_size(MAX_HEAD_BYTES + 1))
     assert (answer.status, answer.problem_name) == (431, "head-too-large")
+
+
+def test_number_of_headers_is_limited(server: Server) -> None:
+    """A head with the maximum number of headers is accepted, a longer one gets 431."""
+    head = b"GET /livez HTTP/1.0\r\n" + b"A: b\r\n" * MAX_HEADERS
+    assert [answer.status for answer in server.answers(head + b"\r\n")] == [200]
+    for end in (b"C: d\r\nE: f\r\n", b"C: d\r\n\r\n"):
+        [answer] = server.answers(head + end)
+        assert (answer.status, answer.problem_name) == (431, "head-too-large")
 
 
 @pytest.mark.parametrize(

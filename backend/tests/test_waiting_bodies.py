@@ -297,8 +297,8 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
 MAX_READ_BODIES = MAX_READ_BYTES // MAX_BODY_BYTES // 2
 """Number of the largest bodies of one provider that are read at a time."""
 SHORT_READ = """
-from trackerapi_backend.requests import bodies
-bodies.READ_SECONDS = 0.2
+from trackerapi_backend.network import time_limits
+time_limits.BODY_PAUSE_SECONDS = 0.2
 """
 
 
@@ -348,7 +348,7 @@ def test_large_bodies_that_do_not_arrive_block_their_provider_alone(
 
 
 def test_large_body_that_comes_too_slowly_frees_its_place(tmp_path: Path) -> None:
-    """After the time limit an unfinished large body gets 503; another one gets 200."""
+    """After the time limit an unfinished large body gets 408; another one gets 200."""
     line = {"provider_job_id": "unknown", "kind": "info"}
     with ExitStack() as stack:
         service = stack.enter_context(serve_with(tmp_path, SHORT_READ))
@@ -357,6 +357,6 @@ def test_large_body_that_comes_too_slowly_frees_its_place(tmp_path: Path) -> Non
             stack.enter_context(begin_upload(service)) for _ in range(MAX_READ_BODIES)
         ]
         assert [upload.recv(12) for upload in uploads] == [
-            b"HTTP/1.1 503"
+            b"HTTP/1.1 408"
         ] * MAX_READ_BODIES
         assert send_lines(api, [line] * 1000).status_code == 200

@@ -24,6 +24,7 @@ _KINDS = {
     "unknown-job": (404, "Unknown job"),
     "unknown-customer": (404, "Unknown customer"),
     "method-not-allowed": (405, "Method not allowed"),
+    "request-timeout": (408, "Request sent too slowly"),
     "conflict": (409, "Conflict"),
     "too-large": (413, "Too large"),
     "unsupported-media-type": (415, "Unsupported media type"),

@@ -7,26 +7,26 @@ import errno
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
 import threading
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from trackerapi_backend.acceptor import BACKLOG, Acceptor
 from trackerapi_backend.app import create_app
 from trackerapi_backend.control.commands import Commands
 from trackerapi_backend.control.socket_file import listening
-from trackerapi_backend.http_protocol import HttpProtocol
 from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.metrics.app import PATH as METRICS_PATH
 from trackerapi_backend.metrics.endpoint import MetricsEndpoint
+from trackerapi_backend.network.acceptor import BACKLOG, Acceptor
+from trackerapi_backend.network.connections import Connections, connection_limit
+from trackerapi_backend.network.http_protocol import HttpProtocol
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError
@@ -85,7 +85,7 @@ def serve_store(
     Raises:
         SettingsError: If the server cannot listen on the address.
     """
-    _allow_many_connections()
+    max_connections = connection_limit(settings.max_connections)
     sys.setswitchinterval(SWITCH_SECONDS)
     # uvicorn raises the signal again after its own shutdown. The default handler of
     # SIGTERM would end the process there, before the writer is closed.
@@ -122,7 +122,7 @@ def serve_store(
             with hub.connected(), listening(settings.database) as control:
                 announce(address)
                 listeners = _Listeners(listener, metrics, control)
-                _run(services, listeners, run)
+                _run(services, listeners, run, max_connections)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 
@@ -132,14 +132,6 @@ def _tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-
-
-def _allow_many_connections() -> None:
-    """Raise the limit of open files to the largest value that this user may set."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems report "unlimited" as the hard limit, but reject it as a soft limit.
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def exit_despite_busy_threads(status: int) -> None:
@@ -178,6 +170,7 @@ class _Server(uvicorn.Server):
         services: Services; the viewers of the hub end at the begin of the shutdown.
         listeners: Listening sockets, which the shutdown closes.
         run_command: Function that runs a command of another process.
+        max_connections: Maximum number of open connections.
     """
 
     def __init__(
@@ -186,8 +179,11 @@ class _Server(uvicorn.Server):
         services: Services,
         listeners: _Listeners,
         run_command: RunCommand,
+        max_connections: int,
     ) -> None:
         super().__init__(config)
+        protocols = cast("set[HttpProtocol]", self.server_state.connections)
+        self._connections = Connections(protocols, max_connections)
         self._services, self._listeners = services, listeners
         self._run_command = run_command
         self._acceptor: Acceptor | None = None
@@ -199,7 +195,9 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         services, listeners = self._services, self._listeners
         services.writer.follow(asyncio.get_running_loop(), services.apply)
-        self._acceptor = Acceptor(listeners.requests, self._new_protocol)
+        self._acceptor = Acceptor(
+            listeners.requests, self._new_protocol, self._connections
+        )
         if listeners.commands is not None:
             self._commands = Commands(
                 listeners.commands, self._run_command, services.writer
@@ -210,6 +208,13 @@ class _Server(uvicorn.Server):
                 services,
                 lambda: len(self.server_state.connections),
             )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Check the connections; uvicorn calls this ten times a second."""
+        self._connections.sweep()
+        if self._metrics is not None:
+            self._metrics.sweep()
+        return await super().on_tick(counter)
 
     def _new_protocol(self) -> HttpProtocol:
         return HttpProtocol(self.config, self.server_state, self.lifespan.state)
@@ -241,6 +246,7 @@ def _run(
     services: Services,
     listeners: _Listeners,
     run_command: RunCommand,
+    max_connections: int,
 ) -> None:
     config = uvicorn.Config(
         create_app(services),
@@ -255,7 +261,8 @@ def _run(
     )
     try:
         # Without a socket of its own, uvicorn leaves connections to the acceptor.
-        _Server(config, services, listeners, run_command).run(sockets=[])
+        server = _Server(config, services, listeners, run_command, max_connections)
+        server.run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return

@@ -27,6 +27,7 @@ DEFAULT_PORT = 8000
 LOG_LEVELS = ("debug", "info", "warning", "error")
 DEFAULT_LOG_LEVEL = "info"
 MAX_PORT = 65535
+MAX_MAX_CONNECTIONS = 1_000_000
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -84,6 +85,8 @@ class Settings(Storage):
         log: Level and destination of the log.
         metrics_address: Host and port of the metrics, with port 0 for a free port; None
             for no metrics.
+        max_connections: Maximum number of open connections, 1 to 1,000,000; None for
+            a number that the limit of open files allows.
     """
 
     host: str = DEFAULT_HOST
@@ -91,6 +94,7 @@ class Settings(Storage):
     public_base_url: str | None = None
     log: LogSettings = LogSettings()
     metrics_address: tuple[str, int] | None = None
+    max_connections: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ def settings_from(
         public_base_url=_public_base_url(*sources.text("public_base_url")),
         log=_log_settings(sources, DEFAULT_LOG_LEVEL),
         metrics_address=_metrics_address(*sources.text("metrics_address")),
+        max_connections=_max_connections(*sources.text("max_connections")),
     )
 
 
@@ -293,9 +298,21 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
 def _port(text: str | None, setting: str) -> int:
     if text is None or _KUBERNETES_PORT.match(text):
         return DEFAULT_PORT
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PORT))
-    if not is_number or int(text) > MAX_PORT:
-        raise SettingsError(f"{setting} must be 0 to {MAX_PORT}, got {text[:40]!r}")
+    return _whole_number(text, setting, 0, MAX_PORT)
+
+
+def _max_connections(text: str | None, setting: str) -> int | None:
+    if text is None:
+        return None
+    return _whole_number(text, setting, 1, MAX_MAX_CONNECTIONS)
+
+
+def _whole_number(text: str, setting: str, minimum: int, maximum: int) -> int:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
+    if not is_number or not minimum <= int(text) <= maximum:
+        raise SettingsError(
+            f"{setting} must be {minimum} to {maximum}, got {text[:40]!r}"
+        )
     return int(text)
 
 

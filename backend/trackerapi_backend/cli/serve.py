@@ -10,6 +10,7 @@ from trackerapi_backend.cli.arguments import (
     add_database_options,
     add_log_options,
     port_number,
+    whole_number,
 )
 from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.cli.served import run_served
@@ -19,6 +20,7 @@ from trackerapi_backend.settings import (
     DEFAULT_HOST,
     DEFAULT_LOG_LEVEL,
     DEFAULT_PORT,
+    MAX_MAX_CONNECTIONS,
     settings_from,
 )
 
@@ -38,6 +40,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--public-base-url",
         metavar="URL",
         help="address of the server in share links; default: address of the request",
+    )
+    parser.add_argument(
+        "--max-connections",
+        type=lambda text: whole_number(text, 1, MAX_MAX_CONNECTIONS),
+        metavar="NUMBER",
+        help="maximum number of open connections; default: what the limit of open"
+        " files allows, at most 20,000",
     )
     parser.add_argument(
         "--metrics-address",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from anyio import CapacityLimiter, to_thread
 
-from trackerapi_backend.acceptor import Acceptor
 from trackerapi_backend.control.execution import SEND_SECONDS, Execution
 from trackerapi_backend.control.messages import (
     ALIVE_SECONDS,
@@ -22,6 +21,7 @@ from trackerapi_backend.control.messages import (
     encode,
 )
 from trackerapi_backend.control.socket_file import is_trusted
+from trackerapi_backend.network.acceptor import Acceptor
 from trackerapi_backend.version import __version__
 
 if TYPE_CHECKING:

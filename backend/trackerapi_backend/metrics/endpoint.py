@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.server import ServerState
 
-from trackerapi_backend.acceptor import Acceptor
-from trackerapi_backend.http_protocol import HttpProtocol
 from trackerapi_backend.metrics.app import MetricsApp
+from trackerapi_backend.network.acceptor import Acceptor
+from trackerapi_backend.network.connections import Connections
+from trackerapi_backend.network.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from trackerapi_backend.requests.call import Services
+
+MAX_CONNECTIONS = 20
+"""Maximum number of open connections to the metrics."""
 
 
 class MetricsEndpoint:
@@ -39,10 +43,16 @@ class MetricsEndpoint:
         )
         self._config.load()
         self._state = ServerState()
-        self._acceptor = Acceptor(listener, self._new_protocol)
+        protocols = cast("set[HttpProtocol]", self._state.connections)
+        self._connections = Connections(protocols, MAX_CONNECTIONS)
+        self._acceptor = Acceptor(listener, self._new_protocol, self._connections)
 
     def _new_protocol(self) -> HttpProtocol:
         return HttpProtocol(self._config, self._state, {})
+
+    def sweep(self) -> None:
+        """Check the time limits of all connections."""
+        self._connections.sweep()
 
     def close(self) -> None:
         """Accept no more connections and end those that are open."""

@@ -7,7 +7,6 @@ bodies, so that the event loop can answer other requests.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from contextlib import nullcontext
 from functools import partial
@@ -35,9 +34,6 @@ MAX_BYTES_ON_LOOP = 32 * 1024
 The examination blocks the event loop for about a millisecond. A thread would need more
 time to be woken than to examine such a body."""
 MAX_LINES_ON_LOOP = 60
-
-READ_SECONDS = 60.0
-"""Time limit for reading a large body, in seconds: a dead client frees its memory."""
 
 _GZIP_WINDOW_BITS = 31
 
@@ -81,11 +77,7 @@ async def _receive(request: Request, provider_id: int) -> bytes:
         return await _join_chunks(request)
     size_bytes = min(announced, MAX_BODY_BYTES)
     with _large_bodies.reserved_memory(provider_id, size_bytes) as is_reserved:
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                body = await _join_chunks(request, is_kept=is_reserved)
-        except TimeoutError:
-            raise unavailable("The body of the request comes too slowly.") from None
+        body = await _join_chunks(request, is_kept=is_reserved)
     if not is_reserved:
         raise unavailable("Too many large requests are read.")
     return body

@@ -147,6 +147,9 @@ TABLE: Final = (
         good="https://status.example",
     ),
     Setting(
+        variable=f"{PREFIX}MAX_CONNECTIONS", argument="max_connections", good="500"
+    ),
+    Setting(
         variable=f"{PREFIX}METRICS_ADDRESS",
         argument="metrics_address",
         good="127.0.0.1:9100",

@@ -1,13 +1,14 @@
 """HTTP protocol of the server: a connection that answers each request in order.
 
 httptools parses and uvicorn's protocol runs the application. This subclass bounds the
-head of a request and the number of waiting requests, rejects more invalid requests than
-the parser, and answers each of them with a problem document.
+head of a request, the number of waiting requests and the time of a slow client, rejects
+more invalid requests than the parser, and answers each of them with a problem document.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
@@ -18,6 +19,16 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from trackerapi_backend.app import rejection
+from trackerapi_backend.network import time_limits
+from trackerapi_backend.network.heads import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    check_head,
+    head_too_large,
+    malformed,
+    split_target,
+)
+from trackerapi_backend.network.transports import JoinedWrites, LastResponse
 from trackerapi_backend.problems import Problem, unavailable
 
 if TYPE_CHECKING:
@@ -25,14 +36,10 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Maximum size of request line and headers, in bytes."""
 MAX_WAITING_REQUESTS = 100
 """Maximum number of requests that wait on one connection for their turn.
 
 Each of them needs about 3 KB, and a client can send thousands of requests at once."""
-
-_BYTES_BESIDE_HEADER = len(": \r\n")
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -55,14 +62,17 @@ class HttpProtocol(HttpToolsProtocol):
         # Bytes since the last progress: a complete head, a part of a body, or the end
         # of a request. This bounds headers, trailers and extensions of chunks.
         self._bytes_without_progress = 0
-        self._has_open_body = False
+        self._has_open_head = self._has_open_body = False
         self._is_rejected = False
+        # Begin of the open head, of the open body, or of the wait for a request.
+        self._since = self._progress_at = time.monotonic()
+        self._unsent = time_limits.UnsentData()
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the connection."""
         super().connection_made(transport)
-        self.transport = _JoinedWrites(transport, self.loop)
+        self.transport = JoinedWrites(transport, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection and the running request.
@@ -84,12 +94,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Parse received bytes; ignore all bytes after a rejected request."""
         if self._is_rejected:
             return
-        self._unset_keepalive_if_required()
         self._bytes_without_progress += len(data)
         try:
             self._feed(data)
-            if self._bytes_without_progress > MAX_HEAD_BYTES:
-                raise _head_too_large()
+            is_large = self._bytes_without_progress > MAX_HEAD_BYTES
+            if is_large or (self._has_open_head and len(self.headers) > MAX_HEADERS):
+                raise head_too_large()
         except httptools.HttpParserError as error:
             self._reject(_problem_of(error))
         except Problem as problem:
@@ -116,6 +126,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
+    def on_message_begin(self) -> None:
+        """Begin the head of a request."""
+        self._has_open_head, self._since = True, time.monotonic()
+        super().on_message_begin()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header to the request; ignore headers after the body."""
         if not self._has_open_body:
@@ -128,8 +143,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope["http_version"] = version
         if self.parser.should_upgrade() and method != b"CONNECT":
             return  # `_feed()` parses the request again.
-        _check_head(version, self.url, self.headers)
-        path, query = _split_target(self.url)
+        check_head(version, self.url, self.headers)
+        path, query = split_target(self.url)
         self.scope["raw_path"] = path
         text = path.decode("ascii")
         self.scope["path"] = unquote(text) if "%" in text else text
@@ -137,7 +152,8 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_WAITING_REQUESTS:
             raise unavailable("Too many requests wait on this connection.")
         self._bytes_without_progress = 0
-        self._has_open_body = True
+        self._has_open_head, self._has_open_body = False, True
+        self._since = self._progress_at = time.monotonic()
         is_kept = version == "1.1" and self.parser.should_keep_alive()
         self._begin(self.app, self.transport, is_kept=is_kept)
 
@@ -168,6 +184,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Add a part of the body to the request."""
         self._bytes_without_progress = 0
+        self._progress_at = time.monotonic()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -176,17 +193,87 @@ class HttpProtocol(HttpToolsProtocol):
             self._has_open_body = False
             self._bytes_without_progress = 0
             super().on_message_complete()
+            self._begin_wait()
+
+    def on_response_complete(self) -> None:
+        """Begin the next request, or the wait for it, at the end of a response."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._begin_wait()
+
+    def _begin_wait(self) -> None:
+        """Count the time from now, unless the client sends a head or a body."""
+        if not (self._has_open_head or self._has_open_body):
+            self._since = time.monotonic()
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def check_time(self, now: float) -> None:
+        """Close the connection, or reject its request, if the client is too slow.
+
+        Args:
+            now: Time of `time.monotonic()`.
+        """
+        if self._unsent.seconds(self.transport, now) > time_limits.STALL_SECONDS:
+            self.transport.abort()
+        elif self.flow.read_paused:
+            # The server does not read now, so the client cannot send.
+            self._since = self._progress_at = now
+        elif not self.transport.is_closing():
+            self._check_request(now - self._since, now - self._progress_at)
+
+    def _check_request(self, seconds: float, pause_seconds: float) -> None:
+        if self._has_open_body:
+            is_paused = pause_seconds > time_limits.BODY_PAUSE_SECONDS
+            if is_paused or seconds > time_limits.BODY_SECONDS:
+                self._reject(_too_slow("body"))
+        elif self._has_open_head:
+            if seconds > time_limits.HEAD_SECONDS:
+                self._reject(_too_slow("head"))
+        elif not self._is_answering:
+            is_new = self.cycle is None
+            limit = time_limits.HEAD_SECONDS if is_new else time_limits.IDLE_SECONDS
+            if seconds > limit:
+                self.transport.close()
+
+    def eviction_order(self, now: float) -> tuple[int, float] | None:
+        """Return a key by which connections are evicted, the smallest first.
+
+        Connections between two requests come first, then those whose client has sent
+        no complete request, then those whose client does not read; of each kind, the
+        oldest first. None for a connection that must stay.
+
+        Args:
+            now: Time of `time.monotonic()`.
+        """
+        if self.transport.get_write_buffer_size():
+            since = self._unsent.since
+            is_stalled = since and now - since > time_limits.EVICTED_STALL_SECONDS
+            return (2, since) if since and is_stalled else None
+        if self._is_answering:
+            return None
+        has_begun = self._has_open_head or self._has_open_body
+        return (1 if has_begun or self.cycle is None else 0, self._since)
 
     def _reject(self, problem: Problem) -> None:
         """Answer an invalid request after all earlier requests, then close."""
         self._is_rejected = True
-        transport = _LastResponse(self.transport)
-        if self._has_open_body:
+        transport = LastResponse(self.transport)
+        has_open_body, self._has_open_body = self._has_open_body, False
+        if has_open_body:
             # The application reads this body, or will do so.
             self.cycle.fail(problem, transport)
             return
         method = self.scope.get("method", "") if self.scope else ""
-        self.on_message_begin()
+        super().on_message_begin()
+        self._has_open_head = False
         self.scope |= {
             "method": method,
             "path": "",
@@ -222,113 +309,6 @@ class _Exchange(RequestResponseCycle):
         return message
 
 
-class _JoinedWrites(asyncio.Transport):
-    """Transport that sends the data of one iteration of the event loop at once.
-
-    The head of a response and its body would need two system calls.
-    """
-
-    def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__()
-        self._transport, self._loop = transport, loop
-        self._waiting: list[bytes | bytearray | memoryview] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data at the end of this iteration."""
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
-        self._waiting.append(data)
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        # uvloop raises for a connection that the client has reset since `write()`.
-        if waiting and not self._transport.is_closing():
-            self._transport.write(b"".join(waiting))
-
-    def write_eof(self) -> None:
-        """Send the end of the stream after all data."""
-        self._flush()
-        self._transport.write_eof()
-
-    def is_closing(self) -> bool:
-        """Return whether the connection is closed, or will be after all data."""
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        """Close the connection after all data."""
-        self._flush()
-        self._transport.close()
-
-
-class _LastResponse(asyncio.Transport):
-    """Transport of the last response on a connection.
-
-    `close()` ends only the direction to the client, and the keep-alive timeout closes
-    the connection. If the server closed a connection with unread bytes, the system
-    would reset the connection, and the client could lose the response.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__()
-        self._transport = transport
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send data."""
-        self._transport.write(data)
-
-    def is_closing(self) -> bool:
-        """Return whether the connection is closed."""
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        """Send the end of the stream after all data."""
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-
-
-def _check_head(
-    version: str, target: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    """Check size, HTTP version, `Host` and `Transfer-Encoding` of a head.
-
-    Raises:
-        Problem: If the head is too large or not a head of HTTP/1.0 or HTTP/1.1.
-    """
-    size_bytes, hosts = len(target), 0
-    for name, value in headers:
-        size_bytes += len(name) + len(value) + _BYTES_BESIDE_HEADER
-        if name == b"host":
-            hosts += 1
-        elif name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise _malformed("The only transfer encoding is chunked.")
-    if size_bytes > MAX_HEAD_BYTES:
-        raise _head_too_large()
-    if version not in ("1.0", "1.1"):
-        raise _malformed("The server speaks HTTP/1.1 and HTTP/1.0.")
-    if hosts != 1 and (hosts > 1 or version == "1.1"):
-        raise _malformed(f"The request has {hosts} headers `Host` instead of 1.")
-
-
-def _split_target(target: bytes) -> tuple[bytes, bytes]:
-    """Return path and query of a request target.
-
-    Raises:
-        Problem: If the target is not a path or a URL of ASCII characters.
-    """
-    if not target.isascii():
-        raise _malformed("The path of the request has bytes outside of ASCII.")
-    if target.startswith(b"/"):
-        path, _, query = target.partition(b"?")
-        return path, query
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError:
-        raise _malformed("The target of the request is no path.") from None
-    return url.path or b"/", url.query or b""
-
-
 def _problem_of(error: httptools.HttpParserError) -> Problem:
     """Return the problem of a request that the parser has rejected."""
     cause = error.__context__
@@ -336,13 +316,8 @@ def _problem_of(error: httptools.HttpParserError) -> Problem:
         return cause
     if isinstance(error, httptools.HttpParserCallbackError):
         raise error
-    return _malformed(f"The request is not valid HTTP: {error}.")
+    return malformed(f"The request is not valid HTTP: {error}.")
 
 
-def _malformed(detail: str) -> Problem:
-    return Problem("malformed-request", detail)
-
-
-def _head_too_large() -> Problem:
-    detail = f"Request line and headers have more than {MAX_HEAD_BYTES} bytes."
-    return Problem("head-too-large", detail)
+def _too_slow(part: str) -> Problem:
+    return Problem("request-timeout", f"The {part} of the request comes too slowly.")
