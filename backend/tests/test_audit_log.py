@@ -55,6 +55,12 @@ def revoke_new_link(api: httpx.Client) -> httpx.Response:
     return api.post(f"/share-links/{link['share_link']['id']}/revoke")
 
 
+def erase_new_customer(api: httpx.Client) -> httpx.Response:
+    """Erase a new customer."""
+    customer = api.post("/customers", json={"name": CANARY}).json()
+    return api.delete(f"/customers/{customer['id']}")
+
+
 BY_REQUEST: dict[str, Change] = {
     "create_api_key": lambda api: api.post(
         "/api-keys", json={"label": CANARY, "scopes": ["read", "ingest"]}
@@ -73,10 +79,13 @@ BY_REQUEST: dict[str, Change] = {
     "update_provider_profile": lambda api: api.patch(
         "/provider-profile", json={"display_name": CANARY, "accent": None}
     ),
+    "erase_job": lambda api: api.delete(job_path(api)),
+    "erase_customer": erase_new_customer,
 }
 PREPARED = {
     "expire_api_key": ["create_api_key"],
     "revoke_share_link": ["create_share_link"],
+    "erase_customer": ["create_customer"],
 }
 """Changes before the change of the table, by its operation."""
 BY_COMMAND = {
@@ -137,7 +146,9 @@ def test_each_administrative_request_leaves_one_entry(
     assert [each["action"] for each in ours] == expected
     assert {each["key_id"] for each in ours} == {keys["all"].split("_")[1]}
     about_jobs = {each["action"] for each in ours if each["job_id"] is not None}
-    assert about_jobs == {"create_job_token", "create_share_link", "revoke_share_link"}
+    assert about_jobs == {
+        *("create_job_token", "create_share_link", "revoke_share_link", "erase_job")
+    }
     texts = json.dumps(found)
     for secret in [*secrets, CANARY]:
         # The public part of a key may be in the log.

@@ -47,7 +47,7 @@ def test_job_with_a_too_large_id_does_not_affect_later_ids(
         ids = []
         for name in ("first", "second", "third"):
             sent = {"provider_job_id": name, "customer_id": customer_id, "tag": "t"}
-            job = create_job(db, provider_id, sent, now=utc_now()).job
+            job = create_job(db, provider_id, sent, name_hmac=b"", now=utc_now()).job
             ids.append(job.id)
             if name == "first":
                 too_large = update(jobs).values(id=MAX_ID + 4096)

@@ -242,7 +242,7 @@ def test_key_that_expires_during_its_query_is_rejected(
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())
             create_customer(db, provider_id, CUSTOMER)
             sent = {"provider_job_id": "x", "customer_id": CUSTOMER, "tag": "t"}
-            job = create_job(db, provider_id, sent, now=utc_now()).job
+            job = create_job(db, provider_id, sent, name_hmac=b"", now=utc_now()).job
             new = create_api_key(db, pepper, provider_id, "k", ("read",))
             bind = update(api_keys).values(job_id=job.id if bound else None)
             db.execute(bind)

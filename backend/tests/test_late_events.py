@@ -49,7 +49,7 @@ def new_job(store: Store, name: str, *, has_configuration: bool = True) -> None:
         steps = {"tag": "import", "name": "Import", "step_configurations": STEPS}
         document["configuration"] = steps
     with store.transaction() as db:
-        create_job(db, 1, document, now=utc_now())
+        create_job(db, 1, document, name_hmac=b"", now=utc_now())
 
 
 def record(

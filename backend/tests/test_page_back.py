@@ -102,7 +102,7 @@ def record(store: Store, name: str, case: Case, now: datetime) -> None:
     for age in reversed(ages):
         receipts.setdefault(ended if ended < age <= began else age, []).append(age)
     with store.transaction() as db:
-        create_job(db, 1, job, now=now)
+        create_job(db, 1, job, name_hmac=b"", now=now)
         for receipt, of_receipt in sorted(receipts.items(), reverse=True):
             events = []
             for age in of_receipt:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -22,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from trackerapi_backend import measurements
+from trackerapi_backend.jobs.erasure import finishing_erasures
 from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
@@ -32,7 +34,7 @@ from trackerapi_backend.routes import HANDLERS
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,11 +71,17 @@ def create_app(services: Services) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=services.readiness.run_checks,
+        lifespan=lambda app: _lifespan(app, services),
         middleware=[Middleware(_RequestMiddleware)],
         exception_handlers={HTTPException: _answer_failure},
     )
     return _Shortcut(resources, whole)
+
+
+@asynccontextmanager
+async def _lifespan(app: object, services: Services) -> AsyncIterator[None]:
+    async with services.readiness.run_checks(app), finishing_erasures(services):
+        yield
 
 
 def rejection(problem: Problem) -> ASGIApp:

@@ -92,6 +92,14 @@ class Pepper:
             "pepper": self.fingerprints[0],
         }
 
+    def hash_job_name(self, provider_id: int, provider_job_id: str) -> bytes:
+        """Return the HMAC of the name of a job, which stays after its erasure.
+
+        Equal names of two providers have different HMACs.
+        """
+        name = f"{provider_id}:{provider_job_id}"
+        return hmac.digest(self.erasure_key, name.encode(), hashlib.sha256)
+
     def find_fingerprint(self, api_key: str, stored_hmac: bytes) -> str | None:
         """Return the fingerprint of the secret with which a key has a stored HMAC.
 

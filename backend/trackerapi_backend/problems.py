@@ -26,6 +26,7 @@ _KINDS = {
     "method-not-allowed": (405, "Method not allowed"),
     "request-timeout": (408, "Request sent too slowly"),
     "conflict": (409, "Conflict"),
+    "erased": (410, "Erased job"),
     "too-large": (413, "Too large"),
     "unsupported-media-type": (415, "Unsupported media type"),
     "invalid-request": (422, "Invalid request"),

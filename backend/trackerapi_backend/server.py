@@ -30,6 +30,7 @@ from trackerapi_backend.network.http_protocol import HttpProtocol
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError
+from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.writer import Writer
 
@@ -116,6 +117,7 @@ def serve_store(
                 readiness=Readiness(store, writer),
                 pepper=pepper,
                 public_base_url=settings.public_base_url,
+                erasures=ErasuresFile(settings.erasures_file),
             )
             _tune_garbage_collector()
             run = partial(run_command, services)

@@ -53,11 +53,14 @@ class Storage:
         database_url: Address of the PostgreSQL database; None with SQLite. May contain
             a password.
         pepper_file: Absolute path of the file with the secret of this installation.
+        erasures_file: Absolute path of the file that lists all erasures; without it,
+            which is possible with PostgreSQL alone, nothing can be erased.
     """
 
     database: Path | None = None
     database_url: str | None = field(default=None, repr=False)
     pepper_file: Path
+    erasures_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +148,7 @@ def settings_from(
         database=storage.database,
         database_url=storage.database_url,
         pepper_file=storage.pepper_file,
+        erasures_file=storage.erasures_file,
         host=sources.text("host")[0] or DEFAULT_HOST,
         port=_port(*sources.text("port")),
         public_base_url=_public_base_url(*sources.text("public_base_url")),
@@ -234,10 +238,14 @@ def _storage(sources: _Sources) -> Storage:
     url, url_setting = sources.text("database_url")
     pepper, pepper_setting = sources.text("pepper_file")
     pepper_file = absolute_path(pepper, pepper_setting) if pepper else None
+    erasures, erasures_setting = sources.text("erasures_file")
+    erasures_file = absolute_path(erasures, erasures_setting) if erasures else None
     if url is None or setting.startswith("--"):
         file = _database_file(database, setting)
         return Storage(
-            database=file, pepper_file=pepper_file or file.with_name("pepper")
+            database=file,
+            pepper_file=pepper_file or file.with_name("pepper"),
+            erasures_file=erasures_file or default_erasures_file(file),
         )
     if database is not None:
         raise SettingsError(
@@ -252,7 +260,14 @@ def _storage(sources: _Sources) -> Storage:
             f"{pepper_setting} is not set: name the file with the secret of this"
             " installation, the same content for all servers of one database"
         )
-    return Storage(database_url=url, pepper_file=pepper_file)
+    return Storage(
+        database_url=url, pepper_file=pepper_file, erasures_file=erasures_file
+    )
+
+
+def default_erasures_file(database: Path) -> Path:
+    """Return the file of erasures beside a SQLite file."""
+    return database.with_name(f"{database.name}.erasures")
 
 
 def _database_file(text: str | None, setting: str) -> Path:

@@ -17,6 +17,7 @@ OPERATIONS: Final[dict[str, dict[int, str]]] = {
     "GET /jobs": {200: "JobPage"},
     "POST /jobs": {200: "Job", 201: "Job"},
     "GET /jobs/{}": {200: "Job"},
+    "DELETE /jobs/{}": {200: "Erasure"},
     "GET /jobs/{}/stream": {200: "Job"},
     "POST /jobs/{}/tokens": {201: "JobTokenCreated"},
     "POST /events": {201: "Event"},
@@ -28,6 +29,7 @@ OPERATIONS: Final[dict[str, dict[int, str]]] = {
     "GET /customers": {200: "CustomerPage"},
     "POST /customers": {201: "Customer"},
     "GET /customers/{}": {200: "Customer"},
+    "DELETE /customers/{}": {200: "Erasure"},
     "GET /provider-profile": {200: "ProviderProfile"},
     "PATCH /provider-profile": {200: "ProviderProfile"},
     "GET /livez": {200: "Health"},
@@ -462,6 +464,16 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "properties": {
             "items": {"type": "array", "items": {"$ref": "Customer"}},
             "next_cursor": {"type": ["string", "null"]},
+        },
+    },
+    "Erasure": {
+        "type": "object",
+        "required": ["erased_at", "erased_jobs", "backups", "residue"],
+        "properties": {
+            "erased_at": {"type": "string", "format": "date-time"},
+            "erased_jobs": {"type": "integer", "minimum": 0},
+            "backups": {"type": "array", "items": {"type": "string"}},
+            "residue": {"type": ["string", "null"]},
         },
     },
     "Health": {

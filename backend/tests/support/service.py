@@ -197,6 +197,7 @@ def variables_of(folder: Path, url: str | None = None) -> dict[str, str]:
     return {
         f"TRACKERAPI_BACKEND_{name}": str(value),
         "TRACKERAPI_BACKEND_PEPPER_FILE": str(folder / "pepper"),
+        "TRACKERAPI_BACKEND_ERASURES_FILE": str(folder / "erasures"),
     }
 
 

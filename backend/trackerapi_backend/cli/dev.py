@@ -37,6 +37,7 @@ from trackerapi_backend.settings import (
     Settings,
     SettingsError,
     absolute_path,
+    default_erasures_file,
     log_settings_from,
     read_secret,
     user_data_dir,
@@ -171,6 +172,7 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
     settings = Settings(
         database=folder.database,
         pepper_file=folder.pepper_file,
+        erasures_file=default_erasures_file(folder.database),
         host=host,
         port=port,
     )

@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "provider": ("provider", "show and change what customers read about a provider"),
     "pepper": ("pepper", "replace the secret of all API keys"),
     "audit": ("audit", "list the administrative changes"),
+    "compact": ("compact", "remove the bytes of deleted rows from a database"),
     "export": ("export", "write all data of a database to a file"),
     "import": ("import_", "read all data from a file of `export`"),
 }

@@ -237,6 +237,15 @@ class CustomerPage(TypedDict):
     next_cursor: str | None
 
 
+class Erasure(TypedDict):
+    """Result of an erasure."""
+
+    erased_at: str
+    erased_jobs: int
+    backups: list[str]
+    residue: str | None
+
+
 class Health(TypedDict):
     """Health of the service."""
 

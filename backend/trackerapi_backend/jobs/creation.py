@@ -12,6 +12,7 @@ from trackerapi_backend.jobs.configurations import (
     register,
     resolve,
 )
+from trackerapi_backend.jobs.erasure import erased_problem
 from trackerapi_backend.jobs.new_event import metadata_text
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection.job import JobState
@@ -19,6 +20,7 @@ from trackerapi_backend.projection.snapshot import to_document
 from trackerapi_backend.requests.times import read_micros_or_now
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.erasure import find_names
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +45,12 @@ class Creation(NamedTuple):
 
 
 def create_job(
-    db: Connection, provider_id: int, sent: models.JobInput, *, now: datetime
+    db: Connection,
+    provider_id: int,
+    sent: models.JobInput,
+    *,
+    name_hmac: bytes,
+    now: datetime,
 ) -> Creation:
     """Create a job, or find the job with the same `provider_job_id`.
 
@@ -54,11 +61,12 @@ def create_job(
         db: Connection in a transaction.
         provider_id: Provider of the job.
         sent: Body of the request, valid by its schema.
+        name_hmac: HMAC of the name of the job, see `Pepper.hash_job_name()`.
         now: Time of the request.
 
     Raises:
         Problem: If the customer is unknown, the job exists with another customer or
-            tag, or the configuration is rejected.
+            tag, the job was erased, or the configuration is rejected.
     """
     registration = None
     if "configuration" in sent:
@@ -73,6 +81,8 @@ def create_job(
     if known is not None:
         _check_same_job(db, known, sent, included)
         return Creation(known, is_new=False, registration=registration)
+    if find_names(db, provider_id, [name_hmac]):
+        raise erased_problem(sent["provider_job_id"])
     customer_id = int(sent["customer_id"])
     if stored_customers.find_customer(db, provider_id, customer_id) is None:
         raise Problem(

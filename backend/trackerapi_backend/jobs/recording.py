@@ -46,6 +46,7 @@ class Refusal(StrEnum):
 
     DUPLICATE = "duplicate"
     UNKNOWN_JOB = "unknown job"
+    ERASED = "erased"
     TOO_MANY_PARTS = "too many parts"
 
 

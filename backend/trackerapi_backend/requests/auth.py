@@ -104,11 +104,12 @@ def read_key(headers: Headers) -> str:
     if len(keys) > 1:
         raise Problem("ambiguous-key", "The request has two different keys.")
     if not keys:
-        raise _unauthorized("The request has no API key: send a key as X-API-Key.")
+        raise unauthorized("The request has no API key: send a key as X-API-Key.")
     return keys.pop()
 
 
-def _unauthorized(detail: str) -> Problem:
+def unauthorized(detail: str) -> Problem:
+    """Return the problem of a request without a valid key."""
     headers = {"WWW-Authenticate": 'Bearer realm="trackerapi"'}
     return Problem("unauthorized", detail, headers=headers)
 
@@ -154,7 +155,7 @@ class Authenticator:
                 not valid for this operation.
         """
         if caller.expires_at is not None and caller.expires_at <= utc_now():
-            raise _unauthorized("The key has expired.")
+            raise unauthorized("The key has expired.")
         missing = [scope for scope in scopes if scope not in caller.scopes]
         if missing:
             raise Problem("forbidden", f"The key lacks the scope {missing[0]}.")
@@ -217,7 +218,7 @@ class Authenticator:
     async def _query_caller(self, api_key: str) -> Caller:
         key_id = parse_key_id(api_key)
         if key_id is None:
-            raise _unauthorized(
+            raise unauthorized(
                 "This is not a key of this service; was it copied completely?"
             )
         row = await run_in_threadpool(
@@ -229,7 +230,7 @@ class Authenticator:
         used = pepper.find_fingerprint(api_key, row.key_hmac if row else b"")
         if row is None or used is None:
             await self._require_pepper(row, pepper)
-            raise _unauthorized("The key is unknown.")
+            raise unauthorized("The key is unknown.")
         now, changes = utc_now(), dict[str, Any]()
         if row.last_used_at is None or now - row.last_used_at >= USE_RECORD_INTERVAL:
             changes = {"last_used_at": now}

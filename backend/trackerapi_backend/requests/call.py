@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import examine_body, read_body
 from trackerapi_backend.requests.contract import check
 from trackerapi_backend.requests.json_text import parse_json
+from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from starlette.requests import Request
 
+    from trackerapi_backend.generated import models
     from trackerapi_backend.live.hub import Hub
     from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.auth import Authenticator, Caller
@@ -50,6 +53,9 @@ class Services:
         pepper: Secrets of this installation, for new keys.
         public_base_url: Address of this backend in share links; None for the address
             of each request.
+        erasures: File of the erasures of this installation.
+        erasing: Erasures that run in this process, by kind, provider and id.
+        purging: Lock of the erasure that rewrites the files of the database.
     """
 
     store: Store
@@ -59,6 +65,11 @@ class Services:
     readiness: Readiness
     pepper: PepperFile
     public_base_url: str | None = None
+    erasures: ErasuresFile = field(default_factory=ErasuresFile)
+    erasing: dict[tuple[str, int, int], asyncio.Task[models.Erasure]] = field(
+        default_factory=dict
+    )
+    purging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def apply(self, changes: Changes) -> None:
         """Follow committed changes: forget changed keys, and send viewers the news."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.routes import (
     api_keys,
     customers,
+    erasures,
     events,
     job_configurations,
     job_tokens,
@@ -30,6 +31,8 @@ HANDLERS: dict[str, Handler] = {
         customers.create_customer,
         customers.list_customers,
         customers.get_customer,
+        erasures.erase_job,
+        erasures.erase_customer,
         events.create_event,
         events.import_events,
         events.list_events,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.auth import unauthorized
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import generate_key
 from trackerapi_backend.requests.times import read_expiry
 from trackerapi_backend.routes.serialization import serialize_api_key
 from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Span
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 async def verify_api_key(call: Call) -> Response:
     """Return provider, scopes and expiry of the key in the request."""
     caller = call.caller
+    if caller.job_id is not None:
+        # The cache of keys may still have the token of an erased job.
+        job = await call.read(
+            partial(
+                stored_jobs.find_job,
+                provider_id=caller.provider_id,
+                job_id=caller.job_id,
+            )
+        )
+        if job is None:
+            raise unauthorized("The key is unknown.")
     expires_at = caller.expires_at
     owner: models.ApiKeyOwner = {
         "provider_id": caller.provider_id,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend import measurements
 from trackerapi_backend.instants import to_micros
+from trackerapi_backend.jobs.erasure import erased_problem, find_erased
 from trackerapi_backend.jobs.new_event import NewEvent, read_event
 from trackerapi_backend.jobs.plain_lines import read_plain_line
 from trackerapi_backend.jobs.recording import (
@@ -60,6 +61,8 @@ async def create_event(call: Call) -> Response:
     if outcome is Refusal.DUPLICATE:
         # The response shows the event that was stored first.
         outcome = await call.read(lambda db: _find_stored(db, call.caller, event))
+    if outcome is Refusal.UNKNOWN_JOB:
+        [outcome] = await _explain(call, [outcome], [event])
     if isinstance(outcome, Refusal):
         raise _problem(outcome, event)
     return json_response(serialize_event(outcome, event.provider_job_id), 201)
@@ -91,6 +94,31 @@ def _outcome_name(outcome: Recorded) -> str:
     return "duplicate" if outcome is Refusal.DUPLICATE else "rejected"
 
 
+async def _explain(
+    call: Call, outcomes: list[Recorded], events: Sequence[NewEvent]
+) -> list[Recorded]:
+    """Return the outcomes of events, with `ERASED` for those of erased jobs.
+
+    The look-up follows the recording: only events of unknown jobs need it. No erasure
+    is missed, since an erased job and its HMAC change in one transaction.
+    """
+    unknown = [n for n, each in enumerate(outcomes) if each is Refusal.UNKNOWN_JOB]
+    names = {events[n].provider_job_id for n in unknown}
+    if call.caller.job_id is not None:
+        # A job token must not tell whether another job has existed.
+        names &= {call.caller.provider_job_id or ""}
+    if not names:
+        return outcomes
+    pepper = call.services.pepper
+    erased = await call.read(
+        lambda db: find_erased(db, pepper, call.provider_id, names)
+    )
+    for n in unknown:
+        if events[n].provider_job_id in erased:
+            outcomes[n] = Refusal.ERASED
+    return outcomes
+
+
 def _find_stored(db: Connection, caller: Caller, event: NewEvent) -> Recorded:
     job = stored_jobs.find_job_by_provider_job_id(
         db, caller.provider_id, event.provider_job_id
@@ -106,6 +134,8 @@ def _problem(refusal: Refusal, event: NewEvent) -> Problem:
     if refusal is Refusal.TOO_MANY_PARTS:
         return invalid("/part", f"is new, and the step has {MAX_PARTS:,} parts already")
     name = event.provider_job_id
+    if refusal is Refusal.ERASED:
+        return erased_problem(name)
     return Problem("unknown-job", f"This provider has no job {name!r}.")
 
 
@@ -119,6 +149,7 @@ async def import_events(call: Call) -> Response:
         del body
         report = Report(call.provider_id, batch.events, call.caller.job_id)
         outcomes = await _record(call, report, size_bytes)
+        outcomes = await _explain(call, outcomes, batch.events)
     return json_response(_answer(batch, outcomes))
 
 

@@ -30,8 +30,12 @@ async def create_job(call: Call) -> Response:
             lambda db: creation.attach(db, call.provider_id, own_job_id, call.body)
         )
         return json_response(serialize_job(row))
+    secrets, name = call.services.pepper.read(), call.body["provider_job_id"]
+    name_hmac = secrets.hash_job_name(call.provider_id, name)
     created = await call.write(
-        lambda db: creation.create_job(db, call.provider_id, call.body, now=call.now)
+        lambda db: creation.create_job(
+            db, call.provider_id, call.body, name_hmac=name_hmac, now=call.now
+        )
     )
     registration = created.registration
     if registration is not None and registration.has_changed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -128,6 +128,22 @@ class Store(Protocol):
 
     def touch(self, db: Connection) -> None:
         """Write a value that no query reads, so that the commit writes to the disk."""
+
+    def purge(self, *, whole: bool = False) -> str | None:
+        """Remove the bytes of deleted rows from the files of the database.
+
+        Safe to call from any thread. Blocks for at most about a minute.
+
+        Args:
+            whole: Whether to rewrite the database whatever its size, without a time
+                limit. Other transactions wait meanwhile.
+
+        Returns:
+            Reason why bytes may be left, with the fix; None if none are left.
+        """
+
+    def backups(self) -> Sequence[Path]:
+        """Return the known copies of the database, which may have deleted rows."""
 
     def shortage(self) -> str | None:
         """Return a sentence about a shortage, such as low disk space, else None."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import create_engine, text
@@ -36,7 +36,8 @@ from trackerapi_backend.store.postgres_sql import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine, QueuePool, RootTransaction
 
@@ -57,6 +58,8 @@ IDLE_SECONDS = 60
 A process that hangs in a transaction would otherwise stop all other processes."""
 
 RETRY_PAUSE_SECONDS = 0.25
+VACUUM_SECONDS = 60
+"""Time limit for VACUUM after an erasure, in seconds."""
 
 # The keys are "tracker1" and "tracker2" in ASCII.
 _WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
@@ -73,6 +76,11 @@ _LOCK_SCHEMA = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
 
 LOCK_SECONDS = 20
 """Time limit for the wait for a lock, in seconds."""
+
+_ERASED_TABLES = (
+    "jobs, events, customer_values, customer_messages, share_links, api_keys,"
+    " customers, audit_log"
+)
 
 _SESSION_OPTIONS = (
     f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s"
@@ -241,6 +249,37 @@ class PostgresStore:
     def touch(self, db: Connection) -> None:
         """Write the only row of `alembic_version` again, unchanged."""
         db.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
+    def purge(self, *, whole: bool = False) -> str | None:
+        """Run VACUUM, so that other rows may replace the bytes of deleted rows.
+
+        With `whole`, run VACUUM FULL, which writes new files without these bytes.
+
+        Returns:
+            Reason why VACUUM has not ended; None if it has.
+        """
+        import psycopg
+
+        full, seconds = ("FULL, ", 0) if whole else ("", VACUUM_SECONDS)
+        try:
+            with closing(self._connect()) as db:
+                db.autocommit = True
+                db.execute(f"SET statement_timeout = '{seconds}s'")
+                db.limit_silence()
+                db.execute(f"VACUUM ({full}ANALYZE) {_ERASED_TABLES}")
+                # ANALYZE has replaced the values of erased rows in this table.
+                db.execute(f"VACUUM ({full}ANALYZE) pg_statistic")
+        except psycopg.Error as error:
+            state = error.sqlstate or "no answer"
+            return (
+                f"VACUUM has not ended ({state}): run `trackerapi-backend compact`"
+                " at a quiet time"
+            )
+        return None
+
+    def backups(self) -> Sequence[Path]:
+        """Return no files: the tools of PostgreSQL make the backups."""
+        return ()
 
     def shortage(self) -> str | None:
         """Return None: only the server of the database can measure its disk."""

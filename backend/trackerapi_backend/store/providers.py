@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.changes import changes_of, profile_source
+from trackerapi_backend.store.erasure import ERASED
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def find_provider(db: Connection, name: str | None) -> int | None:
     Returns:
         The id; None if there is no such provider.
     """
-    query = select(providers.c.id).order_by(providers.c.id)
+    query = select(providers.c.id).where(providers.c.id != ERASED)
+    query = query.order_by(providers.c.id)
     if name is not None:
         query = query.where(providers.c.name == name)
     return db.execute(query).scalar()

@@ -224,6 +224,8 @@ jobs = Table(
     Column("title", String(200)),
     Column("reference", String(100)),
     UniqueConstraint("provider_id", "provider_job_id"),
+    # For the deletion of a customer: the engine looks for its jobs.
+    Index(None, "customer_id"),
     # For the jobs created since an instant.
     Index(None, "provider_id", "created_at", "id"),
     # One index for each set of filters of list_jobs(): the columns of the filters, then

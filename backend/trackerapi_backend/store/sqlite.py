@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 from urllib.parse import quote
@@ -36,7 +38,7 @@ from trackerapi_backend.store.migrations import (
 from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS = 4
+MAX_REWRITTEN_BYTES = 64 * 1024 * 1024
+"""Maximum size of a database that `purge()` rewrites, in bytes: about a second."""
+BUSY_MILLISECONDS = 5000
+"""Time for which a statement waits for another connection, in milliseconds."""
+EMPTY_LOG_SECONDS = 10.0
+"""Time limit for emptying the write-ahead log beside readers, in seconds."""
+EMPTY_LOG_PAUSE_SECONDS = 0.02
 
 # Errors of a single statement; the store stays usable after such an error.
 _STATEMENT_ERRORS = (
@@ -69,6 +78,8 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA mmap_size=0",
+    # Deleted and replaced values are overwritten, so that an erasure leaves no bytes.
+    "PRAGMA secure_delete=ON",
     # A checkpoint copies each changed page once. With the default of 1,000 pages, all
     # reports together need a fifth more time, and wait more often for a checkpoint.
     "PRAGMA wal_autocheckpoint=4000",
@@ -96,6 +107,8 @@ class SqliteStore:
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
         self._file = DatabaseFile(path, create=migrate)
         self._named, self._is_writing = path, False
+        # Transactions and `purge()` use the writing connection in turns.
+        self._turn = threading.Lock()
         self._writer = _writing_engine(self._file.path)
         # Open between two transactions: a connection from the pool would need more time
         # than BEGIN and COMMIT.
@@ -168,7 +181,7 @@ class SqliteStore:
         # `close()` reads this flag. Another thread may call `close()` during the block.
         self._is_writing = True
         try:
-            with self._engine_errors(), self._writing() as db:
+            with self._turn, self._engine_errors(), self._writing() as db:
                 if not shared:
                     # A transaction of SQLAlchemy, without which alembic would commit.
                     # Reports need none, and it needs more time than the engine.
@@ -216,6 +229,75 @@ class SqliteStore:
         """Change `user_version`, a number that SQLite reserves for applications."""
         version = db.exec_driver_sql("PRAGMA user_version").scalar_one()
         db.exec_driver_sql(f"PRAGMA user_version = {(int(version) + 1) % 2**31}")
+
+    def purge(self, *, whole: bool = False) -> str | None:
+        """Remove the bytes of deleted rows from the file and its write-ahead log.
+
+        `secure_delete` overwrites deleted rows, but a page that SQLite has split may
+        keep copies of rows in its free space. Only a rewrite of the file removes them.
+        Transactions wait for the rewrite, so a large file is not rewritten.
+
+        Returns:
+            Reason why bytes may be left, with the fix; None if none are left.
+        """
+        try:
+            with self._alone() as db:
+                size = _size_bytes(db)
+                is_rewritten = whole or size <= MAX_REWRITTEN_BYTES
+                if is_rewritten:
+                    sqlite_sql.fetch(db, "VACUUM")
+            self._empty_log()
+        except StoreError as error:
+            return f"the database cannot be cleaned now ({error.cause})"
+        if is_rewritten:
+            return None
+        return (
+            f"the database has {size // 1024**2} MiB, too much to rewrite it while"
+            " it is in use: stop the server, then run `trackerapi-backend compact`"
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """Yield the connection that writes, between two transactions."""
+        with self._turn, self._engine_errors():
+            self._is_writing = True
+            try:
+                db, self._idle = self._idle or self._writer.connect(), None
+                try:
+                    yield db
+                finally:
+                    self._idle = db
+            finally:
+                self._is_writing = False
+
+    def _empty_log(self) -> None:
+        """Copy the write-ahead log into the file, and truncate the log.
+
+        Raises:
+            StoreError: If a reader uses the log for too long.
+        """
+        until = time.monotonic() + EMPTY_LOG_SECONDS
+        while True:
+            with self._alone() as db:
+                # Do not wait for readers here: all transactions would wait too.
+                sqlite_sql.fetch(db, "PRAGMA busy_timeout=0")
+                [[is_busy, *_]] = sqlite_sql.fetch(
+                    db, "PRAGMA wal_checkpoint(TRUNCATE)"
+                )
+                sqlite_sql.fetch(db, f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+            if not is_busy:
+                return
+            if time.monotonic() >= until:
+                cause = "a long read keeps the write-ahead log in use"
+                raise StoreError(cause, cause=cause)
+            time.sleep(EMPTY_LOG_PAUSE_SECONDS)
+
+    def backups(self) -> Sequence[Path]:
+        """Return the copies of the database in its folder."""
+        folder, name = self._named.parent, self._named.name
+        return sorted(
+            path for path in folder.iterdir() if path.name.startswith(f"{name}.before-")
+        )
 
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""
@@ -271,6 +353,12 @@ class SqliteStore:
             raise StoreError(
                 f"{self._named} cannot be used ({reason}): {advice}", cause=reason
             ) from error
+
+
+def _size_bytes(db: Connection) -> int:
+    [[pages]] = sqlite_sql.fetch(db, "PRAGMA page_count")
+    [[page_bytes]] = sqlite_sql.fetch(db, "PRAGMA page_size")
+    return int(pages * page_bytes)
 
 
 def _writing_engine(path: Path) -> Engine:

@@ -12,6 +12,7 @@ from .configuration_texts import ConfigurationTexts
 from .customer import Customer
 from .customer_input import CustomerInput
 from .customer_page import CustomerPage
+from .erasure import Erasure
 from .event import Event
 from .event_input import EventInput
 from .event_page import EventPage
@@ -63,6 +64,7 @@ __all__ = (
     "Customer",
     "CustomerInput",
     "CustomerPage",
+    "Erasure",
     "Event",
     "EventInput",
     "EventPage",

@@ -139,6 +139,7 @@ TABLE: Final = (
         good="FILE",
         is_path=True,
     ),
+    Setting(variable=f"{PREFIX}ERASURES_FILE", good="FILE", is_path=True),
     Setting(variable=f"{PREFIX}HOST", argument="host", good="0.0.0.0"),  # noqa: S104
     Setting(variable=f"{PREFIX}PORT", argument="port", good="8001"),
     Setting(

@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.create_index("ix_api_keys_created_by", "api_keys", ["created_by"])
     op.add_column("share_links", sa.Column("created_by", sa.String(32)))
     op.create_index("ix_share_links_created_by", "share_links", ["created_by"])
+    op.create_index("ix_jobs_customer_id", "jobs", ["customer_id"])
     op.create_table(
         "erased_jobs",
         sa.Column("provider_id", _Id, nullable=False),
@@ -56,6 +57,7 @@ def downgrade() -> None:
     """Revert this revision; delete the audit log and the names of erased jobs."""
     op.drop_table("audit_log")
     op.drop_table("erased_jobs")
+    op.drop_index("ix_jobs_customer_id", "jobs")
     op.drop_index("ix_share_links_created_by", "share_links")
     op.drop_column("share_links", "created_by")
     op.drop_index("ix_api_keys_created_by", "api_keys")

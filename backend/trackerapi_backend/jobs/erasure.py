@@ -1,0 +1,267 @@
+"""Erasure of jobs and customers for good, in steps between other requests.
+
+First a line in the file of erasures, then the first transaction: the job is unknown
+from then on, and its name is closed to new jobs and events. Its events are deleted in
+steps, so that reports of other jobs do not wait. A server finishes the erasures that a
+crash has interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.problems import Problem, unavailable
+from trackerapi_backend.requests.call import require
+from trackerapi_backend.store import StoreError, erasure
+from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.deletion import delete_job_rows
+from trackerapi_backend.store.erasures_file import erased_customer, erased_job
+from trackerapi_backend.store.fair_queue import Load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.generated import models
+    from trackerapi_backend.pepper import PepperFile
+    from trackerapi_backend.requests.call import Services
+
+FINISH_EVERY_SECONDS = 600.0
+"""Interval between two searches for interrupted erasures, in seconds."""
+RETRY_AFTER_SECONDS = 60
+"""Time after which a rejected erasure may be repeated, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+def find_erased(
+    db: Connection, pepper: PepperFile, provider_id: int, names: Collection[str]
+) -> set[str]:
+    """Return those of some `provider_job_id` that are names of erased jobs."""
+    secrets = pepper.read()
+    by_hmac = {secrets.hash_job_name(provider_id, name): name for name in names}
+    found = erasure.find_names(db, provider_id, by_hmac)
+    return {by_hmac[each] for each in found}
+
+
+def erased_problem(provider_job_id: str) -> Problem:
+    """Return the problem of a creation or event for an erased job."""
+    return Problem(
+        "erased",
+        f"Job {provider_job_id!r} was erased: it can be neither created again nor"
+        " reported on.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eraser:
+    """Erasures on behalf of a key or command.
+
+    Attributes:
+        key_id: Public part of the key; None for a command.
+    """
+
+    services: Services
+    provider_id: int
+    key_id: str | None
+
+    async def erase_job(self, job_id: int) -> models.Erasure:
+        """Erase a job; return once it is deleted.
+
+        If an erasure of the job runs in this process already, return its result.
+
+        Raises:
+            Problem: If the provider has no such job, or the erasure cannot be recorded
+                or stored now. A server finishes an erasure that has begun.
+        """
+        return await self._join("job", job_id, self._erase_job)
+
+    async def erase_customer(self, customer_id: int) -> models.Erasure:
+        """Erase a customer and all its jobs; otherwise as `erase_job()`."""
+        return await self._join("customer", customer_id, self._erase_customer)
+
+    async def _join(
+        self, kind: str, id_: int, erase: Callable[[int], Awaitable[int]]
+    ) -> models.Erasure:
+        key = (kind, self.provider_id, id_)
+        running = self.services.erasing
+        task = running.get(key)
+        if task is None:
+            task = running[key] = asyncio.create_task(self._run(erase, id_))
+            task.add_done_callback(lambda done: _forget(running, key, done))
+        # The erasure goes on without its caller.
+        return await asyncio.shield(task)
+
+    async def _run(
+        self, erase: Callable[[int], Awaitable[int]], id_: int
+    ) -> models.Erasure:
+        now, count = utc_now(), await erase(id_)
+        residue = await _purge(self.services)
+        backups = await run_in_threadpool(self.services.store.backups)
+        return {
+            "erased_at": format_instant(now),
+            "erased_jobs": count,
+            "backups": [path.name for path in backups],
+            "residue": residue,
+        }
+
+    async def _erase_job(self, job_id: int) -> int:
+        job = await run_in_threadpool(
+            self.services.store.read,
+            lambda db: stored_jobs.find_job(db, self.provider_id, job_id),
+        )
+        await self._erase_named(job_id, require(job, "job").provider_job_id)
+        return 1
+
+    async def _erase_named(self, job_id: int, provider_job_id: str) -> None:
+        secrets, now = self.services.pepper.read(), utc_now()
+        name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
+        erased = erased_job(self.provider_id, job_id, name_hmac, now=now)
+        await self._record(erased)
+        await self._write(partial(self._hide_job, job_id, name_hmac))
+        await _delete_rows(self.services, job_id, self.provider_id)
+
+    def _hide_job(self, job_id: int, name_hmac: bytes, db: Connection) -> None:
+        now = utc_now()
+        # Another erasure may have been faster.
+        require(stored_jobs.find_job(db, self.provider_id, job_id), "job")
+        erasure.record_name(db, self.provider_id, name_hmac, now=now)
+        erasure.hide_job(db, job_id, now=now)
+        record_change(
+            db,
+            provider_id=self.provider_id,
+            key_id=self.key_id,
+            action="erase_job",
+            job_id=job_id,
+        )
+
+    async def _erase_customer(self, customer_id: int) -> int:
+        customer = await run_in_threadpool(
+            self.services.store.read,
+            lambda db: stored_customers.find_customer(
+                db, self.provider_id, customer_id
+            ),
+        )
+        require(customer, "customer")
+        erased = erased_customer(self.provider_id, customer_id, now=utc_now())
+        await self._record(erased)
+        await self._write(partial(self._hide_customer, customer_id))
+        return await self.erase_rest(customer_id)
+
+    def _hide_customer(self, customer_id: int, db: Connection) -> None:
+        customer = stored_customers.find_customer(db, self.provider_id, customer_id)
+        require(customer, "customer")
+        erasure.hide_customer(db, customer_id, now=utc_now())
+        record_change(
+            db,
+            provider_id=self.provider_id,
+            key_id=self.key_id,
+            action="erase_customer",
+            customer_id=customer_id,
+        )
+
+    async def erase_rest(self, customer_id: int) -> int:
+        """Erase the jobs of a hidden customer, then the customer; count the jobs."""
+        count = 0
+        find = partial(erasure.find_job_of_customer, customer_id=customer_id)
+        read = self.services.store.read
+        while (job := await run_in_threadpool(read, find)) is not None:
+            if job.provider_id == erasure.ERASED:
+                await _delete_rows(self.services, job.id, self.provider_id)
+            else:
+                await self._erase_named(job.id, job.provider_job_id)
+            count += 1
+        await self._write(partial(erasure.delete_customer, customer_id=customer_id))
+        return count
+
+    async def _record(self, erased: Any) -> None:
+        try:
+            await run_in_threadpool(self.services.erasures.append, erased)
+        except StoreError as error:
+            _log.error("an erasure is rejected: %s", error)
+            raise unavailable(
+                f"Nothing was erased ({error.cause}).", RETRY_AFTER_SECONDS
+            ) from None
+
+    async def _write(self, command: Callable[[Connection], Any]) -> Any:
+        return await self.services.writer.write(command, Load(self.provider_id))
+
+
+def _forget(
+    running: dict[tuple[str, int, int], asyncio.Task[models.Erasure]],
+    key: tuple[str, int, int],
+    done: asyncio.Task[models.Erasure],
+) -> None:
+    del running[key]
+    # The caller may have gone: without this, asyncio would log the exception.
+    if not done.cancelled():
+        done.exception()
+
+
+async def _delete_rows(services: Services, job_id: int, provider_id: int) -> None:
+    """Delete the rows of a hidden job step by step, and then the job."""
+    rest = 0
+    while not rest:
+        size = services.writer.max_item_events
+        step = partial(delete_job_rows, job_ids=[job_id], limit=size)
+        rest = await services.writer.write(step, Load(provider_id, size))
+
+
+async def _purge(services: Services) -> str | None:
+    """Remove the bytes of deleted rows; return why some may be left."""
+    async with services.purging:
+        residue = await run_in_threadpool(services.store.purge)
+    if residue is not None:
+        _log.warning("bytes of erased rows may be left: %s", residue)
+    return residue
+
+
+@asynccontextmanager
+async def finishing_erasures(services: Services) -> AsyncIterator[None]:
+    """Finish interrupted erasures during the block."""
+    task = asyncio.create_task(_finish_repeatedly(services))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _finish_repeatedly(services: Services) -> None:
+    while True:
+        try:
+            await finish_erasures(services)
+        except (Problem, StoreError) as error:
+            _log.warning("interrupted erasures are not finished yet: %s", error)
+        await asyncio.sleep(FINISH_EVERY_SECONDS)
+
+
+async def finish_erasures(services: Services) -> None:
+    """Finish the erasures that a crash or a failing store has interrupted."""
+    read = services.store.read
+    hidden = await run_in_threadpool(read, erasure.list_hidden_jobs)
+    customers = await run_in_threadpool(read, erasure.list_hidden_customers)
+    # A running erasure finishes itself.
+    if services.erasing or not (hidden or customers):
+        return
+    for job_id in hidden:
+        await _delete_rows(services, job_id, erasure.ERASED)
+    for customer_id in customers:
+        find = partial(erasure.find_job_of_customer, customer_id=customer_id)
+        job = await run_in_threadpool(read, find)
+        provider_id = erasure.ERASED if job is None else job.provider_id
+        eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
+        await eraser.erase_rest(customer_id)
+    await _purge(services)

@@ -1,0 +1,138 @@
+"""Queries that erase jobs and customers.
+
+An erasure first moves the row to the provider `ERASED`. No key belongs to this
+provider, so from then on the row counts as unknown everywhere, like a row of a foreign
+provider. Then `deletion` deletes the other rows of the job in steps, and the job.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.schema import (
+    api_keys,
+    audit_log,
+    customers,
+    erased_jobs,
+    jobs,
+    providers,
+    share_links,
+)
+from trackerapi_backend.store.sqlite_sql import MAX_VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row, Select
+
+ERASED = 0
+"""Id of the provider that owns the rows whose erasure has begun."""
+
+
+def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
+    """Take a job out of sight: delete its links, tokens and texts, but no event.
+
+    On PostgreSQL, wait for the transactions that record events of the job.
+    """
+    _create_provider(db, now=now)
+    db.execute(
+        update(jobs)
+        .where(jobs.c.id == job_id)
+        .values(
+            provider_id=ERASED,
+            # Unique: jobs of two providers may have the same name.
+            provider_job_id=f"{job_id}",
+            configuration_id=None,
+            tag="",
+            name="",
+            metadata={},
+            status="",
+            state={},
+            title=None,
+            reference=None,
+        )
+    )
+    _forget_details(db, audit_log.c.job_id == job_id)
+    db.execute(delete(share_links).where(share_links.c.job_id == job_id))
+    tokens = delete(api_keys).where(api_keys.c.job_id == job_id)
+    changes = changes_of(db)
+    changes.keys.update(db.execute(tokens.returning(api_keys.c.key_id)).scalars())
+    changes.rows.add(job_id)
+    changes.permissions.add(job_id)
+
+
+def hide_customer(db: Connection, customer_id: int, *, now: datetime) -> None:
+    """Take a customer out of sight, so that no job is created for it any more."""
+    _create_provider(db, now=now)
+    db.execute(
+        update(customers)
+        .where(customers.c.id == customer_id)
+        .values(provider_id=ERASED, reference=None, name=None)
+    )
+    _forget_details(db, audit_log.c.customer_id == customer_id)
+
+
+def _create_provider(db: Connection, *, now: datetime) -> None:
+    # No race between query and insert: these transactions run one at a time.
+    query = select(providers.c.id).where(providers.c.id == ERASED)
+    if db.execute(query).first() is None:
+        db.execute(insert(providers).values(id=ERASED, name="", created_at=now))
+
+
+def _forget_details(db: Connection, condition: Any) -> None:
+    db.execute(update(audit_log).where(condition).values(details=None))
+
+
+def delete_customer(db: Connection, customer_id: int) -> None:
+    """Delete a hidden customer without jobs."""
+    db.execute(delete(customers).where(customers.c.id == customer_id))
+
+
+def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
+    """Return id, provider and name of a job of a customer; None without a job.
+
+    The job may be hidden already.
+    """
+    columns = (jobs.c.id, jobs.c.provider_id, jobs.c.provider_job_id)
+    query: Select[Any] = select(*columns)
+    return db.execute(query.where(jobs.c.customer_id == customer_id).limit(1)).first()
+
+
+def list_hidden_jobs(db: Connection) -> Sequence[int]:
+    """Return the ids of the jobs whose erasure has begun but not ended."""
+    query = select(jobs.c.id).where(jobs.c.provider_id == ERASED)
+    return db.execute(query.order_by(jobs.c.id)).scalars().all()
+
+
+def list_hidden_customers(db: Connection) -> Sequence[int]:
+    """Return the ids of the customers whose erasure has begun but not ended."""
+    query = select(customers.c.id).where(customers.c.provider_id == ERASED)
+    return db.execute(query.order_by(customers.c.id)).scalars().all()
+
+
+def record_name(
+    db: Connection, provider_id: int, name_hmac: bytes, *, now: datetime
+) -> None:
+    """Store the HMAC of the name of an erased job, unless it is stored."""
+    if not find_names(db, provider_id, [name_hmac]):
+        row = {"provider_id": provider_id, "name_hmac": name_hmac, "erased_at": now}
+        db.execute(insert(erased_jobs).values(row))
+
+
+def find_names(
+    db: Connection, provider_id: int, name_hmacs: Collection[bytes]
+) -> set[bytes]:
+    """Return those of some HMACs that are names of erased jobs of a provider."""
+    given, found = [*name_hmacs], set[bytes]()
+    for first in range(0, len(given), MAX_VALUES):
+        some = given[first : first + MAX_VALUES]
+        query = select(erased_jobs.c.name_hmac).where(
+            erased_jobs.c.provider_id == provider_id,
+            erased_jobs.c.name_hmac.in_(some),
+        )
+        found.update(db.execute(query).scalars())
+    return found

@@ -1,0 +1,178 @@
+"""File of erasures outside the database: a restored backup is erased again by it.
+
+Each line is one erasure as a JSON object, without the name of the job or customer:
+
+    {"at": "2026-11-24T01:00:04.125Z", "provider_id": 1, "kind": "job",
+     "job_id": 8123456789, "name_hmac": "9f3a..."}
+    {"at": "2026-11-24T01:02:00Z", "provider_id": 1, "kind": "customer",
+     "customer_id": 142}
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from trackerapi_backend.files import open_regular_file
+from trackerapi_backend.instants import format_instant, parse_instant
+from trackerapi_backend.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+HMAC_BYTES = 32
+_VARIABLE = "TRACKERAPI_BACKEND_ERASURES_FILE"
+
+
+class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Line of the file.
+
+    Attributes:
+        at: Time of the erasure, RFC 3339.
+        name_hmac: HMAC of the name of the job, in hexadecimal.
+    """
+
+    at: str
+    provider_id: int
+    kind: Literal["job", "customer"]
+    job_id: int | None = None
+    customer_id: int | None = None
+    name_hmac: str | None = None
+
+    @property
+    def erased_at(self) -> datetime:
+        """Time of the erasure."""
+        return parse_instant(self.at)
+
+    @property
+    def name_digest(self) -> bytes:
+        """HMAC of the name of the job; empty for a customer."""
+        return bytes.fromhex(self.name_hmac or "")
+
+    def check(self) -> None:
+        """Raise ValueError if a value is missing or invalid."""
+        _ = self.erased_at
+        is_job = self.kind == "job"
+        if is_job and (self.job_id is None or len(self.name_digest) != HMAC_BYTES):
+            raise ValueError("job")
+        if not is_job and self.customer_id is None:
+            raise ValueError("customer")
+
+
+def erased_job(
+    provider_id: int, job_id: int, name_hmac: bytes, *, now: datetime
+) -> ErasedObject:
+    """Return the line of a job."""
+    return ErasedObject(
+        at=format_instant(now),
+        provider_id=provider_id,
+        kind="job",
+        job_id=job_id,
+        name_hmac=name_hmac.hex(),
+    )
+
+
+def erased_customer(
+    provider_id: int, customer_id: int, *, now: datetime
+) -> ErasedObject:
+    """Return the line of a customer."""
+    return ErasedObject(
+        at=format_instant(now),
+        provider_id=provider_id,
+        kind="customer",
+        customer_id=customer_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ErasuresFile:
+    """File to which a backend appends its erasures; None for a backend without one."""
+
+    path: Path | None = None
+
+    def append(self, erased: ErasedObject) -> None:
+        """Append a line; return once the line is on the disk.
+
+        Raises:
+            StoreError: If there is no file, or the file cannot be written.
+        """
+        if self.path is None:
+            raise StoreError(
+                f"nothing was erased: set {_VARIABLE} to a file that lists the"
+                " erasures for the time after a restored backup",
+                cause=f"the setting {_VARIABLE} is missing",
+            )
+        try:
+            _append(self.path, _encode(erased) + b"\n")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(
+                f"nothing was erased, because {self.path} cannot be written"
+                f" ({reason}): make it writable, or name another file with {_VARIABLE}",
+                cause=f"the file of erasures cannot be written: {reason}",
+            ) from None
+
+
+def _append(path: Path, line: bytes) -> None:
+    is_new = not path.exists()
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    with _appending, os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
+        # A crash or a full disk may have cut off the end of the last line.
+        size = file.seek(0, os.SEEK_END)
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+            line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        _sync_folder(path.parent)
+
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(ErasedObject)
+# Lines of two threads must not mix.
+_appending = threading.Lock()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the entry of a new file in its folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_erasures(path: Path) -> Sequence[ErasedObject]:
+    """Return all lines of a file.
+
+    Raises:
+        StoreError: If the file cannot be read, or a line is damaged.
+    """
+    erased = []
+    try:
+        with open_regular_file(path) as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    erased.append(_read_line(path, number, line))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror})") from None
+    return erased
+
+
+def _read_line(path: Path, number: int, line: bytes) -> ErasedObject:
+    try:
+        erased = _decoder.decode(line)
+        erased.check()
+    except ValueError:
+        raise StoreError(
+            f"line {number} of {path} is damaged, so nothing was erased: repair or"
+            " remove the line, then run the command again"
+        ) from None
+    return erased
