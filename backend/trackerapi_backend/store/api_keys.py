@@ -139,7 +139,9 @@ def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
 
 def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
     """Expire the keys that `count_keys_of_others()` counts."""
-    db.execute(update(api_keys).where(*_of_others(pepper, now)).values(expires_at=now))
+    expiry = update(api_keys).where(*_of_others(pepper, now)).values(expires_at=now)
+    expired = db.execute(expiry.returning(api_keys.c.key_id)).scalars()
+    changes_of(db).keys.update(expired)
 
 
 def _of_others(pepper: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
