@@ -44,6 +44,7 @@ from backend.tests.support.service import (
     start_command,
 )
 from backend.tests.support.streams import Stream
+from backend.tests.support.system_calls import filter_prelude
 from scripts.project import ROOT
 from tests.support.debian import need
 
@@ -83,7 +84,8 @@ def test_unit_is_hardened(unit_copy: Path) -> None:
 
 
 def test_unit_serves_within_its_limits(tmp_path: Path) -> None:
-    """The command of the unit serves without memory that is writable and executable."""
+    """The command of the unit serves with the system calls and memory of the unit."""
+    systemd = need("systemd-analyze", "systemd")
     unit = read_unit("trackerapi-backend.service")
     state = f"/var/lib/{unit['StateDirectory'][0]}"
     text = (DEPLOY / "backend.env").read_text().replace(state, str(tmp_path))
@@ -95,11 +97,19 @@ def test_unit_serves_within_its_limits(tmp_path: Path) -> None:
     program, *arguments = start.split()
     assert program == PROGRAM
     command_here("migrate", environment=environment).check_returncode()
-    prelude = f"import os; os.umask(0o{unit['UMask'][0]}); {DENY_WRITE_EXECUTE}"
-    with start_command(*arguments, environment=environment, prelude=prelude) as process:
+    limits = (
+        f"import os; os.umask(0o{unit['UMask'][0]})",
+        DENY_WRITE_EXECUTE,
+        filter_prelude(systemd, unit["SystemCallFilter"]),
+    )
+    with start_command(
+        *arguments, environment=environment, prelude="\n".join(limits)
+    ) as process:
         base_url = first_line(process).split()[-1]
         answer = httpx.get(f"{base_url}/readyz", timeout=MAX_WAIT_SECONDS)
         assert answer.status_code == 200
+        filters = Path(f"/proc/{process.pid}/status").read_text()
+        assert "Seccomp:\t2" in filters
         process.terminate()
         assert process.wait(int(unit["TimeoutStopSec"][0])) == 0
     assert (tmp_path / "backend.db").exists()
