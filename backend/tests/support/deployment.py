@@ -153,12 +153,12 @@ class Composition:
             "password": of_database["POSTGRES_PASSWORD"],
             "dbname": of_database["POSTGRES_DB"],
         }
-        pepper_file = environment[f"{PREFIX}PEPPER_FILE"]
         volume = self._image["VOLUME"]
-        assert pepper_file.startswith(f"{volume}/")
+        for name in (f"{PREFIX}PEPPER_FILE", f"{PREFIX}ERASURES_FILE"):
+            assert environment[name].startswith(f"{volume}/")
+            environment[name] = environment[name].replace(volume, str(self._folder))
         return environment | {
             f"{PREFIX}DATABASE_URL": self._url,
-            f"{PREFIX}PEPPER_FILE": pepper_file.replace(volume, str(self._folder)),
             f"{PREFIX}HOST": "127.0.0.1",
         }
 
