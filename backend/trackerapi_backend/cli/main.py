@@ -37,6 +37,8 @@ _COMMANDS: Final = {
     "audit": ("audit", "list the administrative changes"),
     "compact": ("compact", "remove the bytes of deleted rows from a database"),
     "export": ("export", "write all data of a database to a file"),
+    "backup": ("backup", "copy a database and its pepper beside a running server"),
+    "restore": ("restore", "put the database and the pepper of a backup in place"),
     "import": ("import_", "read all data from a file of `export`"),
 }
 """Module in `trackerapi_backend.cli` and help of each command, by its name.

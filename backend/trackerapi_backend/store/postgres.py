@@ -314,21 +314,16 @@ class PostgresStore:
             _disconnect(self._idle_writer)
 
 
-def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
-    """Return a function that opens a connection.
+def read_address(url: str) -> dict[str, Any]:
+    """Return the parameters of an address by the names of libpq.
 
-    Args:
-        url: Address as libpq reads it.
-        limit_silence: Whether a connection closes itself when an answer is overdue. A
-            migration needs a connection without this limit.
+    Raises:
+        StoreError: If the address cannot be read, or the driver is missing.
     """
     try:
         import psycopg
-
-        from trackerapi_backend.store.postgres_connection import LimitedConnection
     except ImportError:
         raise StoreError(_NO_DRIVER) from None
-
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -337,6 +332,20 @@ def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
     if url.partition("?")[0].count("@") > 1:
         # libpq would take the end of the password for the host, and print it.
         raise StoreError(_UNREADABLE)
+    return dict(given)
+
+
+def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
+    """Return a function that opens a connection.
+
+    Args:
+        url: Address as libpq reads it.
+        limit_silence: Whether a connection closes itself when an answer is overdue. A
+            migration needs a connection without this limit.
+    """
+    given = read_address(url)
+    from trackerapi_backend.store.postgres_connection import LimitedConnection
+
     options = given.get("options") or os.environ.get("PGOPTIONS", "")
     arguments: dict[str, Any] = {
         **{name: value for name, value in _DEFAULTS.items() if name not in given},

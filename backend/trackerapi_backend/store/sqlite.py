@@ -15,18 +15,9 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
-from urllib.parse import quote
 
-from sqlalchemy import create_engine, event
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    NotSupportedError,
-    ProgrammingError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 
 from trackerapi_backend.store import PoolUse, StoreError, sqlite_sql
 from trackerapi_backend.store.migrations import (
@@ -36,12 +27,13 @@ from trackerapi_backend.store.migrations import (
     upgrade_to_head,
 )
 from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
+from trackerapi_backend.store.sqlite_reading import reading_engine, sqlite_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, QueuePool
 
 T = TypeVar("T")
 
@@ -53,25 +45,6 @@ BUSY_MILLISECONDS = 5000
 EMPTY_LOG_SECONDS = 10.0
 """Time limit for emptying the write-ahead log beside readers, in seconds."""
 EMPTY_LOG_PAUSE_SECONDS = 0.02
-
-# Errors of a single statement; the store stays usable after such an error.
-_STATEMENT_ERRORS = (
-    IntegrityError,
-    DataError,
-    ProgrammingError,
-    NotSupportedError,
-)
-_ADVICE = {
-    sqlite3.SQLITE_NOTADB: "choose another file",
-    sqlite3.SQLITE_CORRUPT: "put a backup in its place",
-    sqlite3.SQLITE_FULL: "make space on the disk",
-    sqlite3.SQLITE_IOERR: "check the disk, its free space and limits of file sizes",
-    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
-    sqlite3.SQLITE_CANTOPEN: "make the file and its folder writable",
-    sqlite3.SQLITE_PERM: "make the file and its folder writable",
-    sqlite3.SQLITE_BUSY: "end the other program that uses it",
-    sqlite3.SQLITE_LOCKED: "end the other program that uses it",
-}
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -113,9 +86,9 @@ class SqliteStore:
         # Open between two transactions: a connection from the pool would need more time
         # than BEGIN and COMMIT.
         self._idle: Connection | None = None
-        self._readers = _reading_engine(self._file.path)
+        self._readers = reading_engine(self._file.path, pool_size=READERS)
         try:
-            with self._engine_errors():
+            with sqlite_errors(self._named):
                 self._check_schema(migrate=migrate)
                 # Record the log now: the first statement has created the log file.
                 self._file.record_log_identity()
@@ -167,7 +140,7 @@ class SqliteStore:
         Raises:
             StoreError: If SQLite fails, for example on a damaged file.
         """
-        with self._engine_errors(), self._readers.begin() as db:
+        with sqlite_errors(self._named), self._readers.begin() as db:
             return query(db)
 
     @contextmanager
@@ -181,7 +154,7 @@ class SqliteStore:
         # `close()` reads this flag. Another thread may call `close()` during the block.
         self._is_writing = True
         try:
-            with self._turn, self._engine_errors(), self._writing() as db:
+            with self._turn, sqlite_errors(self._named), self._writing() as db:
                 if not shared:
                     # A transaction of SQLAlchemy, without which alembic would commit.
                     # Reports need none, and it needs more time than the engine.
@@ -259,7 +232,7 @@ class SqliteStore:
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
         """Yield the connection that writes, between two transactions."""
-        with self._turn, self._engine_errors():
+        with self._turn, sqlite_errors(self._named):
             self._is_writing = True
             try:
                 db, self._idle = self._idle or self._writer.connect(), None
@@ -332,28 +305,6 @@ class SqliteStore:
             self._writer.dispose()
             self._file.close()
 
-    @contextmanager
-    def _engine_errors(self) -> Iterator[None]:
-        """Raise StoreError for a failure of SQLite; reraise errors of a statement."""
-        try:
-            yield
-        except PoolTimeoutError as error:
-            busy = "all connections to the database are in use"
-            raise StoreError(busy, cause=busy) from error
-        except DBAPIError as error:
-            if isinstance(error, _STATEMENT_ERRORS):
-                raise
-            code = getattr(error.orig, "sqlite_errorcode", None)
-            reason = str(error.orig)
-            if code is None:
-                # The driver, not SQLite, has failed: it cannot decode a text, and its
-                # message quotes the text.
-                code, reason = sqlite3.SQLITE_CORRUPT, "a text is not valid UTF-8"
-            advice = _ADVICE.get(code & 0xFF, "see what the message says")
-            raise StoreError(
-                f"{self._named} cannot be used ({reason}): {advice}", cause=reason
-            ) from error
-
 
 def _size_bytes(db: Connection) -> int:
     [[pages]] = sqlite_sql.fetch(db, "PRAGMA page_count")
@@ -377,29 +328,3 @@ def _writing_engine(path: Path) -> Engine:
         # A logged error must not contain the data of a job.
         hide_parameters=True,
     )
-
-
-def _reading_engine(path: Path) -> Engine:
-    address = f"file:{quote(os.fsencode(path))}?mode=ro"
-
-    def connect() -> sqlite3.Connection:
-        db = sqlite3.connect(
-            address, uri=True, isolation_level=None, check_same_thread=False
-        )
-        db.execute("PRAGMA query_only=ON")
-        return db
-
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        hide_parameters=True,
-        pool_size=READERS,
-        max_overflow=0,
-    )
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _begin(db: Connection) -> None:
-    sqlite_sql.fetch(db, "BEGIN")

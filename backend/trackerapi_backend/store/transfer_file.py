@@ -7,10 +7,8 @@ last line has the number of rows of each table: a file without this line is inco
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
-import os
 import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from trackerapi_backend.files import open_regular_file
 from trackerapi_backend.store import StoreError, transfer
 from trackerapi_backend.store.migrations import HEAD, is_newer, newer_release_error
+from trackerapi_backend.store.new_file import new_private_file
 from trackerapi_backend.store.peppers import find_peppers
 from trackerapi_backend.store.schema import compact_json
 from trackerapi_backend.store.transfer import TABLES, Batch, TransferTable
@@ -53,55 +52,12 @@ def write_export(path: Path, store: Store) -> dict[str, int]:
         StoreError: If the file exists or cannot be written, or the engine fails.
     """
     try:
-        with _new_file(path) as file:
+        with new_private_file(path) as file:
             return store.read(lambda db: _write(db, file))
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written ({error.strerror or error}): name another file"
         ) from None
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Create a file under a temporary name; name it `path` at the end of the block."""
-    _require_missing(path)
-    fresh = path.with_name(f"{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(fresh, flags, 0o600), "wb") as file:
-        if not _lock(file, fresh):
-            raise StoreError(f"another export writes {fresh}: name another file")
-        # The file of a killed process may have other permissions.
-        os.fchmod(file.fileno(), 0o600)
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            _require_missing(path)
-            fresh.rename(path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-    # Without a sync of the folder, a crash of the machine could lose the new name.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _lock(file: IO[bytes], path: Path) -> bool:
-    """Lock a file; return whether it is the file at `path` and no process had it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The process that had the lock may have renamed or deleted the file.
-        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
-
-
-def _require_missing(path: Path) -> None:
-    if os.path.lexists(path):
-        raise StoreError(f"{path} exists: name a new file")
 
 
 def _write(db: Connection, file: IO[bytes]) -> dict[str, int]:

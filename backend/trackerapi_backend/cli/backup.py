@@ -1,0 +1,124 @@
+"""`trackerapi-backend backup`: database and pepper in one file, beside a server."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options, file_name
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.pepper import Pepper, open_pepper_file
+from trackerapi_backend.settings import (
+    SettingsError,
+    absolute_path,
+    read_secret,
+    storage_from,
+)
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.backup_file import Manifest, write_archive
+from trackerapi_backend.store.new_file import new_private_file
+from trackerapi_backend.store.postgres_commands import backup_commands
+from trackerapi_backend.store.sqlite_copy import Contents, copy_database, inspect_copy
+from trackerapi_backend.store.sqlite_file import create_private_file
+from trackerapi_backend.store.sqlite_reading import SqliteReader
+from trackerapi_backend.version import __version__
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.settings import Storage
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `backup`."""
+    parser.description = (
+        "Copy a SQLite database and its pepper to a new file, also while a server"
+        " runs, and check the copy. `restore` reads the file. Print the number of rows"
+        " of each table. With PostgreSQL, print the commands of a backup instead."
+    )
+    add_database_options(parser)
+    parser.add_argument("file", type=file_name, metavar="FILE", help="new file")
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Write a backup to a new file; print the counts of rows."""
+    storage = storage_from(vars(options))
+    file = absolute_path(options.file, "FILE")
+    if storage.database is None:
+        _print_commands(file, storage, print_line)
+        return
+    try:
+        manifest = _write_backup(file, storage.database, storage.pepper_file)
+    except OSError as error:
+        raise StoreError(
+            f"{file} cannot be written ({error.strerror or error}): name another file"
+        ) from None
+    except KeyboardInterrupt:
+        raise StoreError(f"interrupted: {file} was not written") from None
+    for name, count in manifest.counts.items():
+        print_line(f"{name}\t{count}")
+
+
+def _print_commands(file: Path, storage: Storage, print_line: PrintLine) -> None:
+    pepper = open_pepper_file(storage.pepper_file, create=False)
+    for line in backup_commands(storage.database_url or "", file, pepper.path):
+        print_line(line)
+
+
+def _write_backup(file: Path, database: Path, pepper_file: Path) -> Manifest:
+    created_at = utc_now()
+    with (
+        closing(SqliteReader(database)) as source,
+        new_private_file(file) as archive,
+        # The lock on the new file keeps other processes from the copy.
+        _temporary_file(file.with_name(f"{file.name}.database.new")) as copy,
+    ):
+        counts = copy_database(source, copy)
+        contents = inspect_copy(copy, f"the copy of {database}")
+        if contents.counts != counts:
+            raise StoreError(f"{copy} differs from {database}: check the disk")
+        manifest = Manifest(
+            release=__version__,
+            schema=contents.schema,
+            created_at=created_at,
+            peppers=sorted(contents.peppers),
+            counts=counts,
+        )
+        pepper = _read_pepper(pepper_file, contents, database)
+        write_archive(archive, manifest, copy, pepper)
+    return manifest
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """Create an empty private file; delete it at the end of the block."""
+    # A killed process may have left the file behind.
+    path.unlink(missing_ok=True)
+    try:
+        create_private_file(path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _read_pepper(path: Path, contents: Contents, database: Path) -> bytes | None:
+    """Return the content of the pepper file; None for a database without keys.
+
+    Raises:
+        SettingsError: If the file is missing, or is not the file of the database.
+    """
+    if not contents.has_keys and not path.exists():
+        return None
+    # Read the file after the database: a rotation adds a pepper to the file first.
+    open_pepper_file(path, create=False)
+    content = read_secret(path)
+    if not contents.peppers <= set(Pepper.parse(content).fingerprints):
+        raise SettingsError(
+            f"{path} is not the pepper of {database}: name the right file with"
+            f" --pepper-file; if a rotation has just ended, run the command again"
+        )
+    return content

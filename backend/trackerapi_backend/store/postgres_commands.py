@@ -1,0 +1,94 @@
+"""Commands of PostgreSQL for a backup and a restore, for the shell of an operator.
+
+A backup is a folder with `database.dump` and `pepper`. The lines are one command: a
+failure ends it. They have no password, because other users of the machine can read the
+arguments of a process.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.postgres import read_address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DUMP = "database.dump"
+_PEPPER = "pepper"
+
+
+def backup_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
+    """Return the lines that write a backup.
+
+    Args:
+        url: Address of the database.
+        folder: New folder; a failure leaves `<folder>.new`.
+        pepper_file: Secret of this installation, which is copied last: a rotation
+            writes a new pepper into the file first.
+
+    Raises:
+        StoreError: If the address cannot be read.
+    """
+    database = shlex.quote(_without_secrets(url))
+    new = folder.with_name(f"{folder.name}.new")
+    return [
+        "# pg_dump asks for the password, or reads PGPASSWORD or ~/.pgpass",
+        f"test ! -e {_quote(folder)} && mkdir -m 700 {_quote(new)} &&",
+        "pg_dump --format=custom --no-owner --no-privileges"
+        f" --dbname={database} --file={_quote(new / _DUMP)} &&",
+        f"cp {_quote(pepper_file)} {_quote(new / _PEPPER)} &&",
+        f"sync && mv {_quote(new)} {_quote(folder)}",
+    ]
+
+
+def restore_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
+    """Return the lines that restore a backup into an empty database.
+
+    Args:
+        url: Address of the empty database.
+        folder: Folder that the lines of `backup_commands()` have written.
+        pepper_file: New file, or a file with the same content.
+
+    Raises:
+        StoreError: If the folder is not a backup, or the address cannot be read.
+    """
+    dump, saved, pepper = folder / _DUMP, _quote(folder / _PEPPER), _quote(pepper_file)
+    if not dump.is_file():
+        raise StoreError(
+            f"there is no {dump}: name a folder that the commands of"
+            " `trackerapi-backend backup` have written"
+        )
+    database = shlex.quote(_without_secrets(url))
+    return [
+        "# pg_restore asks for the password, or reads PGPASSWORD or ~/.pgpass",
+        f"{{ test ! -e {pepper} || cmp {saved} {pepper}; }} &&",
+        "pg_restore --single-transaction --exit-on-error --no-owner --no-privileges"
+        f" --dbname={database} {_quote(dump)} &&",
+        f"psql --no-psqlrc --quiet --dbname={database} --command=ANALYZE &&",
+        f"{{ test -e {pepper} || cp {saved} {pepper}; }} &&",
+        "trackerapi-backend migrate",
+    ]
+
+
+def _quote(path: Path) -> str:
+    return shlex.quote(f"{path}")
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address as text for libpq, without passwords."""
+    given = read_address(url)
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import Conninfo
+
+    # libpq marks the options that a user interface must hide.
+    secret = {
+        option.keyword.decode()
+        for option in Conninfo.get_defaults()
+        if option.dispchar == b"*"
+    }
+    return make_conninfo(
+        **{name: value for name, value in given.items() if name not in secret}
+    )

@@ -1,0 +1,131 @@
+"""Consistent copies of a SQLite database, and the check of a copy."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.store import StoreError, sqlite_sql
+from trackerapi_backend.store.driver_errors import translate_error
+from trackerapi_backend.store.migrations import (
+    current_revision,
+    is_newer,
+    newer_release_error,
+)
+from trackerapi_backend.store.peppers import find_peppers
+from trackerapi_backend.store.sqlite_reading import SqliteReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+PAGES_PER_STEP = 1000
+"""Pages that SQLite copies before Python can handle a signal such as Ctrl-C."""
+
+_OF_THE_SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """Summary of an undamaged database.
+
+    Attributes:
+        schema: Revision of the schema.
+        peppers: Fingerprints of the accepted peppers; none if the schema records none.
+        counts: Number of rows of each table.
+    """
+
+    schema: str
+    peppers: frozenset[str]
+    counts: dict[str, int]
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the database has API keys, which need a pepper."""
+        return self.counts.get("api_keys", 0) > 0
+
+
+def copy_database(source: SqliteReader, target: Path) -> dict[str, int]:
+    """Copy one snapshot of a database; return the number of rows of each table.
+
+    A server may write meanwhile: neither waits for the other.
+
+    Args:
+        source: Database of any schema.
+        target: Empty file, which only one process uses. Not synced to the disk.
+
+    Raises:
+        StoreError: If the database cannot be read, or the file cannot be written.
+    """
+
+    def copy(db: Connection) -> dict[str, int]:
+        # SQLite copies in steps. Without the open transaction of this first query,
+        # SQLite would begin anew after each write of the server.
+        counts = _count_rows(db)
+        with closing(sqlite3.connect(target, isolation_level=None)) as file:
+            # After a crash, the next backup begins anew.
+            file.execute("PRAGMA journal_mode=OFF")
+            file.execute("PRAGMA synchronous=OFF")
+            try:
+                sqlite_sql.driver_connection(db).backup(
+                    file, pages=PAGES_PER_STEP, progress=_handle_signals
+                )
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & 0xFF not in _OF_THE_SOURCE:
+                    raise StoreError(
+                        f"{target} cannot be written ({error}): make space on its disk,"
+                        " or name a file in another folder"
+                    ) from None
+                raise translate_error(error, "backup", sqlite3.Error) from error
+        return counts
+
+    return source.read(copy)
+
+
+def _handle_signals(*_progress: int) -> None:
+    """Do nothing: Python handles signals before it calls a function."""
+
+
+def inspect_copy(path: Path, name: str) -> Contents:
+    """Check that a file is an undamaged database; return its contents.
+
+    Args:
+        path: File that no process writes.
+        name: Name of the file for messages.
+
+    Raises:
+        StoreError: If the file is damaged, or is not a database of this or an earlier
+            release.
+    """
+    with closing(SqliteReader(path, name=name, is_fixed=True)) as reader:
+        return reader.read(lambda db: _inspect(db, name))
+
+
+def _inspect(db: Connection, name: str) -> Contents:
+    found = db.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+    if found != "ok":
+        raise StoreError(f"{name} is damaged ({found}): put a backup in its place")
+    schema = current_revision(db)
+    if schema is None:
+        raise StoreError(f"{name} is not a database of trackerapi-backend")
+    if is_newer(schema):
+        raise newer_release_error(name, f"schema {schema}")
+    counts = _count_rows(db)
+    # A schema before 0006 has no table of peppers.
+    peppers = find_peppers(db) if "peppers" in counts else frozenset[str]()
+    return Contents(schema=schema, peppers=peppers, counts=counts)
+
+
+def _count_rows(db: Connection) -> dict[str, int]:
+    """Return the number of rows of each table that the database has."""
+    names = db.exec_driver_sql(
+        "SELECT name FROM sqlite_master"
+        " WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    ).scalars()
+    return {
+        name: int(db.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar_one())  # noqa: S608 -- names of the schema
+        for name in names.all()
+    }
