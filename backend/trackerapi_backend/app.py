@@ -28,7 +28,7 @@ from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
 from trackerapi_backend.problems import Problem, unavailable
-from trackerapi_backend.requests.call import read_call
+from trackerapi_backend.requests.call import answer_call
 from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.routes import HANDLERS
 from trackerapi_backend.store import StoreError
@@ -113,8 +113,8 @@ class _Resource:
             raise HTTPException(405, headers={"Allow": allowed})
         scope["state"]["operation"] = operation.operation_id
         request = Request(scope, receive)
-        call = await read_call(request, operation, self._services)
-        response = await HANDLERS[operation.operation_id](call)
+        handler = HANDLERS[operation.operation_id]
+        response = await answer_call(request, operation, self._services, handler)
         await response(scope, receive, send)
 
 

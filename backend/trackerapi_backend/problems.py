@@ -30,6 +30,7 @@ _KINDS = {
     "too-large": (413, "Too large"),
     "unsupported-media-type": (415, "Unsupported media type"),
     "invalid-request": (422, "Invalid request"),
+    "too-many-requests": (429, "Too many requests"),
     "too-many-viewers": (429, "Too many viewers"),
     "head-too-large": (431, "Request line and headers too large"),
     "internal": (500, "Internal error"),

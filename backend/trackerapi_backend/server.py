@@ -29,6 +29,7 @@ from trackerapi_backend.network.connections import Connections, connection_limit
 from trackerapi_backend.network.http_protocol import HttpProtocol
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
+from trackerapi_backend.requests.limits import CallLimits
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.readiness import Readiness
@@ -109,13 +110,15 @@ def serve_store(
         address = _address(listener)
         writer, hub = Writer(store), Hub(store)
         try:
+            limits = CallLimits(settings.limits)
             services = Services(
                 store=store,
                 writer=writer,
                 hub=hub,
-                authenticator=Authenticator(store, writer, pepper),
+                authenticator=Authenticator(store, writer, pepper, limits),
                 readiness=Readiness(store, writer),
                 pepper=pepper,
+                limits=limits,
                 public_base_url=settings.public_base_url,
                 erasures=ErasuresFile(settings.erasures_file),
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 DEFAULT_LOG_LEVEL = "info"
 MAX_PORT = 65535
 MAX_MAX_CONNECTIONS = 1_000_000
+MAX_LIMIT = 1_000_000
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
@@ -77,6 +78,26 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """Limits of requests in one process; each is 0 to `MAX_LIMIT`, and 0 is no limit.
+
+    Attributes:
+        key_requests_per_second: Requests of one key or job token in a second.
+        provider_requests_per_second: Requests of all keys of a provider in a second.
+        key_requests_at_once: Requests of one key or job token at the same time.
+        provider_requests_at_once: Requests of all keys of a provider at the same time.
+        unknown_keys_per_minute: Different keys that do not exist, of one client
+            address in a minute.
+    """
+
+    key_requests_per_second: int = 0
+    provider_requests_per_second: int = 0
+    key_requests_at_once: int = 250
+    provider_requests_at_once: int = 500
+    unknown_keys_per_minute: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Storage):
     """Settings of a server.
 
@@ -90,6 +111,7 @@ class Settings(Storage):
             for no metrics.
         max_connections: Maximum number of open connections, 1 to 1,000,000; None for
             a number that the limit of open files allows.
+        limits: Limits of requests.
     """
 
     host: str = DEFAULT_HOST
@@ -98,6 +120,7 @@ class Settings(Storage):
     log: LogSettings = LogSettings()
     metrics_address: tuple[str, int] | None = None
     max_connections: int | None = None
+    limits: RequestLimits = RequestLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +178,7 @@ def settings_from(
         log=_log_settings(sources, DEFAULT_LOG_LEVEL),
         metrics_address=_metrics_address(*sources.text("metrics_address")),
         max_connections=_max_connections(*sources.text("max_connections")),
+        limits=_limits(sources),
     )
 
 
@@ -329,6 +353,15 @@ def _whole_number(text: str, setting: str, minimum: int, maximum: int) -> int:
             f"{setting} must be {minimum} to {maximum}, got {text[:40]!r}"
         )
     return int(text)
+
+
+def _limits(sources: _Sources) -> RequestLimits:
+    given = {}
+    for each in fields(RequestLimits):
+        text, setting = sources.text(each.name)
+        if text is not None:
+            given[each.name] = _whole_number(text, setting, 0, MAX_LIMIT)
+    return RequestLimits(**given)
 
 
 def read_secret(path: Path) -> bytes:

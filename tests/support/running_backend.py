@@ -1,6 +1,7 @@
 """Real backend for the whole test session."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -43,5 +44,22 @@ def dev_backend(folder: Path, port: int = 0) -> Generator["subprocess.Popen[byte
             assert process.stdout is not None
             assert process.stdout.readline(), "the backend did not start"
             yield process
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def serve_backend(variables: dict[str, str]) -> Generator[str]:
+    """Run `trackerapi-backend serve` with these variables; yield the address."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "trackerapi_backend", "serve", "--port", "0"],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[-1]
         finally:
             process.terminate()

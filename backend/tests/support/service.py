@@ -248,6 +248,7 @@ def serve_existing(
     *,
     prelude: str | None = None,
     port: int = 0,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
     """Serve an existing database, which `prepare()` has made.
 
@@ -257,10 +258,11 @@ def serve_existing(
         url: Address of a PostgreSQL database; None for SQLite.
         prelude: Python code that the server runs at its start.
         port: Port of the server; 0 for any free port.
+        environment: Further variables of the server.
     """
     with start_command(
         *("serve", "--port", str(port)),
-        environment=variables_of(folder, url),
+        environment=variables_of(folder, url) | (environment or {}),
         prelude=prelude,
     ) as process:
         base_url = first_line(process).split()[-1]

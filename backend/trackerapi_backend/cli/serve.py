@@ -20,7 +20,9 @@ from trackerapi_backend.settings import (
     DEFAULT_HOST,
     DEFAULT_LOG_LEVEL,
     DEFAULT_PORT,
+    MAX_LIMIT,
     MAX_MAX_CONNECTIONS,
+    RequestLimits,
     settings_from,
 )
 
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from trackerapi_backend.cli.arguments import PrintLine
+
+_LIMITS = {
+    "key_requests_per_second": "requests of a key per second",
+    "provider_requests_per_second": "requests of all keys of a provider per second",
+    "key_requests_at_once": "requests of a key at the same time",
+    "provider_requests_at_once": "requests of a provider at the same time",
+    "unknown_keys_per_minute": "different unknown keys of an address per minute",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,7 +64,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="address of /metrics; default: no metrics",
     )
     add_log_options(parser, DEFAULT_LOG_LEVEL)
+    for name, counted in _LIMITS.items():
+        default = getattr(RequestLimits(), name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_limit,
+            metavar="N",
+            help=f"maximum number of {counted}; default: {default or 'no limit'}",
+        )
     parser.set_defaults(run=run)
+
+
+def _limit(text: str) -> int:
+    return whole_number(text, 0, MAX_LIMIT)
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:

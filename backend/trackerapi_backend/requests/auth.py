@@ -1,8 +1,9 @@
 """Authentication of requests by API key, and authorization by scope.
 
-The caller of a key is cached for `CACHE_SECONDS`. A job token may call only the
-operations in `OPEN_TO_JOB_TOKENS`: a new operation is forbidden until the set names
-it. Each operation of the set shows a job token only the job of the token.
+The caller of a key is cached for `CACHE_SECONDS`, and an unknown key for
+`UNKNOWN_SECONDS`. A job token may call only the operations in `OPEN_TO_JOB_TOKENS`: a
+new operation is forbidden until the set names it. Each operation of the set shows a job
+token only the job of the token.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +25,7 @@ from trackerapi_backend.requests.credentials import (
     hash_secret,
     parse_key_id,
 )
+from trackerapi_backend.requests.limits import CallLimits
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.peppers import find_peppers
 
@@ -53,10 +55,19 @@ OPEN_TO_JOB_TOKENS = frozenset(
 )
 CACHE_SECONDS = 30.0
 CACHE_CAPACITY = 1000
+UNKNOWN_SECONDS = 1.0
+"""Time for which an unknown key is rejected without a query, in seconds.
+
+Short: another process, or a command, may create the key meanwhile."""
+UNKNOWN_CAPACITY = 10_000
+"""Maximum number of unknown keys that are remembered: each counts once against the
+limit of its address."""
 USE_RECORD_INTERVAL = timedelta(minutes=1)
 """Minimum interval between two writes of the last use of a key."""
 
 _HEADER = b"x-api-key"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +125,14 @@ def unauthorized(detail: str) -> Problem:
     return Problem("unauthorized", detail, headers=headers)
 
 
+def _remember(cache: dict[bytes, T], digest: bytes, value: T, capacity: int) -> None:
+    """Put an entry at the end of a cache; remove the oldest entries beyond a number."""
+    cache.pop(digest, None)
+    cache[digest] = value
+    while len(cache) > capacity:
+        del cache[next(iter(cache))]
+
+
 class Authenticator:
     """Authenticator of requests by API key.
 
@@ -123,22 +142,52 @@ class Authenticator:
         store: Store of the keys.
         writer: Writer that stores the last use of a key.
         pepper: Secrets of this installation.
+        limits: Limits of unknown keys; None for the default limits.
     """
 
-    def __init__(self, store: Store, writer: Writer, pepper: PepperFile) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        pepper: PepperFile,
+        limits: CallLimits | None = None,
+    ) -> None:
         self._store, self._writer, self._pepper = store, writer, pepper
+        self._limits = limits or CallLimits()
         self._cache_seconds = SHARED_CACHE_SECONDS if store.is_shared else CACHE_SECONDS
+        # By the hash of the key: callers with the end of their validity, and the times
+        # of queries that found no key. An outdated entry stays: its key needs a new
+        # query, but is not counted as a guess.
         self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._unknown: dict[bytes, float] = {}
+        self._changed_at = 0.0
         # Running queries: requests with the same key wait for one query.
-        self._queries: dict[bytes, tuple[asyncio.Task[Caller], float]] = {}
+        self._queries: dict[bytes, tuple[asyncio.Task[Caller | None], float]] = {}
 
-    async def identify(self, headers: Headers) -> Caller:
+    async def identify(
+        self, headers: Headers, client: tuple[str, int] | None = None
+    ) -> Caller:
         """Return the caller of a request by the key among its headers.
 
+        Args:
+            headers: Headers of the request.
+            client: Address and port of the client; None without a network.
+
         Raises:
-            Problem: If the key is missing or unknown.
+            Problem: If the key is missing or unknown, or if the address of the client
+                has sent too many unknown keys and this process has not seen the key.
         """
-        return await self._find_caller(read_key(headers))
+        api_key = read_key(headers)
+        # Not the HMAC, which needs several times as long as the hash.
+        digest, now = hash_secret(api_key), time.monotonic()
+        caller, until = self._known.get(digest, (None, 0.0))
+        if caller is not None and now < until:
+            return caller
+        address = client[0] if client else ""
+        caller = await self._find_caller(api_key, digest, address, now)
+        if caller is None:
+            raise unauthorized("The key is unknown.")
+        return caller
 
     def authorize(
         self, caller: Caller, operation_id: str, scopes: Collection[str]
@@ -163,10 +212,12 @@ class Authenticator:
             raise Problem("forbidden", "A job token is not valid for this operation.")
 
     def forget(self, key_id: str) -> None:
-        """Remove a changed key from the cache, so that the next request reads it.
+        """Remove a new or changed key from the cache: the next request reads it.
 
         The caller must have committed the change before.
         """
+        # All unknown keys are read again: only their hashes are cached.
+        self._changed_at = time.monotonic()
         # A running query may have read a key before its change. Its result is neither
         # cached nor used for later requests.
         self._queries.clear()
@@ -181,27 +232,32 @@ class Authenticator:
         if self._store.is_shared:
             await asyncio.sleep(SHARED_CACHE_SECONDS)
 
-    async def _find_caller(self, api_key: str) -> Caller:
-        # Not the HMAC, which needs several times as long as the hash.
-        digest, now = hash_secret(api_key), time.monotonic()
-        caller, until = self._known.get(digest, (None, 0.0))
-        if caller is not None and now < until:
-            return caller
+    async def _find_caller(
+        self, api_key: str, digest: bytes, address: str, now: float
+    ) -> Caller | None:
+        """Return the caller of a key without a valid entry in the cache."""
+        missed_at = self._unknown.get(digest)
+        if missed_at is None and digest not in self._known:
+            self._limits.check_address(address)
+        elif missed_at and max(self._changed_at, now - UNKNOWN_SECONDS) < missed_at:
+            return None
         query, until = self._queries.get(digest, (None, 0.0))
         # A query that has run for long may have read the key before its expiry.
         if query is None or until <= now:
             until = now + self._cache_seconds
-            query = asyncio.create_task(self._query_and_cache(digest, api_key, until))
+            query = asyncio.create_task(
+                self._query_and_cache(digest, api_key, address, until)
+            )
             self._queries[digest] = query, until
-            # Without a reader, asyncio would log the exception of an unknown key.
+            # Without a reader, asyncio would log the exception of a malformed key.
             query.add_done_callback(lambda done: done.cancelled() or done.exception())
         # A client that disconnects must not cancel the query of other requests.
         return await asyncio.shield(query)
 
     async def _query_and_cache(
-        self, digest: bytes, api_key: str, until: float
-    ) -> Caller:
-        own = asyncio.current_task()
+        self, digest: bytes, api_key: str, address: str, until: float
+    ) -> Caller | None:
+        own, now = asyncio.current_task(), time.monotonic()
         try:
             caller = await self._query_caller(api_key)
         finally:
@@ -209,13 +265,20 @@ class Authenticator:
             is_valid = self._queries.get(digest, (None, 0.0))[0] is own
             if is_valid:
                 del self._queries[digest]
-        if is_valid:
-            if len(self._known) >= CACHE_CAPACITY:
-                self._known.clear()
-            self._known[digest] = caller, until
+        if caller is None:
+            if digest not in self._unknown and digest not in self._known:
+                self._limits.count_unknown_key(address)
+            _remember(self._unknown, digest, now, UNKNOWN_CAPACITY)
+        elif is_valid:
+            _remember(self._known, digest, (caller, until), CACHE_CAPACITY)
         return caller
 
-    async def _query_caller(self, api_key: str) -> Caller:
+    async def _query_caller(self, api_key: str) -> Caller | None:
+        """Return the caller of a key; None for an unknown key.
+
+        Raises:
+            Problem: If the text is not a well-formed key.
+        """
         key_id = parse_key_id(api_key)
         if key_id is None:
             raise unauthorized(
@@ -230,7 +293,7 @@ class Authenticator:
         used = pepper.find_fingerprint(api_key, row.key_hmac if row else b"")
         if row is None or used is None:
             await self._require_pepper(row, pepper)
-            raise unauthorized("The key is unknown.")
+            return None
         now, changes = utc_now(), dict[str, Any]()
         if row.last_used_at is None or now - row.last_used_at >= USE_RECORD_INTERVAL:
             changes = {"last_used_at": now}

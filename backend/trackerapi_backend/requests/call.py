@@ -16,6 +16,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import examine_body, read_body
 from trackerapi_backend.requests.contract import check
 from trackerapi_backend.requests.json_text import parse_json
+from trackerapi_backend.requests.limits import CallLimits
 from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
@@ -51,6 +52,7 @@ class Services:
 
     Attributes:
         pepper: Secrets of this installation, for new keys.
+        limits: Limits of the requests of all callers.
         public_base_url: Address of this backend in share links; None for the address
             of each request.
         erasures: File of the erasures of this installation.
@@ -64,6 +66,7 @@ class Services:
     authenticator: Authenticator
     readiness: Readiness
     pepper: PepperFile
+    limits: CallLimits = field(default_factory=CallLimits)
     public_base_url: str | None = None
     erasures: ErasuresFile = field(default_factory=ErasuresFile)
     erasing: dict[tuple[str, int, int], asyncio.Task[models.Erasure]] = field(
@@ -175,21 +178,37 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return await self.services.writer.write_together(write_all, item, load)
 
 
-async def read_call(request: Request, operation: Operation, services: Services) -> Call:
-    """Check a request and return its call.
+async def answer_call(
+    request: Request, operation: Operation, services: Services, handler: Handler
+) -> Response:
+    """Check a request and return the response of its handler.
+
+    The request counts against the limits of its caller until the response is known. So
+    a stream does not count.
 
     Raises:
-        Problem: If the key, a parameter or the body is not valid.
+        Problem: If the key, a parameter or the body is not valid, or a limit is
+            reached.
     """
-    caller, state = None, request.scope["state"]
-    if not operation.is_public:
-        caller = await services.authenticator.identify(request.headers)
-        # Set the caller before the authorization, so that the log names the caller of
-        # a rejected request too.
-        state["caller"] = caller
-        services.authenticator.authorize(
-            caller, operation.operation_id, operation.scopes
-        )
+    if operation.is_public:
+        return await handler(await _read_call(request, operation, services, None))
+    authenticator, limits = services.authenticator, services.limits
+    caller = await authenticator.identify(request.headers, request.scope["client"])
+    # Set the caller before the authorization, so that the log names the caller of a
+    # rejected request too.
+    request.scope["state"]["caller"] = caller
+    limits.begin(caller)
+    try:
+        authenticator.authorize(caller, operation.operation_id, operation.scopes)
+        return await handler(await _read_call(request, operation, services, caller))
+    finally:
+        limits.end(caller)
+
+
+async def _read_call(
+    request: Request, operation: Operation, services: Services, caller: Caller | None
+) -> Call:
+    """Check the parameters and the body of a request; return its call."""
     parameters = operation.read_parameters(request)
     body, sent = None, b""
     if operation.body is not None:
@@ -200,7 +219,7 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     return Call(
         services=services,
         request=request,
-        request_id=state["request_id"],
+        request_id=request.scope["state"]["request_id"],
         caller_if_any=caller,
         parameters=parameters,
         body=body,

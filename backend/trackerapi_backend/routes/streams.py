@@ -25,7 +25,7 @@ async def stream_job(call: Call) -> Response:
     authenticator = call.services.authenticator
 
     async def check() -> None:
-        caller = await authenticator.identify(request.headers)
+        caller = await authenticator.identify(request.headers, request.scope["client"])
         authenticator.authorize(caller, stream_job.__name__, ())
 
     watch = Watch(

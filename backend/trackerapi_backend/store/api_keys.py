@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a key, and an entry of the audit log; return the row of the key."""
     row = db.execute(insert(api_keys).values(values).returning(api_keys)).one()
+    changes_of(db).keys.add(row.key_id)
     expires_at = None if row.expires_at is None else format_instant(row.expires_at)
     record_change(
         db,

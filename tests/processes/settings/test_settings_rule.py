@@ -159,6 +159,16 @@ TABLE: Final = (
     Setting(
         variable=f"{PREFIX}LOG_FILE", argument="log_file", good="FILE", is_path=True
     ),
+    *(
+        Setting(variable=f"{PREFIX}{name.upper()}", argument=name, good="100")
+        for name in (
+            "key_requests_per_second",
+            "provider_requests_per_second",
+            "key_requests_at_once",
+            "provider_requests_at_once",
+            "unknown_keys_per_minute",
+        )
+    ),
 )
 
 VARIABLES: Final = [each for each in TABLE if each.variable]

@@ -1,0 +1,369 @@
+"""Limits of requests: rate, requests at the same time, unknown keys of an address."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+from trackerapi_backend.requests import auth
+from trackerapi_backend.requests.credentials import generate_key
+from trackerapi_backend.requests.limits import (
+    BURST_SECONDS,
+    MAX_BUCKETS,
+    CallLimits,
+    Rate,
+)
+from trackerapi_backend.settings import RequestLimits
+
+from backend.tests.support.busy_writer import keep_busy
+from backend.tests.support.own_app import own_client, own_services
+from backend.tests.support.service import (
+    CUSTOMER,
+    new_job,
+    new_name,
+    prepare,
+    problem_name,
+    serve_existing,
+)
+from backend.tests.support.streams import open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from pathlib import Path
+
+    import httpx
+    from trackerapi_backend.requests.call import Services
+
+    Running = asyncio.Future[httpx.Response]
+    Scenario = Callable[[Services], Coroutine[Any, Any, Any]]
+
+VERIFY_PATH = "/api-keys/protected"
+OTHER_ADDRESS = "10.0.0.2"
+
+
+class Clock:
+    """Clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time that the test has set."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Clock of the limits."""
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a database for all tests of this module."""
+    return tmp_path_factory.mktemp("limits")
+
+
+@pytest.fixture(scope="module")
+def keys(folder: Path) -> dict[str, str]:
+    """Keys of the database."""
+    return prepare(folder)
+
+
+def run(folder: Path, limits: CallLimits, scenario: Scenario) -> Any:
+    """Run a scenario on the services of a backend with limits."""
+    with own_services(folder, limits=limits) as services:
+        return asyncio.run(_follow_changes(services, scenario))
+
+
+async def _follow_changes(services: Services, scenario: Scenario) -> Any:
+    services.writer.follow(asyncio.get_running_loop(), services.apply)
+    return await scenario(services)
+
+
+def wait_of(answer: httpx.Response) -> int:
+    """Check that a request was beyond a limit; return its `Retry-After`, in seconds."""
+    assert (answer.status_code, problem_name(answer)) == (429, "too-many-requests")
+    return int(answer.headers["retry-after"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 60, 999, 10_000])
+@pytest.mark.parametrize("seconds", [1, 60])
+def test_rate_admits_its_burst_and_then_its_count(count: int, seconds: int) -> None:
+    """A full bucket admits its burst; after `Retry-After` it admits the next token."""
+    rate, now = Rate(count, seconds), 5.0
+    taken = 0
+    while not rate.wait_seconds("a", now):
+        rate.take("a", now)
+        taken += 1
+    assert taken == pytest.approx(
+        max(1, count * max(BURST_SECONDS / seconds, 1)), abs=1
+    )
+    wait = math.ceil(rate.wait_seconds("a", now))
+    assert 1 <= wait <= math.ceil(seconds / count)
+    assert rate.wait_seconds("a", now + wait) == 0
+    assert rate.wait_seconds("b", now) == 0
+
+
+def test_rate_without_a_limit_admits_everything() -> None:
+    """A count of 0 means no limit."""
+    rate = Rate(0)
+    for _ in range(1000):
+        assert rate.wait_seconds("a", 1.0) == 0
+        rate.take("a", 1.0)
+
+
+def test_rate_remembers_an_empty_bucket_among_many_others() -> None:
+    """A bounded number of buckets is kept: the emptiest ones."""
+    rate = Rate(1)
+    while not rate.wait_seconds("greedy", 1.0):
+        rate.take("greedy", 1.0)
+    for number in range(2 * MAX_BUCKETS):
+        rate.take(number, 1.0)
+    assert rate.wait_seconds("greedy", 1.0) > 0
+    assert len(rate) <= MAX_BUCKETS
+
+
+def test_key_beyond_its_rate_is_rejected_until_retry_after(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """A key beyond its rate gets 429 until `Retry-After`; other keys are served."""
+    limits = CallLimits(RequestLimits(key_requests_per_second=1), clock)
+
+    async def scenario(services: Services) -> None:
+        async with (
+            own_client(services, keys["all"]) as api,
+            own_client(services, keys["read"]) as other,
+        ):
+            for _ in range(BURST_SECONDS):
+                assert (await api.get("/jobs")).status_code == 200
+            wait = wait_of(await api.get("/jobs"))
+            assert wait == 1
+            assert (await other.get("/jobs")).status_code == 200
+            clock.now += wait
+            assert (await api.get("/jobs")).status_code == 200
+            assert wait_of(await api.get("/jobs")) == 1
+
+    run(folder, limits, scenario)
+
+
+def test_keys_and_tokens_of_a_provider_share_a_rate(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """A provider beyond its rate gets 429 for a new token too; other providers do not.
+
+    A rejected request takes nothing from the rate of its key.
+    """
+    limits = CallLimits(
+        RequestLimits(provider_requests_per_second=1, key_requests_per_second=1), clock
+    )
+
+    async def scenario(services: Services) -> None:
+        async with (
+            own_client(services, keys["all"]) as api,
+            own_client(services, keys["other"]) as other,
+        ):
+            sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
+            job = (await api.post("/jobs", json=sent)).json()
+            made = await api.post(f"/jobs/{job['id']}/tokens", json={})
+            async with own_client(services, made.json()["token"]) as holder:
+                for _ in range(BURST_SECONDS - 2):
+                    assert (await holder.get("/jobs")).status_code == 200
+                for _ in range(2 * BURST_SECONDS):
+                    assert wait_of(await holder.get("/jobs")) == 1
+                assert wait_of(await api.get("/jobs")) == 1
+                assert (await other.get("/jobs")).status_code == 200
+                clock.now += 1
+                assert (await holder.get("/jobs")).status_code == 200
+
+    run(folder, limits, scenario)
+
+
+async def start(requests: Sequence[Awaitable[httpx.Response]]) -> list[Running]:
+    """Begin requests with known keys; return them once they wait for the writer."""
+    running = [asyncio.ensure_future(request) for request in requests]
+    # Nothing before the writer waits for anything but the event loop.
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return running
+
+
+def test_requests_at_the_same_time_are_limited(
+    folder: Path, keys: dict[str, str]
+) -> None:
+    """Running requests of a key and of a provider are limited, also after failures."""
+    limits = CallLimits(
+        RequestLimits(key_requests_at_once=2, provider_requests_at_once=3)
+    )
+
+    async def scenario(services: Services) -> None:
+        async with AsyncExitStack() as stack:
+            api, admin, read, other = [
+                await stack.enter_async_context(own_client(services, keys[name]))
+                for name in ("all", "admin", "read", "other")
+            ]
+            # Each request below ends; those with errors must not count later.
+            for client in (api, admin, read, other):
+                await client.get("/jobs")
+                await client.get("/jobs/1")
+            async with keep_busy(services.writer):
+                writes = await start(
+                    [api.post("/customers", json={}) for _ in range(2)]
+                )
+                assert wait_of(await api.get("/jobs")) == 1
+                writes += await start([admin.post("/customers", json={})])
+                assert wait_of(await read.get("/jobs")) == 1
+                assert (await other.get("/jobs")).status_code == 200
+            answers = await asyncio.gather(*writes)
+            assert {answer.status_code for answer in answers} == {201}
+            assert (await api.get("/jobs")).status_code == 200
+
+    run(folder, limits, scenario)
+
+
+def test_streams_do_not_count_as_running_requests(
+    folder: Path, keys: dict[str, str]
+) -> None:
+    """An open stream leaves the only request of its key to others."""
+    with (
+        serve_existing(
+            folder,
+            keys,
+            environment={"TRACKERAPI_BACKEND_KEY_REQUESTS_AT_ONCE": "1"},
+        ) as (_process, service),
+        service.client() as api,
+    ):
+        job = new_job(api)
+        with open_stream(api, f"/jobs/{job['id']}/stream") as stream:
+            assert stream.message().event == "job"
+            assert api.get(f"/jobs/{job['id']}").status_code == 200
+
+
+def test_address_that_guesses_keys_is_rejected(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """After many different unknown keys, an address gets 429 for another one.
+
+    The same unknown key counts once. Known keys, and other addresses, are served.
+    """
+    limits = CallLimits(RequestLimits(unknown_keys_per_minute=3), clock)
+    guesses = [generate_key().api_key for _ in range(6)]
+
+    async def scenario(services: Services) -> None:
+        async def status(key: str, address: str = "10.0.0.1") -> int:
+            async with own_client(services, key, address) as client:
+                answer = await client.get(VERIFY_PATH)
+            if answer.status_code == 429:
+                assert wait_of(answer) == 20
+            return answer.status_code
+
+        assert await status(keys["all"]) == 200
+        for key in [guesses[0]] * 10 + guesses[1:3]:
+            assert await status(key) == 401
+        assert await status(guesses[3]) == 429
+        assert await status(keys["read"]) == 429
+        for key in (keys["all"], keys["all"]):
+            assert await status(key) == 200
+        assert await status(guesses[0]) == 401
+        assert await status(guesses[4], OTHER_ADDRESS) == 401
+        clock.now += 20
+        assert await status(keys["read"]) == 200
+        assert await status(guesses[3]) == 401
+        assert await status(guesses[5]) == 429
+
+    run(folder, limits, scenario)
+
+
+def test_addresses_of_one_ipv6_network_count_together(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """All IPv6 addresses with the same first 64 bits share a limit."""
+    limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
+
+    async def scenario(services: Services) -> list[int]:
+        statuses = []
+        for address in ("2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1", "odd:::"):
+            key = generate_key().api_key
+            async with own_client(services, key, address) as client:
+                statuses.append((await client.get(VERIFY_PATH)).status_code)
+        return statuses
+
+    assert run(folder, limits, scenario) == [401, 429, 401, 401]
+
+
+def test_unknown_key_that_is_sent_again_needs_no_query(
+    folder: Path, keys: dict[str, str]
+) -> None:
+    """Requests with the same unknown key get equal answers from one query."""
+
+    async def scenario(services: Services) -> None:
+        reads = []
+        query = services.store.read
+        async with own_client(services, generate_key().api_key) as client:
+            with patch.object(
+                services.store, "read", lambda find: reads.append(1) or query(find)
+            ):
+                answers = [await client.get(VERIFY_PATH) for _ in range(5)]
+        bodies = [answer.json() | {"request_id": ""} for answer in answers]
+        assert {answer.status_code for answer in answers} == {401}
+        assert bodies == [bodies[0]] * len(bodies)
+        assert len(reads) == 1
+
+    with patch.object(auth, "UNKNOWN_SECONDS", 60.0):
+        run(folder, CallLimits(), scenario)
+
+
+@pytest.mark.parametrize("path", ["/api-keys", "/jobs/{id}/tokens"])
+def test_key_that_was_unknown_works_once_it_is_created(
+    folder: Path, keys: dict[str, str], path: str
+) -> None:
+    """A new key or token is valid in the next request, though it was just unknown."""
+    new = generate_key()
+
+    async def scenario(services: Services) -> list[int]:
+        async with (
+            own_client(services, keys["all"]) as api,
+            own_client(services, new.api_key) as client,
+        ):
+            sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
+            job = (await api.post("/jobs", json=sent)).json()
+            before = await client.get(VERIFY_PATH)
+            label = {"label": "new"} | ({} if "jobs" in path else {"scopes": ["read"]})
+            made = await api.post(path.format(**job), json=label)
+            after = await client.get(VERIFY_PATH)
+        return [answer.status_code for answer in (before, made, after)]
+
+    with (
+        patch.object(auth, "UNKNOWN_SECONDS", 60.0),
+        patch("trackerapi_backend.routes.api_keys.generate_key", lambda: new),
+        patch("trackerapi_backend.routes.job_tokens.generate_key", lambda: new),
+    ):
+        assert run(folder, CallLimits(), scenario) == [401, 201, 200]
+
+
+def test_key_of_another_process_is_valid_within_a_second(
+    folder: Path, keys: dict[str, str]
+) -> None:
+    """A key that another process creates becomes valid although it was unknown."""
+    new = generate_key()
+
+    async def scenario(services: Services) -> None:
+        async with (
+            own_client(services, new.api_key) as client,
+            own_client(services, keys["all"]) as api,
+        ):
+            assert (await client.get(VERIFY_PATH)).status_code == 401
+            with (
+                patch("trackerapi_backend.routes.api_keys.generate_key", lambda: new),
+                patch.object(services.authenticator, "forget"),
+            ):
+                sent = {"label": "new", "scopes": ["read"]}
+                assert (await api.post("/api-keys", json=sent)).status_code == 201
+            while (await client.get(VERIFY_PATH)).status_code != 200:
+                await asyncio.sleep(0.05)
+
+    run(folder, CallLimits(), scenario)

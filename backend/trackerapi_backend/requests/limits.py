@@ -1,0 +1,184 @@
+"""Limits of requests: rate and number at the same time, of keys and of providers.
+
+Each request counts against its key and against the provider of the key: a provider
+cannot raise its limit by making tokens. Each process counts for itself, in memory.
+"""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+import math
+import time
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.settings import RequestLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from trackerapi_backend.requests.auth import Caller
+
+BURST_SECONDS = 10
+"""Time whose requests a bucket admits at once after a pause, in seconds."""
+MAX_BUCKETS = 10_000
+"""Maximum number of buckets of one rate. Beyond it, the fuller half is forgotten."""
+RETRY_AFTER_SECONDS = 1
+"""`Retry-After` for a request beyond the number at the same time, in seconds."""
+
+_SECONDS_PER_MINUTE = 60
+_NETWORK_BITS = 64
+"""Number of bits by which IPv6 addresses are counted: a host can use all others."""
+_ROUNDING_SECONDS = 1e-6
+
+
+class Rate:
+    """Rate limit of many names, such as keys: one token bucket for each name.
+
+    A bucket that holds all its tokens is not stored.
+
+    Args:
+        count: Tokens that return to a bucket in `seconds`; 0 for no limit.
+        seconds: Time in which `count` tokens return.
+    """
+
+    __slots__ = ("_full_at", "_interval", "_save_seconds")
+
+    def __init__(self, count: int, seconds: float = 1.0) -> None:
+        self._interval = seconds / count if count else 0.0
+        # A bucket has at least one token.
+        self._save_seconds = max(BURST_SECONDS, seconds, self._interval)
+        # Time at which a bucket has all its tokens again, on the monotonic clock.
+        self._full_at: dict[Hashable, float] = {}
+
+    def __len__(self) -> int:
+        """Return the number of stored buckets, at most `MAX_BUCKETS`."""
+        return len(self._full_at)
+
+    def wait_seconds(self, name: Hashable, now: float) -> float:
+        """Return the time until the bucket has a token; 0.0 if it has one."""
+        full_at = self._full_at.get(name)
+        if full_at is None:
+            return 0.0
+        wait = full_at + self._interval - self._save_seconds - now
+        return wait if wait > _ROUNDING_SECONDS else 0.0
+
+    def take(self, name: Hashable, now: float) -> None:
+        """Take a token; an empty bucket owes the token."""
+        if not self._interval:
+            return
+        full_at = self._full_at.get(name, now)
+        if len(self._full_at) >= MAX_BUCKETS:
+            self._forget(now)
+        self._full_at[name] = max(full_at, now) + self._interval
+
+    def _forget(self, now: float) -> None:
+        used = [item for item in self._full_at.items() if item[1] > now]
+        emptiest = heapq.nlargest(MAX_BUCKETS // 2, used, key=lambda item: item[1])
+        self._full_at = dict(emptiest)
+
+
+class _Running:
+    """Number of running requests by name, such as a key."""
+
+    __slots__ = ("_counts", "_maximum")
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum or math.inf
+        self._counts: dict[Hashable, int] = {}
+
+    def is_full(self, name: Hashable) -> bool:
+        return self._counts.get(name, 0) >= self._maximum
+
+    def begin(self, name: Hashable) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def end(self, name: Hashable) -> None:
+        count = self._counts[name] - 1
+        if count:
+            self._counts[name] = count
+        else:
+            del self._counts[name]
+
+
+class CallLimits:
+    """Limits of the requests of this process. Only the event loop calls its methods.
+
+    Args:
+        settings: Limits; None for the default limits.
+        clock: Function that returns a time in seconds, which never goes back.
+    """
+
+    def __init__(
+        self,
+        settings: RequestLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        limits, self._now = settings or RequestLimits(), clock
+        self._key_rate = Rate(limits.key_requests_per_second)
+        self._provider_rate = Rate(limits.provider_requests_per_second)
+        self._key_running = _Running(limits.key_requests_at_once)
+        self._provider_running = _Running(limits.provider_requests_at_once)
+        self._unknown_keys = Rate(limits.unknown_keys_per_minute, _SECONDS_PER_MINUTE)
+
+    def begin(self, caller: Caller) -> None:
+        """Begin a request of a caller; `end()` must follow.
+
+        Raises:
+            Problem: If a limit is reached; `end()` must not follow.
+        """
+        key_id, provider_id, now = caller.key_id, caller.provider_id, self._now()
+        if self._key_running.is_full(key_id):
+            raise too_many("This key has too many requests at the same time.")
+        if self._provider_running.is_full(provider_id):
+            raise too_many("This provider has too many requests at the same time.")
+        if wait := self._key_rate.wait_seconds(key_id, now):
+            raise too_many("This key sends too many requests.", wait)
+        if wait := self._provider_rate.wait_seconds(provider_id, now):
+            raise too_many("The keys of this provider send too many requests.", wait)
+        self._key_rate.take(key_id, now)
+        self._provider_rate.take(provider_id, now)
+        self._key_running.begin(key_id)
+        self._provider_running.begin(provider_id)
+
+    def end(self, caller: Caller) -> None:
+        """End a request that `begin()` has begun."""
+        self._key_running.end(caller.key_id)
+        self._provider_running.end(caller.provider_id)
+
+    def check_address(self, address: str) -> None:
+        """Check that a client address may send a key that this process does not know.
+
+        Raises:
+            Problem: If the address has sent too many unknown keys.
+        """
+        wait = self._unknown_keys.wait_seconds(_network(address), self._now())
+        if wait:
+            raise too_many("This address has sent too many unknown keys.", wait)
+
+    def count_unknown_key(self, address: str) -> None:
+        """Count a key that does not exist against the address of its client."""
+        self._unknown_keys.take(_network(address), self._now())
+
+
+def too_many(detail: str, wait_seconds: float = RETRY_AFTER_SECONDS) -> Problem:
+    """Return the problem of a request beyond a limit.
+
+    Args:
+        detail: Limit that is reached, in a sentence.
+        wait_seconds: Time until a request is admitted, if no other comes before it.
+    """
+    headers = {"Retry-After": str(math.ceil(wait_seconds))}
+    return Problem("too-many-requests", detail, headers=headers)
+
+
+def _network(address: str) -> str:
+    """Return the network of an IPv6 address; return any other text unchanged."""
+    if ":" not in address:
+        return address
+    try:
+        number = int(ipaddress.IPv6Address(address))
+    except ValueError:
+        return address
+    return f"{number >> _NETWORK_BITS:x}"
