@@ -73,14 +73,16 @@ def build_distribution(project: Path, kind: str, folder: Path) -> Path:
     return made
 
 
-def test_wheel_of_the_backend_holds_its_license(tmp_path: Path) -> None:
-    """The wheel of the backend contains the licence file of the work tree."""
+def test_wheel_of_the_backend_holds_license_and_table(tmp_path: Path) -> None:
+    """The wheel of the backend contains the licence and the table of the projection."""
     wheel = zipfile.ZipFile(build_distribution(ROOT / "backend", "wheel", tmp_path))
 
     (path,) = [n for n in wheel.namelist() if n.endswith("licenses/LICENSE")]
     assert wheel.read(path) == (ROOT / "LICENSE").read_bytes()
     packages = {n.split("/")[0] for n in wheel.namelist() if ".dist-info/" not in n}
     assert packages == {"trackerapi_backend"}
+    table = (ROOT / "tests/conformance/projection.json").read_bytes()
+    assert wheel.read("trackerapi_backend/conformance/projection.json") == table
 
 
 @pytest.mark.parametrize(

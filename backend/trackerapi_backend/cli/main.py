@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "backup": ("backup", "copy a database and its pepper beside a running server"),
     "restore": ("restore", "put the database and the pepper of a backup in place"),
     "import": ("import_", "read all data from a file of `export`"),
+    "conformance": ("conformance", "hold any backend to the contract, over HTTP"),
 }
 """Module in `trackerapi_backend.cli` and help of each command, by its name.
 
@@ -94,7 +95,8 @@ def build_parser(
     parser = parser_class(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
-        epilog="Instead of a missing option, all commands except `dev` read the"
+        epilog="Instead of a missing option, all commands that use a database, except"
+        " `dev`, read the"
         " variables TRACKERAPI_BACKEND_DATABASE, _DATABASE_URL, _PEPPER_FILE, _HOST,"
         " _PORT, _PUBLIC_BASE_URL, _MAX_CONNECTIONS and _METRICS_ADDRESS. `dev` and"
         " `serve` read _LOG_LEVEL and _LOG_FILE.",

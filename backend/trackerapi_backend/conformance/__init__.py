@@ -1,0 +1,1 @@
+"""Conformance kit: checks that hold any backend to the contract, over HTTP alone."""

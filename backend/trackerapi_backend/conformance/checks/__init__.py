@@ -1,0 +1,1 @@
+"""Checks of the kit, a module for each group."""
