@@ -94,6 +94,7 @@ BY_COMMAND = {
     "expire_api_key": ("key", "expire"),
     "create_customer": ("customer", "create", "--reference", f"{CANARY} 2"),
     "update_provider_profile": ("provider", "set", "--contact-text", CANARY),
+    "set_retention": ("provider", "set", "--retention-days", "90"),
 }
 
 

@@ -55,7 +55,7 @@ def add_job(db: Connection, name: str) -> int:
     """Store a job with rows in each table that has rows of jobs; return its id."""
     now = utc_now()
     sent: Any = {"provider_job_id": name, "customer_id": CUSTOMER, "tag": "t"}
-    job_id: int = create_job(db, 1, sent, now=now).job.id
+    job_id: int = create_job(db, 1, sent, name_hmac=b"", now=now).job.id
     event = {"occurred_at": 0, "event_id": name.encode()}
     of_event = {"kind": "info", "event_metadata": "{}", "retrying": False}
     for sequence in range(1, EVENTS + 1):

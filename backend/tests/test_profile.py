@@ -331,7 +331,7 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
         "display-name": "Zoë & Co",
         **dict.fromkeys(("contact-text", "contact-phone", "contact-mail"), "-"),
         "time-zone": "Asia/Kathmandu",
-        **dict.fromkeys(("language", "accent", "mark"), "-"),
+        **dict.fromkeys(("language", "accent", "mark", "retention-days"), "-"),
     }
     other = command_here(
         "provider", "show", "--provider", "Two", environment=environment

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from trackerapi_backend import measurements
 from trackerapi_backend.jobs.erasure import finishing_erasures
+from trackerapi_backend.jobs.retention import deleting_old_jobs
 from trackerapi_backend.logs import log_request
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.pages.front import failure_page, is_for_people
@@ -80,7 +81,11 @@ def create_app(services: Services) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(app: object, services: Services) -> AsyncIterator[None]:
-    async with services.readiness.run_checks(app), finishing_erasures(services):
+    async with (
+        services.readiness.run_checks(app),
+        finishing_erasures(services),
+        deleting_old_jobs(services),
+    ):
         yield
 
 

@@ -32,7 +32,7 @@ _COMMANDS: Final = {
     "migrate": ("migrate", "upgrade the schema of a database"),
     "key": ("key", "create, list and expire API keys"),
     "customer": ("customer", "create and list customers"),
-    "provider": ("provider", "show and change what customers read about a provider"),
+    "provider": ("provider", "show and change profile and retention of a provider"),
     "pepper": ("pepper", "replace the secret of all API keys"),
     "audit": ("audit", "list the administrative changes"),
     "compact": ("compact", "remove the bytes of deleted rows from a database"),

@@ -1,4 +1,4 @@
-"""`trackerapi-backend provider`: profile of a provider, which customers read."""
+"""`trackerapi-backend provider`: profile for customers, and retention of jobs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trackerapi_backend.cli.arguments import (
     add_provider_options,
     check_options,
     naming_options,
+    whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.files import open_regular_file
@@ -37,35 +38,47 @@ _MEMBERS = {
     "accent": ("COLOUR", "colour of bars and links, such as #0c6a60"),
     "mark": ("FILE", "small PNG beside the name, of at most 8 KiB"),
 }
+_RETENTION = "retention-days"
+MAX_RETENTION_DAYS = 36_500
 _OPTIONS = {member.replace("_", "-"): member for member in _MEMBERS}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the actions of `provider`."""
     actions = add_group(parser, "ACTION")
-    show = actions.add_parser("show", help="show the profile")
+    show = actions.add_parser("show", help="show profile and retention")
     add_provider_options(show)
     set_command(show, show_profile)
     change = actions.add_parser(
-        "set", help="change the profile; a value without an option stays unchanged"
+        "set", help="change values; a value without an option stays unchanged"
     )
     add_provider_options(change)
     for option, member in _OPTIONS.items():
         metavar, help_text = _MEMBERS[member]
         change.add_argument(f"--{option}", metavar=metavar, help=help_text)
     change.add_argument(
+        "--retention-days",
+        type=_retention_days,
+        metavar="N",
+        help="age in days from which ended jobs are deleted; default: they stay",
+    )
+    change.add_argument(
         "--unset",
         action="append",
         default=[],
-        choices=list(_OPTIONS),
+        choices=[*_OPTIONS, _RETENTION],
         metavar="OPTION",
         help="name of an option whose value is removed; may be repeated",
     )
     set_command(change, set_profile, _read_mark)
 
 
+def _retention_days(text: str) -> int:
+    return whole_number(text, 1, MAX_RETENTION_DAYS)
+
+
 def show_profile(options: Namespace, database: Database) -> None:
-    """Print the profile of a provider: one line for each value."""
+    """Print profile and retention of a provider: one line for each value."""
     row = database.read(
         lambda db: stored.get_profile(db, find_known_provider(db, options.provider))
     )
@@ -74,14 +87,20 @@ def show_profile(options: Namespace, database: Database) -> None:
 
 
 def set_profile(options: Namespace, database: Database) -> None:
-    """Change the profile of a provider; print the whole profile."""
+    """Change profile and retention of a provider; print all values."""
     changes = _changes(options)
+    days = options.retention_days
+    changes_retention = days is not None or _RETENTION in options.unset
+    if not changes and not changes_retention:
+        raise SettingsError("name at least one value, such as --display-name")
     check_options("ProviderProfileChange", changes)
     with naming_options():
         changes = checked_profile(changes)
 
     def change(db: Connection) -> list[str]:
         provider_id = find_known_provider(db, options.provider)
+        if changes_retention:
+            stored.set_retention(db, provider_id, days, caller_key_id=None)
         row = stored.update_profile(db, provider_id, changes, caller_key_id=None)
         return list(_lines(row))
 
@@ -92,12 +111,10 @@ def _changes(options: Namespace) -> dict[str, Any]:
     given = vars(options)
     changes = {name: given[name] for name in _MEMBERS if given[name] is not None}
     for option in options.unset:
-        if _OPTIONS[option] in changes:
+        if given[option.replace("-", "_")] is not None:
             raise SettingsError(f"--{option} and --unset {option} exclude each other")
-    changes |= {_OPTIONS[option]: None for option in options.unset}
-    if not changes:
-        raise SettingsError("name at least one value, such as --display-name")
-    return changes
+    unset = {_OPTIONS[option]: None for option in options.unset if option in _OPTIONS}
+    return changes | unset
 
 
 def _read_mark(options: Namespace) -> None:
@@ -124,3 +141,4 @@ def _lines(row: Row[Any]) -> Iterator[str]:
     shown = {**row._mapping, "mark": row.mark_hash and "set"}  # noqa: SLF001
     for option, member in _OPTIONS.items():
         yield f"{option}\t{shown[member] or '-'}"
+    yield f"{_RETENTION}\t{row.retention_days or '-'}"

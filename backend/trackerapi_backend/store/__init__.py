@@ -168,5 +168,15 @@ class Store(Protocol):
                 with None if anything may have changed.
         """
 
+    def lock_maintenance(self) -> Callable[[], None] | None:
+        """Acquire the lock of tasks that only one process runs at a time.
+
+        Returns:
+            Function that releases the lock; None if another process has the lock.
+
+        Raises:
+            StoreError: If the engine cannot be reached.
+        """
+
     def close(self) -> None:
         """Close all connections and release all locks."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.store.paging import Page, Span, fetch_page
@@ -30,6 +30,8 @@ class Details(TypedDict, total=False):
         share_link_id: Id of the share link that was created or revoked.
         expires_at: Expiry of the key or link, as an RFC 3339 text; None for never.
         members: Names of the changed members, without their values.
+        retention_days: New age of retention, in days; None for jobs that stay.
+        deleted_jobs: Number of jobs that were deleted.
     """
 
     key_id: str
@@ -37,6 +39,8 @@ class Details(TypedDict, total=False):
     share_link_id: int
     expires_at: str | None
     members: Sequence[str]
+    retention_days: int | None
+    deleted_jobs: int
 
 
 class Subject(TypedDict, total=False):
@@ -54,8 +58,8 @@ def record_change(
     action: str,
     details: Details | None = None,
     **subject: Unpack[Subject],
-) -> None:
-    """Store an entry about a change, in the transaction of the change.
+) -> int:
+    """Store an entry about a change, in the transaction of the change; return its id.
 
     Args:
         db: Connection in the transaction of the change.
@@ -75,7 +79,14 @@ def record_change(
     }
     if details is not None:
         values["details"] = details
-    db.execute(insert(audit_log).values(values))
+    stored = insert(audit_log).values(values).returning(audit_log.c.id)
+    return int(db.execute(stored).scalar_one())
+
+
+def replace_details(db: Connection, entry_id: int, details: Details) -> None:
+    """Replace the details of an entry, whose change is made in several transactions."""
+    entry = update(audit_log).where(audit_log.c.id == entry_id)
+    db.execute(entry.values(details=details))
 
 
 def list_entries(

@@ -81,7 +81,7 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
     Raises:
         ClockError: If `now` is later than `LAST_CLOCK_ID` allows.
     """
-    by_clock = to_micros(now) // 1000 << _COUNTER_BITS
+    by_clock = first_id_at(now)
     # No race between query and insert: the writer runs one transaction at a time. Ids
     # above MAX_ID, which an earlier release may have stored, are ignored.
     newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
@@ -91,6 +91,11 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
         raise ClockError(now)
     db.execute(insert(jobs).values({**values, "id": job_id}))
     return job_id
+
+
+def first_id_at(instant: datetime) -> int:
+    """Return the smallest id of a job that is made in the millisecond of an instant."""
+    return to_micros(instant) // 1000 << _COUNTER_BITS
 
 
 def created_by_id(job_id: int) -> int:

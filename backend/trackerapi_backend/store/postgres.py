@@ -61,8 +61,9 @@ RETRY_PAUSE_SECONDS = 0.25
 VACUUM_SECONDS = 60
 """Time limit for VACUUM after an erasure, in seconds."""
 
-# The keys are "tracker1" and "tracker2" in ASCII.
+# The keys are "tracker1", "tracker2" and "tracker3" in ASCII.
 _WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
+_MAINTENANCE = 0x747261636B657233
 # The default level of a database may be another one. A transaction has to see what
 # others have committed while it waited for a lock.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -72,6 +73,7 @@ _LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA})"
 _LOCK = (
     f"SELECT pg_advisory_xact_lock({_WRITERS}), pg_advisory_xact_lock_shared({_SCHEMA})"
 )
+_TRY_MAINTENANCE = f"SELECT pg_try_advisory_lock({_MAINTENANCE})"
 _LOCK_SCHEMA = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
 
 LOCK_SECONDS = 20
@@ -306,6 +308,24 @@ class PostgresStore:
         from trackerapi_backend.store.postgres_channel import PostgresChannel
 
         return PostgresChannel(self._connect, heard)
+
+    def lock_maintenance(self) -> Callable[[], None] | None:
+        """Acquire the lock of tasks that only one process runs at a time.
+
+        The lock belongs to a connection of its own, so a crash releases it too.
+
+        Returns:
+            Function that releases the lock; None if another process has the lock.
+
+        Raises:
+            StoreError: If PostgreSQL fails or cannot be reached.
+        """
+        with _engine_errors():
+            db = self._writers.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if db.exec_driver_sql(_TRY_MAINTENANCE).scalar():
+                return lambda: _disconnect(db)
+            db.close()
+        return None
 
     def close(self) -> None:
         """Close all connections that no thread uses."""

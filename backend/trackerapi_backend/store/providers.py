@@ -97,5 +97,27 @@ def update_profile(
     return get_profile(db, provider_id)
 
 
+def set_retention(
+    db: Connection, provider_id: int, days: int | None, *, caller_key_id: str | None
+) -> None:
+    """Set the age from which ended jobs of a provider are deleted.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Id of the provider.
+        days: Age in days; None for jobs that stay for ever.
+        caller_key_id: Public part of the key that makes the change; None for a command.
+    """
+    chosen = update(providers).where(providers.c.id == provider_id)
+    db.execute(chosen.values(retention_days=days))
+    record_change(
+        db,
+        provider_id=provider_id,
+        key_id=caller_key_id,
+        action="set_retention",
+        details={"retention_days": days},
+    )
+
+
 def _hash_of(mark: bytes | None) -> str | None:
     return None if mark is None else hashlib.sha256(mark).hexdigest()[:16]

@@ -292,6 +292,10 @@ class SqliteStore:
         """Return None: no other process writes to the file."""
         return
 
+    def lock_maintenance(self) -> Callable[[], None]:
+        """Return a function that does nothing: no other process uses the file."""
+        return lambda: None
+
     def close(self) -> None:
         """Close all connections and release the lock.
 
