@@ -38,7 +38,6 @@ from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     TUTORIAL,
     all_items,
-    command_here,
     first_line,
     new_name,
     start_command,
@@ -96,7 +95,7 @@ def test_unit_serves_within_its_limits(tmp_path: Path) -> None:
     [start] = unit["ExecStart"]
     program, *arguments = start.split()
     assert program == PROGRAM
-    command_here("migrate", environment=environment).check_returncode()
+    set_up_as_described(tmp_path, text)
     limits = (
         f"import os; os.umask(0o{unit['UMask'][0]})",
         DENY_WRITE_EXECUTE,
@@ -113,8 +112,25 @@ def test_unit_serves_within_its_limits(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(int(unit["TimeoutStopSec"][0])) == 0
     assert (tmp_path / "backend.db").exists()
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()]
-    assert not [mode for mode in modes if mode & 0o077]
+    files = tmp_path.glob("backend.db*")
+    assert not [file for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077]
+
+
+def set_up_as_described(folder: Path, settings: str) -> None:
+    """Run the commands of the README with these settings, as the user of the test."""
+    text = (DEPLOY / "README.md").read_text()
+    commands = text[text.index("backend() {") : text.index("systemctl daemon-reload")]
+    (folder / "backend.env").write_text(settings)
+    for usual, here in {
+        "runuser -u trackerapi -- ": "",
+        "/etc/trackerapi/backend.env": f"{folder}/backend.env",
+        PROGRAM: f"{sys.executable} -m trackerapi_backend",
+    }.items():
+        assert usual in commands
+        commands = commands.replace(usual, here)
+    status, output = run_output(["bash", "-euc", commands])
+    assert status == 0, output
+    assert "trk_" in output
 
 
 def test_image_runs_without_root_and_names_no_registry() -> None:

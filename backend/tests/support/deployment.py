@@ -36,7 +36,7 @@ PUBLIC_BASE_URL = "https://tracker.example.org"
 SETTINGS = {"DATABASE_PASSWORD": "a1b2c3", "PUBLIC_BASE_URL": PUBLIC_BASE_URL}
 """Variables of the file `.env` beside the compose file."""
 
-_VARIABLE = re.compile(r"\$\{(\w+):\?\}")
+_VARIABLE = re.compile(r"\$\{(\w+):\?[^}]*\}")
 
 
 def read_unit(name: str) -> dict[str, list[str]]:
