@@ -6,6 +6,7 @@ are those of the test.
 
 from __future__ import annotations
 
+import ssl
 import stat
 import sys
 import threading
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from trackerapi_backend.requests.credentials import generate_key
 
 from backend.tests.support.deployment import (
     DEPLOY,
@@ -154,12 +156,14 @@ class Composed:
         api: Client of the proxy with the key of a provider.
         anyone: Client of the proxy without a key.
         customer_id: Customer of the provider.
+        trust: TLS context of the clients.
     """
 
     composition: Composition
     api: httpx.Client
     anyone: httpx.Client
     customer_id: int
+    trust: ssl.SSLContext
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +193,7 @@ def composed(
             return stack.enter_context(client)
 
         yield Composed(
-            composition, client(**{"X-API-Key": key}), client(), int(customer)
+            composition, client(**{"X-API-Key": key}), client(), int(customer), trust
         )
 
 
@@ -251,6 +255,27 @@ def send(api: httpx.Client, job: dict[str, Any], **event: Any) -> None:
     while (answer := api.post("/events", json=sent | event)).status_code != 201:
         assert answer.status_code in (502, 503, 504), answer.text
         assert time.monotonic() < ends
+
+
+def test_backends_know_the_addresses_of_clients(composed: Composed) -> None:
+    """A client that guesses keys is limited alone, whatever address it claims."""
+
+    def guess(api: httpx.Client, number: int) -> int:
+        claimed = {"X-Forwarded-For": f"192.0.2.{number % 256}"}
+        key = {"X-API-Key": generate_key().api_key}
+        return api.get("/jobs", headers=claimed | key).status_code
+
+    base_url, host = composed.anyone.base_url, composed.anyone.headers["Host"]
+    transport = httpx.HTTPTransport(local_address="127.0.0.2", verify=composed.trust)
+    with httpx.Client(
+        base_url=base_url,
+        headers={"Host": host},
+        timeout=MAX_WAIT_SECONDS,
+        transport=transport,
+    ) as guesser:
+        statuses = (guess(guesser, number) for number in range(5000))
+        assert next(status for status in statuses if status != 401) == 429
+    assert guess(composed.anyone, 0) == 401
 
 
 def test_proxy_passes_problems_on_and_bounds_bodies(composed: Composed) -> None:
