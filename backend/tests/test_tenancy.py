@@ -1,4 +1,4 @@
-"""Separation of providers: rows of another provider count as unknown."""
+"""Separation of providers: names and lists; `test_tenant_matrix.py` has all objects."""
 
 from __future__ import annotations
 
@@ -19,50 +19,6 @@ from backend.tests.support.service import (
 
 if TYPE_CHECKING:
     import httpx
-
-UNKNOWN = {
-    "job_id": "123",
-    "configuration_id": "987654",
-    "customer_id": "987654",
-    "share_link_id": "987654",
-    "key_id": "zzzzzzzz",
-}
-
-
-@pytest.fixture
-def foreign(other_api: httpx.Client) -> dict[str, str]:
-    """Ids of a job, a customer and other rows of another provider, by parameter."""
-    job = new_job(other_api, customer_id=OTHER_CUSTOMER)
-    link = other_api.post(f"/jobs/{job['id']}/share-links", json={}).json()
-    key_id = other_api.get("/api-keys/protected").json()["key_id"]
-    return {
-        "job_id": str(job["id"]),
-        "configuration_id": str(job["configuration_id"]),
-        "customer_id": str(OTHER_CUSTOMER),
-        "share_link_id": str(link["share_link"]["id"]),
-        "key_id": key_id,
-    }
-
-
-def test_every_address_of_a_foreign_row_answers_as_for_an_unknown_one(
-    api: httpx.Client, foreign: dict[str, str]
-) -> None:
-    """Each operation gets the same 404 for a foreign id as for an unknown id."""
-    asked = 0
-    for path, methods in api.get("/openapi.json").json()["paths"].items():
-        for method in methods if "{" in path else ():
-            has_body = path.endswith(("share-links", "tokens"))
-            sent = {"json": {}} if has_body else {}
-            answers = [
-                api.request(method, path.format(**ids), **sent)
-                for ids in (foreign, UNKNOWN)
-            ]
-            bodies = [answer.json() | {"request_id": ""} for answer in answers]
-            assert [answer.status_code for answer in answers] == [404, 404], path
-            assert problem_name(answers[0]) == "not-found"
-            assert bodies[0] == bodies[1]
-            asked += 1
-    assert asked >= 8
 
 
 def test_foreign_customer_cannot_be_named_by_a_job(api: httpx.Client) -> None:
@@ -102,10 +58,11 @@ def test_events_for_a_foreign_job_are_rejected(
 
 
 def test_lists_have_only_rows_of_the_provider(
-    api: httpx.Client, other_api: httpx.Client, foreign: dict[str, str]
+    api: httpx.Client, other_api: httpx.Client
 ) -> None:
     """Lists contain no row of another provider."""
     new_job(api)
+    new_job(other_api, customer_id=OTHER_CUSTOMER)
     for path in ("/jobs", "/job_configurations", "/customers", "/api-keys"):
         lists = [
             {
