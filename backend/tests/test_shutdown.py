@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -17,12 +18,20 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
+from backend.tests.support.database_proxy import Fault, database_proxy
+from backend.tests.support.postgres import new_database
+from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
+    Service,
     first_line,
+    new_job,
     prepare,
+    serve_existing,
     start_command,
+    variables_of,
 )
+from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +47,13 @@ from trackerapi_backend.store.writer import Writer
 from trackerapi_backend.store import customers
 
 server.Writer = partial(Writer, capacity=1)
-customers.create_customer = lambda *_: time.sleep(1_000_000)
+customers.create_customer = lambda *_, **__: time.sleep(1_000_000)
 """
 ENDLESS_QUERIES = """
 import time
 from trackerapi_backend.store import customers
 
-customers.list_customers = lambda *_: time.sleep(1_000_000)
+customers.list_customers = lambda *_, **__: time.sleep(1_000_000)
 """
 
 
@@ -65,6 +74,88 @@ def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
             connection = stack.enter_context(_connect(address.port))
             connection.sendall(_request("POST", "/customers", key, b"{}"))
         _wait_for_full_queue(address.port, key)
+        process.terminate()
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
+
+
+def test_clients_in_all_states_do_not_delay_the_shutdown(tmp_path: Path) -> None:
+    """The server exits beside open heads, bodies, streams, pipelines and responses.
+
+    A command and a query run without end, too.
+    """
+    keys, log_path = prepare(tmp_path), tmp_path / "log"
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            start_command(
+                *("serve", "--port", "0"),
+                environment=variables_of(tmp_path),
+                prelude=f"{ENDLESS_COMMANDS}\n{ENDLESS_QUERIES}",
+                log=log_path,
+            )
+        )
+        base_url = first_line(process).split()[-1]
+        service = Service(base_url=base_url, keys=keys)
+        job = new_job(stack.enter_context(service.client()))
+        viewer = stack.enter_context(service.client())
+        stream = stack.enter_context(open_stream(viewer, f"/jobs/{job['id']}/stream"))
+        stream.message()
+        key = keys["all"]
+        live = _request("GET", "/livez", key)
+        large = _request("GET", "/openapi.json", key) * 90
+        command = _request("POST", "/customers", key, b"{}")
+        query = _request("GET", "/customers", key)
+        for sent in (
+            *(
+                b"",
+                live,
+                live[:-1],
+                live + live[:-1],
+                command[:-1],
+                command[:-1] + live,
+            ),
+            *(large, large + command, large + query, large + command[:-1]),
+            *(command + live * 100, query + live * 100, command * 100, query * 10),
+        ):
+            connection = stack.enter_context(_connect(urlsplit(base_url).port))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(sent)
+        with service.client(None) as client:
+            assert client.get("/livez").is_success
+        process.terminate()
+        assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
+        assert list(stream.blocks()) == []
+    lines = [json.loads(line) for line in log_path.read_text().splitlines()]
+    errors = [line for line in lines if line["level"] not in ("INFO", "WARNING")]
+    assert [line["message"].split()[0] for line in errors] == ["Cancel"]
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_unreachable_database_does_not_delay_the_shutdown(
+    tmp_path: Path,
+    postgres: str,
+    is_silent: bool,
+) -> None:
+    """The server exits while PostgreSQL restarts, or does not answer any more."""
+    with new_database(postgres) as url, database_proxy(url) as proxy, ExitStack() as st:
+        keys = prepare(tmp_path, url)
+        process, service = st.enter_context(serve_existing(tmp_path, keys, proxy.url))
+        job = new_job(st.enter_context(service.client()))
+        viewer = st.enter_context(service.client())
+        stream = st.enter_context(open_stream(viewer, f"/jobs/{job['id']}/stream"))
+        stream.message()
+        if is_silent:
+            proxy.fault = Fault.SILENCE
+        else:
+            proxy.close()
+        for sent in (
+            _request("POST", "/customers", keys["all"], b"{}"),
+            _request("GET", "/customers", keys["all"]),
+        ):
+            for _ in range(5):
+                port = urlsplit(service.base_url).port
+                st.enter_context(_connect(port)).sendall(sent)
+        with service.client(None) as client:
+            wait_until(lambda: client.get("/livez").is_success)
         process.terminate()
         assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
 

@@ -168,10 +168,13 @@ class _RequestMiddleware:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = _complete(message["headers"], request_id)
+            if message["type"] != "http.response.start":
+                await send(message)
+                return
+            message["headers"] = _complete(message["headers"], request_id)
+            # The response has begun after the call, which may wait for the client.
             await send(message)
+            status = message["status"]
 
         try:
             await self._app(scope, receive, send_with_id)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 1
 """Time limit for running requests after SIGTERM, in seconds."""
+CANCEL_SECONDS = 0.2
+"""Time limit for the end of cancelled requests, in seconds."""
 WRITER_CLOSE_SECONDS = 0.5
 """Time limit for queued commands of the writer after the last request, in seconds."""
 SWITCH_SECONDS = 0.0005
@@ -236,6 +238,10 @@ class _Server(uvicorn.Server):
         if self._commands is not None:
             stopping.append(self._commands.close(SHUTDOWN_SECONDS))
         await asyncio.gather(*stopping)
+        # A cancelled request would wait for its client to read, also for an answer 503.
+        self._connections.abort_stalled()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=CANCEL_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown at the first signal; ignore all later signals.

@@ -55,6 +55,12 @@ class Connections:
             for protocol in tuple(self._protocols):
                 protocol.check_time(now)
 
+    def abort_stalled(self) -> None:
+        """Close all connections whose client does not read."""
+        for protocol in tuple(self._protocols):
+            if protocol.flow.write_paused:
+                protocol.transport.abort()
+
     def make_room(self, pending_count: int) -> bool:
         """Return whether a new connection may be opened.
 

@@ -211,6 +211,17 @@ class HttpProtocol(HttpToolsProtocol):
         if not (self._has_open_head or self._has_open_body):
             self._since = time.monotonic()
 
+    def shutdown(self) -> None:
+        """Close the connection after the running response.
+
+        The client has to repeat the requests that wait for their turn.
+        """
+        self.pipeline.clear()
+        if self._running is None or self._running.response_complete:
+            self.transport.close()
+        else:
+            self._running.keep_alive = False
+
     @property
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
