@@ -427,8 +427,8 @@ class TrackerJob:
         Each call makes a new link. No later call returns the address.
 
         Args:
-            expires_at: Time when the link expires; aware. None for the backend's
-                default of 30 days.
+            expires_at: Time when the link expires; aware, at most 366 days ahead.
+                None for the backend's default of 30 days.
             label: Purpose of the link for `share_links()`, which the page does not
                 show; 1 to 100 characters.
             language: Language of the page until its reader chooses another: `en` or
@@ -471,8 +471,8 @@ class TrackerJob:
         Treat the token as a secret; `tracker.admin.expire_api_key()` revokes it.
 
         Args:
-            expires_at: Time when the token expires; aware. None for the backend's
-                default.
+            expires_at: Time when the token expires; aware, at most 366 days ahead.
+                None for the backend's default of 30 days.
 
         Raises:
             ValueError: If `expires_at` has no offset.

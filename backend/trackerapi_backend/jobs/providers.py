@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.credential_limits import check_key_count
 from trackerapi_backend.requests.credentials import NewKey, generate_key
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import customers as stored_customers
@@ -55,7 +56,12 @@ def create_api_key(
         label: Purpose of the key, for people.
         scopes: Scopes of the key; repeated scopes count once.
         expires_at: End of the key; None for a key that does not expire.
+
+    Raises:
+        Problem: If the provider has the maximum number of keys.
     """
+    now = utc_now()
+    check_key_count(db, provider_id, now=now)
     new = generate_key()
     stored_keys.create_key(
         db,
@@ -65,7 +71,7 @@ def create_api_key(
             "label": label,
             **pepper.read().seal(new.api_key),
             "scopes": list(dict.fromkeys(scopes)),
-            "created_at": utc_now(),
+            "created_at": now,
             "expires_at": expires_at,
         },
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
+from trackerapi_backend.jobs.credential_limits import check_key_count
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import unauthorized
 from trackerapi_backend.requests.call import Call, json_response, require
@@ -17,6 +18,7 @@ from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Span
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
     from starlette.responses import Response
 
     from trackerapi_backend.generated import models
@@ -63,12 +65,17 @@ async def create_api_key(call: Call) -> Response:
         "expires_at": read_expiry(sent, now=call.now),
         "created_by": call.caller.key_id,
     }
-    row = await call.write(partial(stored_keys.create_key, values=values))
+    row = await call.write(lambda db: _create(db, values))
     created: models.ApiKeyCreated = {
         "key": serialize_api_key(row),
         "api_key": new.api_key,
     }
     return json_response(created, 201)
+
+
+def _create(db: Connection, values: dict[str, Any]) -> Row[Any]:
+    check_key_count(db, values["provider_id"], now=values["created_at"])
+    return stored_keys.create_key(db, values)
 
 
 async def list_api_keys(call: Call) -> Response:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
+from trackerapi_backend.jobs.credential_limits import (
+    DEFAULT_LIFETIME,
+    MAX_LIFETIME,
+    check_token_count,
+)
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import (
     JOB_TOKEN_SCOPES,
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
-DEFAULT_LIFETIME = timedelta(days=30)
 DEFAULT_LABEL = "Job token"
 
 
@@ -29,7 +32,8 @@ async def create_job_token(call: Call) -> Response:
     """Create a token; no later response has its secret."""
     sent: models.JobTokenInput = call.body
     new = generate_key()
-    expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
+    expires_at = read_expiry(sent, now=call.now, max_lifetime=MAX_LIFETIME)
+    expires_at = expires_at or call.now + DEFAULT_LIFETIME
     # A token gets only scopes of the key that creates it: otherwise a key could give
     # itself more rights.
     scopes = [scope for scope in JOB_TOKEN_SCOPES if scope in call.caller.scopes]
@@ -58,5 +62,6 @@ async def create_job_token(call: Call) -> Response:
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
     """Store a token of a job of the provider; return the job."""
     job = require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
+    check_token_count(db, job.id, now=values["created_at"])
     stored_keys.create_key(db, values)
     return job

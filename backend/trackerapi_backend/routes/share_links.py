@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from trackerapi_backend.jobs.credential_limits import (
+    DEFAULT_LIFETIME,
+    MAX_LIFETIME,
+    check_link_count,
+)
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import generate_share_token, hash_secret
 from trackerapi_backend.requests.times import read_expiry
@@ -19,15 +23,14 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
-DEFAULT_LIFETIME = timedelta(days=30)
-
 
 async def create_share_link(call: Call) -> Response:
     """Create a link to the customer's page of a job; no later response has its URL."""
     job_id: int = call.parameters["job_id"]
     sent: models.ShareLinkInput = call.body
     token = generate_share_token()
-    expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
+    expires_at = read_expiry(sent, now=call.now, max_lifetime=MAX_LIFETIME)
+    expires_at = expires_at or call.now + DEFAULT_LIFETIME
     values = {
         "job_id": job_id,
         "token_hash": hash_secret(token),
@@ -47,6 +50,7 @@ async def create_share_link(call: Call) -> Response:
 
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
     require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
+    check_link_count(db, values["job_id"], now=values["created_at"])
     return stored.create_share_link(db, provider_id, values)
 
 

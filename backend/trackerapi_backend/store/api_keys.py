@@ -69,6 +69,31 @@ def find_key_with_provider(db: Connection, key_id: str) -> Row[Any] | None:
     ).first()
 
 
+def count_live_keys(db: Connection, provider_id: int, *, now: datetime) -> int:
+    """Return the number of keys of a provider that are valid; without job tokens."""
+    return _count_live(
+        db,
+        api_keys.c.provider_id == provider_id,
+        api_keys.c.job_id.is_(None),
+        is_live(now),
+    )
+
+
+def count_live_tokens(db: Connection, job_id: int, *, now: datetime) -> int:
+    """Return the number of tokens of a job that are valid."""
+    return _count_live(db, api_keys.c.job_id == job_id, is_live(now))
+
+
+def _count_live(db: Connection, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(api_keys).where(*conditions)
+    return int(db.execute(query).scalar_one())
+
+
+def is_live(now: datetime) -> ColumnElement[bool]:
+    """Return the condition of keys that have not expired."""
+    return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
+
+
 def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
     """Return a page of the keys of a provider, newest first."""
     query = select(api_keys).where(api_keys.c.provider_id == provider_id)
@@ -104,7 +129,7 @@ def expire_key(
         .where(
             api_keys.c.provider_id == provider_id,
             api_keys.c.key_id == key_id,
-            or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+            is_live(now),
         )
         .values(expires_at=now)
         .returning(api_keys.c.job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
@@ -51,6 +51,17 @@ def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] 
         .join(jobs)
         .where(jobs.c.provider_id == provider_id, share_links.c.id == link_id)
     ).first()
+
+
+def count_live_links(db: Connection, job_id: int, *, now: datetime) -> int:
+    """Return the number of links of a job that are valid."""
+    query = select(func.count()).select_from(share_links)
+    live = query.where(
+        share_links.c.job_id == job_id,
+        share_links.c.revoked_at.is_(None),
+        share_links.c.expires_at > now,
+    )
+    return int(db.execute(live).scalar_one())
 
 
 def list_share_links(db: Connection, job_id: int, span: Span) -> Page:

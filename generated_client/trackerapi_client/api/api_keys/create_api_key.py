@@ -37,6 +37,11 @@ def _parse_response(
 
         return response_201
 
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -65,7 +70,8 @@ def sync_detailed(
 ) -> Response[ApiKeyCreated | Problem]:
     """Create a key
 
-     Only this response contains the whole key.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
+    tokens: the answer to one more is 409.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -96,7 +102,8 @@ def sync(
 ) -> ApiKeyCreated | Problem | None:
     """Create a key
 
-     Only this response contains the whole key.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
+    tokens: the answer to one more is 409.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -122,7 +129,8 @@ async def asyncio_detailed(
 ) -> Response[ApiKeyCreated | Problem]:
     """Create a key
 
-     Only this response contains the whole key.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
+    tokens: the answer to one more is 409.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -151,7 +159,8 @@ async def asyncio(
 ) -> ApiKeyCreated | Problem | None:
     """Create a key
 
-     Only this response contains the whole key.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
+    tokens: the answer to one more is 409.
 
     Args:
         body (ApiKeyInput): Properties of a new key.

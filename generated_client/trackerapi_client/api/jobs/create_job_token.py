@@ -51,6 +51,11 @@ def _parse_response(
 
         return response_404
 
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -83,7 +88,8 @@ def sync_detailed(
      A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
-    Any other job is answered like an unknown job. Only this response contains the whole token.
+    Any other job is answered like an unknown job. Only this response contains the whole token. A job
+    has at most 1,000 valid tokens: the answer to one more is 409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -120,7 +126,8 @@ def sync(
      A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
-    Any other job is answered like an unknown job. Only this response contains the whole token.
+    Any other job is answered like an unknown job. Only this response contains the whole token. A job
+    has at most 1,000 valid tokens: the answer to one more is 409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -152,7 +159,8 @@ async def asyncio_detailed(
      A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
-    Any other job is answered like an unknown job. Only this response contains the whole token.
+    Any other job is answered like an unknown job. Only this response contains the whole token. A job
+    has at most 1,000 valid tokens: the answer to one more is 409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -187,7 +195,8 @@ async def asyncio(
      A job token is an API key that is bound to one job. It has the scopes `ingest` and `read`, if the
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
-    Any other job is answered like an unknown job. Only this response contains the whole token.
+    Any other job is answered like an unknown job. Only this response contains the whole token. A job
+    has at most 1,000 valid tokens: the answer to one more is 409.
 
     Args:
         job_id (int): The backend's id of the job.

@@ -46,6 +46,11 @@ def _parse_response(
 
         return response_404
 
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
     if response.status_code == 422:
         response_422 = Problem.from_dict(response.json())
 
@@ -75,7 +80,8 @@ def sync_detailed(
 ) -> Response[Problem | ShareLinkCreated]:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`.
+     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
+    409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -109,7 +115,8 @@ def sync(
 ) -> Problem | ShareLinkCreated | None:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`.
+     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
+    409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -138,7 +145,8 @@ async def asyncio_detailed(
 ) -> Response[Problem | ShareLinkCreated]:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`.
+     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
+    409.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -170,7 +178,8 @@ async def asyncio(
 ) -> Problem | ShareLinkCreated | None:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`.
+     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
+    409.
 
     Args:
         job_id (int): The backend's id of the job.
