@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trackerapi.models import (
         ApiKey,
         Customer,
+        Erasure,
         NewApiKey,
         ProviderProfile,
         RegisteredJobConfig,
@@ -27,9 +28,9 @@ class Administration:
 
     Each method blocks until the backend answers, with repeated attempts for at most
     three times `timeout_seconds`. Iterators make a request for each page of a list.
-    Creating keys and customers, and changing the profile, need the scope `admin`. Every
-    method raises a `BackendError` if the backend refuses the request or gives no usable
-    answer.
+    Creating keys and customers, changing the profile, and erasures need the scope
+    `admin`. Every method raises a `BackendError` if the backend refuses the request or
+    gives no usable answer.
     """
 
     def __init__(self, calls: "Callable[[], Calls]") -> None:
@@ -97,6 +98,35 @@ class Administration:
     def get_customer(self, customer_id: int) -> "Customer":
         """Return one customer."""
         return self._calls().get_customer(customer_id)
+
+    def erase_customer(self, customer_id: int) -> "Erasure":
+        """Erase a customer with all its jobs, for good; see `erase_job()`.
+
+        Args:
+            customer_id: Id of the customer.
+        """
+        return self._calls().erase_customer(customer_id)
+
+    def erase_job(self, job_id: int) -> "Erasure":
+        """Erase a job with its events, share links and job tokens, for good.
+
+        Returns once the backend has deleted everything. Nothing can be reported on the
+        job any more: reports that scripts still send are held in their outbox.
+
+        Args:
+            job_id: Id of the job at the backend, such as `Job.id`.
+
+        Raises:
+            BackendUnavailable: If the backend needs longer than this call. A repeated
+                call waits for the same erasure.
+            BackendRejected: If the provider has no such job; also for an erased job.
+
+        Example:
+            [job] = tracker.list_jobs(provider_job_id="import-42")
+            for backup in tracker.admin.erase_job(job.id).backups:
+                print("delete too:", backup)
+        """
+        return self._calls().erase_job(job_id)
 
     def list_job_configs(
         self, *, tag: str | None = None, version: str | None = None

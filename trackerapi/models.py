@@ -270,6 +270,24 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """Result of the erasure of a job or customer.
+
+    Attributes:
+        erased_at: Time on the clock of the backend.
+        erased_jobs: Number of erased jobs.
+        backups: Names of backups that may still contain the erased data.
+        residue: Reason why bytes of the erased data may still be in the files of the
+            database, with the fix; None if they were removed.
+    """
+
+    erased_at: datetime
+    erased_jobs: int
+    backups: tuple[str, ...]
+    residue: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderProfile:
     """Profile of the provider for its customers; None for a value that is not set.
 

@@ -201,12 +201,18 @@ EVENT_REFUSED: Final = ProblemKind(
 )
 
 
-def event_refused(provider_job_id: str, reason: str) -> str:
-    """Return the message about an event that was refused for its content."""
-    return (
-        f"the backend refused an event of job {provider_job_id!r}: {reason}; "
-        "`trackerapi outbox list` shows what is held"
-    )
+def event_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -> str:
+    """Return the message about an event that was refused for its content.
+
+    Args:
+        provider_job_id: Id of the job.
+        reason: Cause of the refusal, in one sentence.
+        problem: Members of the problem details (RFC 9457).
+    """
+    fix = "`trackerapi outbox list` shows what is held"
+    if problem.get("status") == _ERASED:
+        fix = f"its reports are held; {fix_for_job(provider_job_id, problem)}"
+    return f"the backend refused an event of job {provider_job_id!r}: {reason}; {fix}"
 
 
 JOB_UNKNOWN: Final = ProblemKind(

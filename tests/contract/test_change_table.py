@@ -208,7 +208,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         (f"{CREATE}|requestBody|{JSON}|encoding", {"tag": {}}),
     ),
     ("answers", "added"): additive(
-        "create_job 410: is a new answer", (f"{CREATE}|responses|410", PROBLEM)
+        "create_job 412: is a new answer", (f"{CREATE}|responses|412", PROBLEM)
     ),
     ("answers", "added and required"): breaking(
         "create_job 202: is a new answer", (f"{CREATE}|responses|202", LATER)

@@ -113,7 +113,7 @@ ADDITIVE = [
     (f"{SCHEMAS}|JobStatus|enum|4", "paused", "JobStatus: gained the value 'paused'"),
     (f"{SCHEMAS}|Added", {"type": "string"}, "Added: is a new schema"),
     (f"{LIST_JOBS}|security", [], "list_jobs: asks for nothing now"),
-    (f"{CREATE_JOB}|responses|410", {"$ref": PROBLEM}, "create_job 410: is a new"),
+    (f"{CREATE_JOB}|responses|412", {"$ref": PROBLEM}, "create_job 412: is a new"),
     (
         f"{LIST_JOBS}|parameters|0",
         {"name": "host", "in": "query", "schema": TEXT},

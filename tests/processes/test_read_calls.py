@@ -127,6 +127,10 @@ def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
     assert list(tracker.admin.list_customers(reference=reference)) == [made]
     with pytest.raises(BackendRejected):
         tracker.admin.create_customer(reference=reference)
+    erased = tracker.admin.erase_customer(made.id)
+    assert (erased.erased_jobs, erased.backups, erased.residue) == (0, (), None)
+    with pytest.raises(BackendRejected):
+        tracker.admin.get_customer(made.id)
 
 
 def test_profile_is_changed_value_by_value(tracker: TrackerApi) -> None:
@@ -241,6 +245,7 @@ WRONG_ARGUMENTS: dict[str, Callable[[TrackerApi, TrackerJob, Any], object]] = {
     "name": lambda tracker, _, value: tracker.admin.create_customer(name=value),
     "label": lambda tracker, _, value: tracker.admin.create_api_key(value),
     "customer_id": lambda tracker, _, value: tracker.admin.get_customer(value),
+    "job_id": lambda tracker, _, value: tracker.admin.erase_job(value),
     "config_id": lambda tracker, _, value: tracker.admin.get_job_config(value),
     "display_name": lambda tracker, _, value: tracker.admin.update_provider_profile(
         display_name=value

@@ -48,6 +48,7 @@ from trackerapi.models import (
     ApiKey,
     ApiKeyOwner,
     Customer,
+    Erasure,
     JobEvent,
     NewApiKey,
     ProviderProfile,
@@ -206,6 +207,8 @@ def administration(tracker: TrackerApi) -> None:
     assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
     assert_type(tracker.admin.create_customer(reference="ward-3"), Customer)
     assert_type(tracker.admin.list_customers(), Iterator[Customer])
+    assert_type(tracker.admin.erase_job(1), Erasure)
+    assert_type(tracker.admin.erase_customer(1), Erasure)
     assert_type(tracker.admin.get_provider_profile(), ProviderProfile)
     assert_type(
         tracker.admin.update_provider_profile(time_zone="Europe/Berlin", accent=None),
@@ -217,6 +220,8 @@ async def administration_in_a_loop(tracker: AsyncTrackerApi) -> None:
     """Read and change the profile in an event loop."""
     admin = tracker.admin
     assert_type(await admin.get_provider_profile(), ProviderProfile)
+    assert_type(await admin.erase_job(1), Erasure)
+    assert_type(await admin.erase_customer(1), Erasure)
     assert_type(await admin.update_provider_profile(language="de"), ProviderProfile)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trackerapi.models import (
         ApiKey,
         Customer,
+        Erasure,
         NewApiKey,
         ProviderProfile,
         RegisteredJobConfig,
@@ -68,6 +69,14 @@ class AsyncAdministration:
     async def get_customer(self, customer_id: int) -> "Customer":
         """Return one customer."""
         return await run_in_thread(partial(self._sync.get_customer, customer_id))
+
+    async def erase_customer(self, customer_id: int) -> "Erasure":
+        """Erase a customer with all its jobs, for good."""
+        return await run_in_thread(partial(self._sync.erase_customer, customer_id))
+
+    async def erase_job(self, job_id: int) -> "Erasure":
+        """Erase a job with its events, share links and job tokens, for good."""
+        return await run_in_thread(partial(self._sync.erase_job, job_id))
 
     def list_job_configs(
         self, *, tag: str | None = None, version: str | None = None

@@ -38,7 +38,8 @@ class JournalWriter:
         file.held.add(entries)
         held = [each for each in entries if not each.is_deferred]
         if held:
-            message = event_refused(held[0].provider_job_id, held[0].reason)
+            first = held[0]
+            message = event_refused(first.provider_job_id, first.reason, first.problem)
             self._problems.report(EVENT_REFUSED, message)
         for each in entries:
             if each.is_failing:

@@ -1,4 +1,7 @@
-"""Operations of the backend; answers are the dataclasses of `trackerapi.models`."""
+"""Operations of the backend; answers are the dataclasses of `trackerapi.models`.
+
+Long: one class has all operations, each as one method.
+"""
 
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +20,7 @@ from trackerapi_client.api.api_keys import (
 )
 from trackerapi_client.api.customers import (
     create_customer,
+    erase_customer,
     get_customer,
     list_customers,
 )
@@ -29,6 +33,7 @@ from trackerapi_client.api.job_configurations import (
 from trackerapi_client.api.jobs import (
     create_job,
     create_job_token,
+    erase_job,
     get_job,
     list_jobs,
 )
@@ -217,6 +222,11 @@ class Calls:
         answer = get_job.sync_detailed(job_id, client=self._client)
         return job_answer(_parsed_of(job_id, answer, models.Job))
 
+    def erase_job(self, job_id: int) -> answers.Erasure:
+        """Erase a job by the backend's id."""
+        job_id = check_id("job_id", job_id)
+        return _erasure(erase_job.sync_detailed(job_id, client=self._client))
+
     def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
         """Iterate over the events of a job, in the order of arrival."""
         events = self._items(
@@ -310,6 +320,11 @@ class Calls:
         answer = get_customer.sync_detailed(customer_id, client=self._client)
         customer = _parsed_of(customer_id, answer, models.Customer)
         return _plain(answers.Customer, customer)
+
+    def erase_customer(self, customer_id: int) -> answers.Erasure:
+        """Erase a customer and all its jobs."""
+        customer_id = check_id("customer_id", customer_id)
+        return _erasure(erase_customer.sync_detailed(customer_id, client=self._client))
 
     def get_provider_profile(self) -> answers.ProviderProfile:
         """Return the profile of the provider."""
@@ -437,6 +452,11 @@ def _texts(values: Sequence[str]) -> tuple[str, ...]:
 
 def _api_key(model: models.ApiKey) -> answers.ApiKey:
     return _plain(answers.ApiKey, model, scopes=_texts(model.scopes))
+
+
+def _erasure(answer: Response[Any]) -> answers.Erasure:
+    model = _parsed(answer, models.Erasure)
+    return _plain(answers.Erasure, model, backups=_texts(model.backups))
 
 
 def job_answer(model: models.Job) -> answers.Job:

@@ -59,8 +59,8 @@ def erased_problem(provider_job_id: str) -> Problem:
     """Return the problem of a creation or event for an erased job."""
     return Problem(
         "erased",
-        f"Job {provider_job_id!r} was erased: it can be neither created again nor"
-        " reported on.",
+        f"Job {provider_job_id!r} was erased: no job gets its name again, and no event"
+        " is accepted.",
     )
 
 

@@ -116,6 +116,7 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
                 customer
             ]
             assert await admin.get_customer(customer.id) == customer
+            assert (await admin.erase_customer(customer.id)).erased_jobs == 0
             stored = await tracker.register_job_config(config)
             configs = [one async for one in admin.list_job_configs(tag=config.tag)]
             assert [one.id for one in configs] == [stored.id]
