@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SILENCE_SECONDS = 6 * ALIVE_SECONDS
 """Time without a message after which a server is given up, in seconds."""
 
+_ENDED = (
+    "the server ended before the end of the command: a change may be stored, so look it"
+    " up"
+)
 _OWN_OPTIONS = ("database", "pepper_file")
 """Options that the server has for itself."""
 
@@ -53,20 +57,27 @@ def run_in_server(
             " server does not accept"
         )
     try:
-        connection = connect(in_use.path, SILENCE_SECONDS)
-    except OSError:
-        raise in_use from None
-    with connection:
-        try:
+        with _connect(in_use) as connection:
             connection.sendall(request)
             _print_answer(connection, print_line)
-        except TimeoutError:
-            raise StoreError(
-                f"the server of {in_use.path} does not answer: restart it; a change of"
-                " this command may be stored"
-            ) from None
-        except KeyboardInterrupt:
-            raise StoreError("interrupted: the server may finish the command") from None
+    except TimeoutError:
+        raise StoreError(
+            f"the server of {in_use.path} does not answer: restart it; a change of this"
+            " command may be stored"
+        ) from None
+    except ConnectionError:
+        raise StoreError(_ENDED) from None
+    except KeyboardInterrupt:
+        raise StoreError("interrupted: the server may finish the command") from None
+
+
+def _connect(in_use: StoreInUse) -> socket.socket:
+    try:
+        return connect(in_use.path, SILENCE_SECONDS)
+    except TimeoutError:
+        raise
+    except OSError:
+        raise in_use from None
 
 
 def _print_answer(connection: socket.socket, print_line: PrintLine) -> None:
@@ -77,10 +88,7 @@ def _print_answer(connection: socket.socket, print_line: PrintLine) -> None:
             if message["error"] is not None:
                 raise StoreError(message["error"])
             return
-    raise StoreError(
-        "the server ended before the end of the command: a change may be stored, so"
-        " look it up"
-    )
+    raise StoreError(_ENDED)
 
 
 def _print(line: str, print_line: PrintLine) -> None:
@@ -99,7 +107,7 @@ def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
         with connection.makefile("rb") as lines:
             for line in lines:
                 yield json.loads(line)
-    except (ConnectionError, ValueError):
+    except ValueError:
         return
 
 

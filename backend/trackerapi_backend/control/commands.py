@@ -40,6 +40,9 @@ One reader of the SQLite file stays free for requests."""
 REQUEST_SECONDS = 5.0
 """Time limit for the request of a command, in seconds."""
 
+STOP_SECONDS = 0.2
+"""Time limit of each step of the shutdown after its first time limit, in seconds."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -64,17 +67,25 @@ class Commands:
         self._acceptor = Acceptor(listener, self._new_protocol)
 
     async def close(self, timeout_seconds: float) -> None:
-        """Accept no more commands; stop those that still run after the time limit."""
+        """Accept no more commands; stop those that still run after the time limit.
+
+        Each command gets an answer, which says whether its change is stored.
+        """
         self._acceptor.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
-        for execution in self._tasks.values():
-            if execution is not None:
-                execution.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+        for task, execution in self._tasks.items():
+            if execution is None:
+                task.cancel()
+        await self._wait(timeout_seconds)
+        for execution in filter(None, self._tasks.values()):
+            execution.stop()
+        await self._wait(STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
+        await self._wait(STOP_SECONDS)
+
+    async def _wait(self, timeout_seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)
 
     def _new_protocol(self) -> asyncio.Protocol:
         reader = asyncio.StreamReader(limit=MAX_REQUEST_BYTES, loop=self._loop)
@@ -141,6 +152,8 @@ class Commands:
             return await to_thread.run_sync(
                 self._run_and_flush, request, execution, limiter=self._limiter
             )
+        except asyncio.CancelledError:
+            return f"the server stops: {execution.stop()}"
         except OSError:
             raise
         except Exception:  # noqa: BLE001 -- the operator reads the log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trackerapi_backend.control.messages import encode
@@ -24,6 +25,21 @@ CHANGE_SECONDS = 60.0
 SEND_SECONDS = 30.0
 """Time limit for a program that takes no output, in seconds."""
 _CHUNK_CHARACTERS = 32 * 1024
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Changes of a command that the writer has begun, and has stored."""
+
+    begun: int = 0
+    stored: int = 0
+
+    def __str__(self) -> str:
+        if self.begun > self.stored:
+            return "it is not known whether the change is stored, so look it up"
+        if self.stored:
+            return "the command has not ended, and only its first changes are stored"
+        return "the command has not ended, and no change is stored"
 
 
 class Execution:
@@ -46,7 +62,7 @@ class Execution:
         self._size = 0
         # Protects the three attributes below: `stop()` is called by another thread.
         self._lock = threading.Lock()
-        self._is_stopped = self._has_begun = False
+        self._is_stopped, self._progress = False, _Progress()
         self._change: Future[Any] | None = None
 
     def print_line(self, line: str) -> None:
@@ -76,18 +92,19 @@ class Execution:
             Problem: If the writer rejects the change.
             Exception: Any exception of `work`, whose changes are rolled back.
         """
+        number = self._progress.stored + 1
 
         def begin(db: Connection) -> T:
             with self._lock:
                 if self._is_stopped:
                     raise StoreError("the command was given up")
-                self._has_begun = True
+                # The writer may run a change several times.
+                self._progress.begun = number
             return work(db)
 
         with self._lock:
             if self._is_stopped:
-                raise StoreError("the server stops: nothing is stored")
-            self._has_begun = False
+                raise StoreError(f"the server stops: {self._progress}")
             self._change = asyncio.run_coroutine_threadsafe(
                 self._writer.write(begin), self._loop
             )
@@ -97,14 +114,17 @@ class Execution:
             raise StoreError(f"the server is busy: {self.stop()}") from None
         except CancelledError:
             raise StoreError(f"the server stops: {self.stop()}") from None
+        except BaseException:
+            # The writer has rolled the change back.
+            self._progress.begun = self._progress.stored
+            raise
+        self._progress.stored = number
         return result
 
     def stop(self) -> str:
-        """Begin no more change; return whether the last change is stored."""
+        """Begin no more change; return what is stored."""
         with self._lock:
             self._is_stopped = True
             if self._change is not None:
                 self._change.cancel()
-            if self._has_begun:
-                return "it is not known whether the change is stored, so look it up"
-            return "nothing is stored"
+            return f"{self._progress}"

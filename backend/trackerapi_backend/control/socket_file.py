@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BACKLOG = 64
+BACKLOG = 256
 """Maximum number of commands that wait to be accepted."""
 
 _ROOT = 0
@@ -77,22 +77,35 @@ def connect(database: Path, timeout_seconds: float) -> socket.socket:
 
     Args:
         database: SQLite file that a server has locked.
-        timeout_seconds: Time limit of each later call of the socket.
+        timeout_seconds: Time limit of this call, and of each later call of the socket.
 
     Raises:
+        TimeoutError: If too many commands wait to be accepted.
         OSError: If no server listens, or the socket belongs to another user.
     """
     path = socket_path(database)
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.settimeout(timeout_seconds)
+        # With `settimeout()`, `connect()` would fail at once if the queue of the
+        # listener is full.
+        limit = struct.pack("ll", *_seconds_and_micros(timeout_seconds))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         with _address(path) as address:
             connection.connect(address)
+        connection.settimeout(timeout_seconds)
         _require_trusted(connection, database)
+    except BlockingIOError:
+        connection.close()
+        raise TimeoutError from None
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _seconds_and_micros(seconds: float) -> tuple[int, int]:
+    whole, rest = divmod(seconds, 1)
+    return int(whole), int(rest * 1_000_000)
 
 
 def _require_trusted(connection: socket.socket, database: Path) -> None:

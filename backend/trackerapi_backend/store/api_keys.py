@@ -13,7 +13,7 @@ from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import api_keys, jobs, providers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row
@@ -124,26 +124,20 @@ def expire_key(
     """
     # The condition on `expires_at` is part of the UPDATE: of two calls, the second
     # must not move the end of the key to a later time.
-    changed = db.execute(
-        update(api_keys)
-        .where(
-            api_keys.c.provider_id == provider_id,
-            api_keys.c.key_id == key_id,
-            is_live(now),
-        )
-        .values(expires_at=now)
-        .returning(api_keys.c.job_id)
-    ).first()
-    if changed is not None:
-        changes_of(db).keys.add(key_id)
-        if changed.job_id is not None:
-            changes_of(db).permissions.add(changed.job_id)
+    expired = _expire(
+        db,
+        api_keys.c.provider_id == provider_id,
+        api_keys.c.key_id == key_id,
+        is_live(now),
+        now=now,
+    )
+    if expired:
         record_change(
             db,
             provider_id=provider_id,
             key_id=caller_key_id,
             action="expire_api_key",
-            job_id=changed.job_id,
+            job_id=expired[0].job_id,
             details={"key_id": key_id},
         )
     return find_key(db, provider_id, key_id)
@@ -165,11 +159,24 @@ def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
 
 def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
     """Expire the keys that `count_keys_of_others()` counts."""
-    expiry = update(api_keys).where(*_of_others(pepper, now)).values(expires_at=now)
-    expired = db.execute(expiry.returning(api_keys.c.key_id)).scalars()
-    changes_of(db).keys.update(expired)
+    _expire(db, *_of_others(pepper, now), now=now)
+
+
+def _expire(
+    db: Connection, *conditions: ColumnElement[bool], now: datetime
+) -> Sequence[Row[Any]]:
+    """Set the expiry of keys to `now`; return their `key_id` and `job_id`."""
+    expired = db.execute(
+        update(api_keys)
+        .where(*conditions)
+        .values(expires_at=now)
+        .returning(api_keys.c.key_id, api_keys.c.job_id)
+    ).all()
+    changes = changes_of(db)
+    changes.keys.update(row.key_id for row in expired)
+    changes.permissions.update(row.job_id for row in expired if row.job_id is not None)
+    return expired
 
 
 def _of_others(pepper: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    is_valid = or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
-    return api_keys.c.pepper.is_distinct_from(pepper), is_valid
+    return api_keys.c.pepper.is_distinct_from(pepper), is_live(now)

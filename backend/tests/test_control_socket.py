@@ -1,0 +1,207 @@
+"""UNIX socket of a server: its file, its users, and servers that do not answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from trackerapi_backend.cli import server_client
+from trackerapi_backend.control import socket_file
+from trackerapi_backend.control.socket_file import connect, is_trusted, listening
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    command_here,
+    error_line,
+    prepare,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOBODY = 65534
+
+
+def exchange(database: Path, listener: socket.socket | None) -> bytes:
+    """Connect to a listener; return what the connection carries."""
+    assert listener is not None
+    with connect(database, MAX_WAIT_SECONDS) as one:
+        other, _address = listener.accept()
+        with other:
+            one.sendall(b"carried")
+            return other.recv(100)
+
+
+@pytest.mark.parametrize("length", [10, 100, 150, 1000, 3000])
+def test_path_of_any_length_has_a_socket(tmp_path: Path, length: int) -> None:
+    """A path longer than the address of a socket works on Linux."""
+    folder = tmp_path
+    while len(str(folder)) < length:
+        folder /= "f" * 50
+    folder.mkdir(parents=True, exist_ok=True)
+    database = folder / "backend.db"
+    database.touch()
+    with listening(database) as listener:
+        assert exchange(database, listener) == b"carried"
+    assert [file.name for file in folder.iterdir()] == ["backend.db"]
+
+
+def test_socket_of_a_killed_server_is_replaced(tmp_path: Path) -> None:
+    """A socket without a listening process is replaced."""
+    database = tmp_path / "backend.db"
+    database.touch()
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / "backend.db.socket"))
+    with listening(database) as listener:
+        assert exchange(database, listener) == b"carried"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "listener", "long name"])
+def test_foreign_file_is_left_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """The server logs one warning, and leaves a file that it has not made."""
+    database = tmp_path / ("n" * 200 if kind == "long name" else "backend.db")
+    path = database.with_name(f"{database.name}.socket")
+    with socket.socket(socket.AF_UNIX) as other:
+        match kind:
+            case "file":
+                path.write_text("text")
+            case "link":
+                path.symlink_to(tmp_path / "elsewhere")
+            case "folder":
+                path.mkdir()
+            case "listener":
+                other.bind(str(path))
+                other.listen()
+        with listening(database) as listener:
+            assert listener is None
+    assert os.path.lexists(path) is (kind != "long name")
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert str(path) in record.getMessage()
+
+
+def test_file_that_replaces_the_socket_is_left(tmp_path: Path) -> None:
+    """At its end, the server removes its own socket alone."""
+    path = tmp_path / "backend.db.socket"
+    with listening(tmp_path / "backend.db"):
+        path.unlink()
+        path.write_text("text")
+    assert path.read_text() == "text"
+
+
+def test_other_users_are_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of another user is rejected even if the socket lets it connect."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can connect as another user")
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o711)
+    with listening(tmp_path / "backend.db") as listener:
+        assert listener is not None
+        (tmp_path / "backend.db.socket").chmod(0o666)
+        with socket.socket(socket.AF_UNIX) as client:
+            os.seteuid(NOBODY)
+            try:
+                client.connect("backend.db.socket")
+            finally:
+                os.seteuid(0)
+            other, _address = listener.accept()
+        with other:
+            assert not is_trusted(other)
+            assert is_trusted(other, NOBODY)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[tuple[socket.socket, str]]:
+    """Lock a database and listen beside it, without any answer."""
+    prepare(folder)
+    database = folder / "backend.db"
+    with closing(SqliteStore(database)), listening(database) as listener:
+        assert listener is not None
+        yield listener, str(database)
+
+
+def failure(folder: Path) -> str:
+    """Return the error of a command."""
+    return error_line(
+        command_here("customer", "create", environment=variables_of(folder))
+    )
+
+
+def test_server_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command ends after its time limit if the server does not answer."""
+    monkeypatch.setattr(server_client, "SILENCE_SECONDS", 0.1)
+    with locked(tmp_path) as (_listener, database):
+        line = failure(tmp_path)
+    assert line.startswith(f"the server of {database} does not answer")
+    assert "may be stored" in line
+
+
+@pytest.mark.parametrize("sent", [b"", b"{}\n", b'{"lines": ["1"]}\n', b"no JSON\n"])
+def test_server_that_ends_within_a_command_is_reported(
+    tmp_path: Path, sent: bytes
+) -> None:
+    """If the answer has no end, the error says that the change may be stored."""
+
+    def answer(listener: socket.socket) -> None:
+        connection, _address = listener.accept()
+        with connection:
+            connection.recv(100_000)
+            connection.sendall(sent)
+
+    with locked(tmp_path) as (listener, _database):
+        server = threading.Thread(target=answer, args=(listener,))
+        server.start()
+        line = failure(tmp_path)
+        server.join()
+    assert line.startswith("the server ended before the end of the command")
+
+
+def test_database_in_use_without_a_socket_is_reported(tmp_path: Path) -> None:
+    """Without a socket, the error says to stop the other process."""
+    with locked(tmp_path) as (_listener, database):
+        (tmp_path / "backend.db.socket").unlink()
+        line = failure(tmp_path)
+    assert line.startswith(f"{database} is in use by another trackerapi-backend")
+
+
+def test_long_command_line_is_rejected_before_it_is_sent(tmp_path: Path) -> None:
+    """The error for arguments above the size limit of a request has the limit."""
+    name = ("--provider", "x", "--name", "x" * 200_000)
+    with locked(tmp_path):
+        line = error_line(
+            command_here(
+                "customer", "create", *name, environment=variables_of(tmp_path)
+            )
+        )
+    assert "131,072 bytes" in line
+
+
+def test_command_waits_while_the_queue_of_the_server_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a full queue, a command waits for its time limit, and then reports it."""
+    monkeypatch.setattr(socket_file, "BACKLOG", 0)
+    monkeypatch.setattr(server_client, "SILENCE_SECONDS", 0.1)
+    with locked(tmp_path) as (listener, database):
+        with connect(tmp_path / "backend.db", MAX_WAIT_SECONDS):
+            assert failure(tmp_path).startswith(f"the server of {database} does not")
+            with ThreadPoolExecutor() as pool:
+                waiting = pool.submit(
+                    connect, tmp_path / "backend.db", MAX_WAIT_SECONDS
+                )
+                listener.accept()[0].close()
+                waiting.result().close()
