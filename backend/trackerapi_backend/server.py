@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import os
@@ -11,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -24,19 +23,23 @@ from trackerapi_backend.control.socket_file import listening
 from trackerapi_backend.live.hub import Hub
 from trackerapi_backend.metrics.app import PATH as METRICS_PATH
 from trackerapi_backend.metrics.endpoint import MetricsEndpoint
-from trackerapi_backend.network.acceptor import BACKLOG, Acceptor
+from trackerapi_backend.network.acceptor import Acceptor
 from trackerapi_backend.network.connections import Connections, connection_limit
 from trackerapi_backend.network.http_protocol import HttpProtocol
+from trackerapi_backend.network.listeners import (
+    address_of,
+    notify_ready,
+    open_listener,
+)
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
 from trackerapi_backend.requests.limits import CallLimits
-from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from trackerapi_backend.control.commands import RunCommand
@@ -62,17 +65,13 @@ The default thresholds let it search them several times for each batch."""
 
 _log = logging.getLogger(__name__)
 
-_REASONS = {
-    errno.EADDRINUSE: "in use",
-    errno.EACCES: "not allowed for this user",
-}
-
 
 def serve_store(
     settings: Settings,
     store: Store,
     pepper: PepperFile,
     *,
+    listeners: Sequence[socket.socket],
     announce: Callable[[str], None],
     run_command: Callable[[Services, Sequence[str], Execution], str | None],
 ) -> None:
@@ -82,12 +81,13 @@ def serve_store(
         settings: Settings of the server.
         store: Open store; the caller closes it.
         pepper: Secrets of this installation.
-        announce: Function called with the address once connections are accepted.
+        listeners: Listening sockets; the server closes them.
+        announce: Function called with all addresses once connections are accepted.
         run_command: Function that runs the command line of another process and returns
             its error; with PostgreSQL no other process needs it.
 
     Raises:
-        SettingsError: If the server cannot listen on the address.
+        SettingsError: If the server cannot listen on the address of the metrics.
     """
     max_connections = connection_limit(settings.max_connections)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -100,16 +100,13 @@ def serve_store(
         # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with ExitStack() as stack:
-        listener = stack.enter_context(
-            open_listener(settings.host, settings.port, "--host and --port")
-        )
         metrics = None
         if settings.metrics_address is not None:
             metrics = stack.enter_context(
                 open_listener(*settings.metrics_address, "--metrics-address")
             )
-            _log.info("metrics are at %s%s", _address(metrics), METRICS_PATH)
-        address = _address(listener)
+            _log.info("metrics are at %s%s", address_of(metrics), METRICS_PATH)
+        addresses = " and ".join(address_of(each) for each in listeners)
         writer, hub = Writer(store), Hub(store)
         try:
             limits = CallLimits(settings.limits)
@@ -127,9 +124,9 @@ def serve_store(
             _tune_garbage_collector()
             run = partial(run_command, services)
             with hub.connected(), listening(settings.database) as control:
-                announce(address)
-                listeners = _Listeners(listener, metrics, control)
-                _run(services, listeners, run, max_connections)
+                announce(addresses)
+                sockets = _Listeners(listeners, metrics, control)
+                _run(services, sockets, run, max_connections)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 
@@ -159,12 +156,12 @@ class _Listeners:
     """Listening sockets of a server; None for a socket that the server does without.
 
     Attributes:
-        requests: Socket of the API and the pages.
+        requests: Sockets of the API and the pages.
         metrics: Socket of the metrics.
         commands: UNIX socket of the commands of other processes.
     """
 
-    requests: socket.socket
+    requests: Sequence[socket.socket]
     metrics: socket.socket | None
     commands: socket.socket | None
 
@@ -193,7 +190,7 @@ class _Server(uvicorn.Server):
         self._connections = Connections(protocols, max_connections)
         self._services, self._listeners = services, listeners
         self._run_command = run_command
-        self._acceptor: Acceptor | None = None
+        self._acceptors: Sequence[Acceptor] = ()
         self._metrics: MetricsEndpoint | None = None
         self._commands: Commands | None = None
 
@@ -202,9 +199,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         services, listeners = self._services, self._listeners
         services.writer.follow(asyncio.get_running_loop(), services.apply)
-        self._acceptor = Acceptor(
-            listeners.requests, self._new_protocol, self._connections
-        )
+        self._acceptors = [
+            Acceptor(each, self._new_protocol, self._connections)
+            for each in listeners.requests
+        ]
         if listeners.commands is not None:
             self._commands = Commands(
                 listeners.commands, self._run_command, services.writer
@@ -215,6 +213,7 @@ class _Server(uvicorn.Server):
                 services,
                 lambda: len(self.server_state.connections),
             )
+        notify_ready()
 
     async def on_tick(self, counter: int) -> bool:
         """Check the connections; uvicorn calls this ten times a second."""
@@ -228,8 +227,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, then end those that are open."""
-        if self._acceptor is not None:
-            self._acceptor.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         if self._metrics is not None:
             self._metrics.close()
         # A stream would last for minutes.
@@ -277,42 +276,3 @@ def _run(
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.
         return
-
-
-@contextmanager
-def open_listener(
-    host: str, port: int, options: str = "--host and --port"
-) -> Iterator[socket.socket]:
-    """Listen on an address during the block; yield the socket.
-
-    The system accepts connections before the server runs, so an early caller waits
-    instead of failing.
-
-    Args:
-        host: Address to listen on.
-        port: Port to listen on; 0 for a free port.
-        options: Options with another address, for the error.
-
-    Raises:
-        SettingsError: If the address is in use or does not belong to this machine.
-    """
-    try:
-        listener = socket.create_server(
-            (host, port),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=BACKLOG,
-        )
-    except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0
-        reason = _REASONS.get(number, "not an address of this machine")
-        raise SettingsError(
-            f"cannot listen on {host[:200]}:{port} ({reason}): choose another address"
-            f" with {options}; port 0 selects a free port"
-        ) from None
-    with listener:
-        yield listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -91,6 +91,7 @@ def start_command(
     environment: dict[str, str] | None = None,
     prelude: str | None = None,
     log: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command of the backend; kill it at the end of the block.
 
@@ -99,6 +100,7 @@ def start_command(
         environment: Variables in addition to the environment of this process.
         prelude: Python code that the process runs before the command.
         log: File for the stderr of the command; None discards it.
+        pass_fds: Descriptors that the process inherits.
     """
     with (
         Path(log or os.devnull).open("a") as stderr,
@@ -109,6 +111,7 @@ def start_command(
             stderr=stderr,
             text=True,
             errors="surrogateescape",
+            pass_fds=pass_fds,
         ) as process,
     ):
         try:

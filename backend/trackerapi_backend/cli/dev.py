@@ -24,6 +24,7 @@ from trackerapi_backend.jobs.providers import (
     find_or_create_provider,
 )
 from trackerapi_backend.logs import start_log
+from trackerapi_backend.network.listeners import open_listener
 from trackerapi_backend.requests.credentials import (
     SCOPES,
     generate_share_token,
@@ -185,13 +186,15 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         _prepare(store, pepper, folder)
         token = _link_to_newest_job(store)
         announce = partial(_announce, folder, token, print_line)
-        serve_store(
-            settings,
-            store,
-            pepper,
-            announce=announce,
-            run_command=partial(run_served, settings),
-        )
+        with open_listener(host, port) as listener:
+            serve_store(
+                settings,
+                store,
+                pepper,
+                listeners=[listener],
+                announce=announce,
+                run_command=partial(run_served, settings),
+            )
     finally:
         folder.description.unlink(missing_ok=True)
         store.close()

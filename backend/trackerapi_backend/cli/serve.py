@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from trackerapi_backend.cli.arguments import (
 from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.cli.served import run_served
 from trackerapi_backend.logs import start_log
+from trackerapi_backend.network.listeners import (
+    inherited_listeners,
+    open_listener,
+)
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import (
     DEFAULT_HOST,
@@ -81,16 +85,21 @@ def _limit(text: str) -> int:
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve until a signal ends the server."""
+    inherited = inherited_listeners()
     settings = settings_from(vars(options))
     start_log(settings.log)
-    with closing(open_store(settings)) as store:
+    with closing(open_store(settings)) as store, ExitStack() as stack:
         # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
         # makes none.
         pepper = open_pepper(store, settings, create=settings.database is not None)
+        listeners = inherited or [
+            stack.enter_context(open_listener(settings.host, settings.port))
+        ]
         serve_store(
             settings,
             store,
             pepper,
+            listeners=listeners,
             announce=lambda url: print_line(f"Serving at {url}"),
             run_command=partial(run_served, settings),
         )

@@ -41,6 +41,9 @@ MAX_WAITING_REQUESTS = 100
 
 Each of them needs about 3 KB, and a client can send thousands of requests at once."""
 
+NEW_CONNECTION_SECONDS = 0.3
+"""Time for the first request of a connection at the shutdown, in seconds."""
+
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection to the server.
@@ -63,7 +66,7 @@ class HttpProtocol(HttpToolsProtocol):
         # of a request. This bounds headers, trailers and extensions of chunks.
         self._bytes_without_progress = 0
         self._has_open_head = self._has_open_body = False
-        self._is_rejected = False
+        self._is_rejected = self._is_ending = False
         # Begin of the open head, of the open body, or of the wait for a request.
         self._since = self._progress_at = time.monotonic()
         self._unsent = time_limits.UnsentData()
@@ -155,6 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_open_head, self._has_open_body = False, True
         self._since = self._progress_at = time.monotonic()
         is_kept = version == "1.1" and self.parser.should_keep_alive()
+        is_kept = is_kept and not self._is_ending
         self._begin(self.app, self.transport, is_kept=is_kept)
 
     def _begin(
@@ -214,13 +218,21 @@ class HttpProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Close the connection after the running response.
 
-        The client has to repeat the requests that wait for their turn.
+        The client has to repeat the requests that wait for their turn. The request of a
+        new connection is on its way, so it is answered too.
         """
+        self._is_ending = True
         self.pipeline.clear()
-        if self._running is None or self._running.response_complete:
+        if self._running is None:
+            self.loop.call_later(NEW_CONNECTION_SECONDS, self._close_unused)
+        elif self._running.response_complete:
             self.transport.close()
         else:
             self._running.keep_alive = False
+
+    def _close_unused(self) -> None:
+        if self._running is None:
+            self.transport.close()
 
     @property
     def _is_answering(self) -> bool:
