@@ -1,6 +1,7 @@
 """The command `trackerapi-backend`: parser of all commands, errors, exit status.
 
-Exit status: 0 done, 1 failed (one line on stderr has the reason), 2 wrong usage.
+Exit status: 0 done, 1 failed (one line on stderr has the reason) or a finding of
+`doctor`, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ _COMMANDS: Final = {
     "compact": ("compact", "remove the bytes of deleted rows from a database"),
     "export": ("export", "write all data of a database to a file"),
     "backup": ("backup", "copy a database and its pepper beside a running server"),
+    "doctor": (
+        "doctor",
+        "find faults of an installation and their fixes",
+    ),
     "restore": ("restore", "put the database and the pepper of a backup in place"),
     "import": ("import_", "read all data from a file of `export`"),
     "conformance": ("conformance", "hold any backend to the contract, over HTTP"),
@@ -55,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = build_parser(arguments[:1]).parse_args(arguments)
     try:
-        options.run(options, print_line)
+        status: int | None = options.run(options, print_line)
     except KeyboardInterrupt:
         return 0
     except Exception as error:
@@ -66,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             drop_output()
         print_error(reason)
         return 1
-    return 0
+    return status or 0
 
 
 def failure_of(error: Exception) -> str | None:

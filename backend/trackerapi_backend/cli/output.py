@@ -57,10 +57,10 @@ def print_error(reason: str) -> None:
     print(f"trackerapi-backend: {printable_line(reason)}", file=sys.stderr)
 
 
-def printable_line(text: str) -> str:
-    """Return a text cut to `MAX_ERROR_LENGTH`, with control characters replaced."""
-    if len(text) > MAX_ERROR_LENGTH:
-        text = f"{text[: MAX_ERROR_LENGTH - 1]}…"
+def printable_line(text: str, max_length: int = MAX_ERROR_LENGTH) -> str:
+    """Return a text cut to `max_length`, with control characters replaced."""
+    if len(text) > max_length:
+        text = f"{text[: max_length - 1]}…"
     return "".join(
         c if c.isprintable() or _is_escaped_byte(c) else "\N{REPLACEMENT CHARACTER}"
         for c in text

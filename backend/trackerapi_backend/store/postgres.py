@@ -135,6 +135,7 @@ class PostgresStore:
         url: Address as libpq reads it, such as `postgresql://user@host/name`. May
             contain a password, so no message repeats the address.
         migrate: Whether to upgrade the schema.
+        accept_any: Whether to open a database of any encoding and schema, to read it.
 
     Raises:
         StoreError: If the database cannot be used, or its schema is not the schema of
@@ -143,7 +144,9 @@ class PostgresStore:
 
     is_shared: ClassVar[bool] = True
 
-    def __init__(self, url: str, *, migrate: bool = False) -> None:
+    def __init__(
+        self, url: str, *, migrate: bool = False, accept_any: bool = False
+    ) -> None:
         self._connect = connect = _connector(url, limit_silence=not migrate)
         # A pool would check the connection before each transaction, by another round
         # trip.
@@ -156,6 +159,8 @@ class PostgresStore:
             # A restart of the server breaks the pooled connections.
             pool_pre_ping=True,
         ).execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        if accept_any:
+            return
         try:
             self._check_encoding()
             self._check_schema(migrate=migrate)
@@ -164,7 +169,7 @@ class PostgresStore:
             raise
 
     def _check_encoding(self) -> None:
-        encoding = self._read_once(
+        encoding = self.read_once(
             lambda db: db.exec_driver_sql("SHOW server_encoding").scalar()
         )
         if encoding != "UTF8":
@@ -175,7 +180,7 @@ class PostgresStore:
             )
 
     def _check_schema(self, *, migrate: bool) -> None:
-        revision = self._read_once(current_revision)
+        revision = self.read_once(current_revision)
         if not needs_upgrade(revision, "the database", may_upgrade=migrate):
             return
         with self.transaction() as db:
@@ -195,13 +200,14 @@ class PostgresStore:
         until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                return self._read_once(query)
+                return self.read_once(query)
             except StoreError as error:
                 if not error.is_transient or time.monotonic() >= until:
                     raise
             time.sleep(RETRY_PAUSE_SECONDS)
 
-    def _read_once(self, query: Callable[[Connection], T]) -> T:
+    def read_once(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query; otherwise as `read()`, without a repetition."""
         with _engine_errors(), self._readers.begin() as db:
             return query(db)
 
@@ -294,7 +300,7 @@ class PostgresStore:
             StoreError: If PostgreSQL fails or cannot be reached.
         """
         query = "SELECT pg_database_size(current_database())"
-        return self._read_once(lambda db: int(db.exec_driver_sql(query).scalar_one()))
+        return self.read_once(lambda db: int(db.exec_driver_sql(query).scalar_one()))
 
     def pool_use(self) -> PoolUse:
         """Return how many of the connections that read are in use."""

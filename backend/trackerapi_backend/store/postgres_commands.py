@@ -73,11 +73,30 @@ def restore_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
     ]
 
 
+def psql_command(url: str, role: str, statement: str) -> str:
+    """Return the command that runs a statement as another role.
+
+    Raises:
+        StoreError: If the address cannot be read.
+    """
+    database = shlex.quote(_without_secrets(url, user=role))
+    return f"psql --no-psqlrc --dbname={database} --command={shlex.quote(statement)}"
+
+
+def ready_command(url: str) -> str:
+    """Return the command that shows whether a server accepts connections.
+
+    Raises:
+        StoreError: If the address cannot be read.
+    """
+    return f"pg_isready --dbname={shlex.quote(_without_secrets(url))}"
+
+
 def _quote(path: Path) -> str:
     return shlex.quote(f"{path}")
 
 
-def _without_secrets(url: str) -> str:
+def _without_secrets(url: str, **changes: str) -> str:
     """Return an address as text for libpq, without passwords."""
     given = read_address(url)
     from psycopg.conninfo import make_conninfo
@@ -90,5 +109,5 @@ def _without_secrets(url: str) -> str:
         if option.dispchar == b"*"
     }
     return make_conninfo(
-        **{name: value for name, value in given.items() if name not in secret}
+        **{name: value for name, value in given.items() if name not in secret} | changes
     )

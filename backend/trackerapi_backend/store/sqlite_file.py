@@ -95,19 +95,7 @@ class DatabaseFile:
 
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""
-        try:
-            system = os.statvfs(self.path.parent)
-        except OSError as error:
-            return f"The free space is not known ({error.strerror})."
-        free = system.f_bavail * system.f_frsize
-        share = int(system.f_blocks * system.f_frsize * MIN_FREE_SHARE)
-        needed = max(MIN_FREE_BYTES, share)
-        if free >= needed:
-            return None
-        return (
-            f"Only {free // _MIB} MiB are free for the database;"
-            f" it needs {needed // _MIB} MiB."
-        )
+        return disk_shortage(self.path.parent)
 
     def size_bytes(self) -> int:
         """Return the size of the file and of its write-ahead log, in bytes.
@@ -128,6 +116,23 @@ class DatabaseFile:
         """
         os.close(self._descriptor)
         _in_use.discard(self._identity)
+
+
+def disk_shortage(folder: Path) -> str | None:
+    """Return a sentence if the disk of a folder is nearly full, else None."""
+    try:
+        system = os.statvfs(folder)
+    except OSError as error:
+        return f"The free space is not known ({error.strerror})."
+    free = system.f_bavail * system.f_frsize
+    share = int(system.f_blocks * system.f_frsize * MIN_FREE_SHARE)
+    needed = max(MIN_FREE_BYTES, share)
+    if free >= needed:
+        return None
+    return (
+        f"Only {free // _MIB} MiB are free for the database;"
+        f" it needs {needed // _MIB} MiB."
+    )
 
 
 def create_private_file(path: Path) -> None:

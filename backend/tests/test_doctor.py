@@ -1,0 +1,549 @@
+"""Command `doctor`: each fault is found, and the printed command fixes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.diagnosis import database, files, machine
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store.schema import metadata
+
+from backend.tests.support.disks import make_space, small_disk
+from backend.tests.support.postgres import changed_url, new_database
+from backend.tests.support.revisions import downgrade, record_newer_revision
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    command,
+    command_here,
+    new_name,
+    prepare,
+    serve_existing,
+    variables_of,
+)
+from scripts.postgres_server import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOREIGN = "f" * 64
+NOBODY = 65534
+
+
+@dataclass(slots=True)
+class Installation:
+    """Files and variables of a backend.
+
+    Attributes:
+        backup: File of a backup of the healthy database; None with PostgreSQL.
+    """
+
+    folder: Path
+    url: str | None = None
+    backup: Path | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """With SQLite, all other files are beside the database."""
+        self.variables = variables_of(self.folder, self.url)
+        if self.url is None:
+            database = self.variables["TRACKERAPI_BACKEND_DATABASE"]
+            self.variables = {"TRACKERAPI_BACKEND_DATABASE": database}
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "backend.db"
+
+    def faults(self, *options: str) -> list[dict[str, Any]]:
+        """Run `doctor`; return the findings that are not `ok`."""
+        result = command_here("doctor", "--json", *options, environment=self.variables)
+        assert result.stderr == ""
+        findings = json.loads(result.stdout)
+        assert FOREIGN not in result.stdout
+        faults = [each for each in findings if each["level"] != "ok"]
+        assert result.returncode == bool(faults)
+        assert all(each["command"] for each in faults)
+        assert not any(each["command"] for each in findings if each not in faults)
+        return faults
+
+    def run(self, printed: str) -> None:
+        """Run a printed command as an operator does."""
+        if self.backup is not None:
+            printed = printed.replace(" FILE ", f" {shlex.quote(str(self.backup))} ")
+        first, _and, rest = printed.partition(" && ")
+        if "trackerapi-backend" in rest:
+            self.run(first)
+            printed = rest
+        words = shlex.split(printed)
+        if words[0] == "export":
+            name, _equals, value = words[1].partition("=")
+            self.variables[name] = value
+        elif words[0] == "trackerapi-backend":
+            command_here(*words[1:], environment=self.variables).check_returncode()
+        else:
+            run_in_shell(printed)
+
+
+def run_in_shell(line: str) -> None:
+    """Run a line in a shell that finds the programs of PostgreSQL."""
+    program = find_program("psql")
+    folders = [str(Path(program).parent)] if program else []
+    path = os.pathsep.join([os.environ["PATH"], *folders])
+    subprocess.run(
+        ["sh", "-c", line],
+        env=os.environ | {"PATH": path},
+        timeout=MAX_WAIT_SECONDS,
+        check=True,
+        capture_output=True,
+    )
+
+
+def insert_job(folder: Path, url: str | None = None) -> None:
+    """Store a job that was created now."""
+    now = utc_now()
+    row = {
+        "id": int(now.timestamp() * 1000) << 12,
+        "provider_id": 1,
+        "provider_job_id": new_name(),
+        "customer_id": CUSTOMER,
+        "created_at": now,
+        **dict.fromkeys(("tag", "name", "finish", "status"), "x"),
+        "metadata": {},
+        "state": {},
+    }
+    storage = storage_from({}, variables_of(folder, url))
+    with closing(open_store(storage)) as store, store.transaction() as db:
+        db.execute(metadata.tables["jobs"].insert().values(row))
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a healthy installation, and of its backup."""
+    folder = tmp_path_factory.mktemp("healthy")
+    prepare(folder)
+    insert_job(folder)
+    file = str(folder / "x.backup")
+    command_here("backup", file, environment=variables_of(folder)).check_returncode()
+    return folder
+
+
+@pytest.fixture
+def own(tmp_path: Path, healthy: Path) -> Installation:
+    """A healthy installation on SQLite."""
+    folder = tmp_path / "it's own"
+    folder.mkdir(mode=0o700)
+    for name in ("backend.db", "pepper"):
+        shutil.copy(healthy / name, folder)
+    return Installation(folder, backup=healthy / "x.backup")
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path, postgres: str) -> Iterator[Installation]:
+    """A healthy installation on PostgreSQL."""
+    with new_database(postgres) as url:
+        prepare(tmp_path, url)
+        insert_job(tmp_path, url)
+        yield Installation(tmp_path, url)
+
+
+def open_to(name: str, mode: int) -> Callable[[Installation], None]:
+    """Return a function that changes the rights of a file or of the folder."""
+
+    def change(own: Installation) -> None:
+        path = own.folder / name
+        if name and not path.exists():
+            path.touch()
+        path.chmod(mode)
+
+    return change
+
+
+def leave(name: str) -> Callable[[Installation], None]:
+    """Return a function that makes an old file."""
+
+    def change(own: Installation) -> None:
+        path = own.folder / name
+        path.touch(mode=0o600)
+        past = time.time() - 2 * files.LEFTOVER_SECONDS
+        os.utime(path, (past, past))
+
+    return change
+
+
+def give_away(name: str) -> Callable[[Installation], None]:
+    """Return a function that gives a file to another user."""
+
+    def change(own: Installation) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        path = own.folder / name
+        if not path.exists():
+            path.touch(mode=0o600)
+        os.chown(path, NOBODY, -1)
+
+    return change
+
+
+def link_the(name: str) -> Callable[[Installation], None]:
+    """Return a function that moves a file and leaves a link in its place."""
+
+    def change(own: Installation) -> None:
+        elsewhere = own.folder.parent / "else where"
+        if name == "":
+            own.folder.rename(elsewhere)
+            own.folder.symlink_to(elsewhere)
+            return
+        elsewhere.mkdir(mode=0o700)
+        for each in ("pepper", name):
+            (own.folder / each).rename(elsewhere / each)
+            (own.folder / each).symlink_to(elsewhere / each)
+            if name == "pepper":
+                return
+        (own.folder / "pepper").unlink()
+        shutil.copy(elsewhere / "pepper", own.folder)
+
+    return change
+
+
+def add_hard_link(name: str) -> Callable[[Installation], None]:
+    """Return a function that gives a file a second name."""
+
+    def change(own: Installation) -> None:
+        (own.folder.parent / "second").hardlink_to(own.folder / name)
+
+    return change
+
+
+def write_pepper(own: Installation) -> None:
+    """Replace the pepper with another one."""
+    (own.folder / "pepper").write_text(FOREIGN)
+
+
+def shorten_pepper(own: Installation) -> None:
+    """Cut the pepper off."""
+    (own.folder / "pepper").write_text("short")
+
+
+def lose_pepper(own: Installation) -> None:
+    """Delete the pepper."""
+    (own.folder / "pepper").unlink()
+
+
+def lose_database(own: Installation) -> None:
+    """Delete database and pepper."""
+    own.database.unlink()
+    lose_pepper(own)
+
+
+def write_text(own: Installation) -> None:
+    """Replace the database with a text."""
+    own.database.write_text("this is no database" * 1000)
+
+
+def damage(own: Installation) -> None:
+    """Overwrite the last pages of the database."""
+    with own.database.open("r+b") as file:
+        file.seek(-3 * 4096, os.SEEK_END)
+        file.write(os.urandom(4096 * 3))
+
+
+def refer_to_nothing(own: Installation) -> None:
+    """Store a customer of a provider that does not exist."""
+    with closing(sqlite3.connect(own.database)) as db, db:
+        db.execute("INSERT INTO customers (provider_id, created_at) VALUES (99, 0)")
+
+
+def age_schema(own: Installation) -> None:
+    """Give the database the schema of an older release."""
+    downgrade(own.folder, "0012", own.url)
+
+
+def empty(own: Installation) -> None:
+    """Make the database empty, as after `createdb`."""
+    own.database.write_bytes(b"")
+    lose_pepper(own)
+
+
+def grow_log(own: Installation) -> None:
+    """Make the write-ahead log large."""
+    log = own.folder / "backend.db-wal"
+    log.touch(mode=0o600)
+    os.truncate(log, files.MAX_LOG_BYTES + 1)
+
+
+def serve_others(own: Installation) -> None:
+    """Listen on all addresses, without a public address."""
+    own.variables["TRACKERAPI_BACKEND_HOST"] = "0.0.0.0"  # noqa: S104 -- not opened
+
+
+FAULTS = {
+    **{
+        f"{name or 'folder'} {mode:o}": (open_to(name, mode), "rights", level)
+        for name, mode, level in (
+            ("backend.db", 0o644, "error"),
+            ("backend.db", 0o620, "warning"),
+            ("backend.db-wal", 0o604, "error"),
+            ("backend.db-shm", 0o666, "error"),
+            ("backend.db.erasures", 0o644, "error"),
+            ("pepper", 0o644, "error"),
+            ("pepper", 0o660, "warning"),
+            ("", 0o755, "warning"),
+            ("", 0o770, "error"),
+            ("", 0o777, "error"),
+        )
+    },
+    **{
+        f"{name} of another user": (give_away(name), "owners", "error")
+        for name in ("backend.db-wal", "backend.db.erasures", "pepper", "")
+    },
+    **{
+        f"{name or 'folder'} is a link": (link_the(name), "links", "warning")
+        for name in ("backend.db", "pepper", "")
+    },
+    **{
+        f"{name} has two names": (add_hard_link(name), "links", "error")
+        for name in ("backend.db", "pepper")
+    },
+    **{
+        name: (leave(name), "leftovers", "warning")
+        for name in (
+            "backend.db.before-0012",
+            "backend.db.before-restore",
+            "backend.db.new",
+            "pepper.new",
+            "pepper.before-restore",
+            "x.backup.database.new",
+        )
+    },
+    "large log": (grow_log, "log size", "warning"),
+    "address": (serve_others, "address", "error"),
+    "lost database": (lose_database, "database", "error"),
+    "text": (write_text, "database", "error"),
+    "damage": (damage, "integrity", "error"),
+    "dangling row": (refer_to_nothing, "integrity", "error"),
+    "older schema": (age_schema, "schema", "error"),
+    "no schema": (empty, "schema", "error"),
+    "lost pepper": (lose_pepper, "pepper", "error"),
+    "foreign pepper": (write_pepper, "pepper", "error"),
+    "short pepper": (shorten_pepper, "pepper", "error"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_printed_command_fixes_the_fault(own: Installation, name: str) -> None:
+    """Each fault is one finding, which is gone after its command."""
+    make, check, level = FAULTS[name]
+    make(own)
+    [fault] = own.faults()
+    assert (fault["check"], fault["level"]) == (check, level), fault
+    own.run(fault["command"])
+    # Commands that replace a file keep the earlier file, which is a finding too.
+    assert [each for each in own.faults() if each["check"] != "leftovers"] == []
+
+
+def test_healthy_installation_has_no_fault(own: Installation) -> None:
+    """Without a fault, each check has one line that begins with `ok`, and status 0."""
+    assert own.faults() == own.faults("--full") == []
+    result = command_here("doctor", environment=own.variables)
+    lines = result.stdout.splitlines()
+    assert len(lines) > 10
+    assert all(line.startswith("ok: ") for line in lines)
+    assert any("SQLite 3." in line for line in lines)
+    own.database.chmod(0o644)
+    result = command_here("doctor", environment=own.variables)
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
+    assert line.endswith(f" Run: chmod g-w,o-rwx {shlex.quote(str(own.database))}*")
+    assert command_here("doctor", "--no", environment=own.variables).returncode == 2
+
+
+def test_doctor_beside_a_server_changes_nothing(own: Installation) -> None:
+    """A running server is no fault, and serves on after `doctor`."""
+    keys = {"all": "none"}
+    with serve_existing(own.folder, keys) as (process, service):
+        result = command("doctor", "--json", environment=own.variables)
+        assert result.returncode == 0, result.stdout
+        with service.client(None) as reader:
+            assert reader.get("/readyz").status_code == 200
+        assert process.poll() is None
+
+
+def test_index_that_differs_from_its_table_is_found(own: Installation) -> None:
+    """`doctor --full` finds a row that an index lacks, and names the fix."""
+    storage = storage_from({}, own.variables)
+    with closing(open_store(storage)) as store, store.transaction() as db:
+        db.exec_driver_sql("PRAGMA writable_schema=ON")
+        db.exec_driver_sql(
+            "UPDATE sqlite_master SET sql = replace(sql, '(created_by)', '(label)')"
+            " WHERE name = 'ix_api_keys_created_by'"
+        )
+    assert own.faults() == []
+    [fault] = own.faults("--full")
+    assert (fault["check"], fault["level"]) == ("integrity", "error")
+    own.run(fault["command"])
+    assert {each["check"] for each in own.faults("--full")} == {"leftovers"}
+
+
+@pytest.mark.parametrize(
+    ("shift", "level"),
+    [(timedelta(hours=-1), "error"), (timedelta(days=400), "warning")],
+    ids=str,
+)
+def test_wrong_clock_is_found(
+    own: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    shift: timedelta,
+    level: str,
+) -> None:
+    """A clock before the newest job, or a year after it, is a finding."""
+    monkeypatch.setattr(database, "utc_now", lambda: utc_now() + shift)
+    [fault] = own.faults()
+    assert (fault["check"], fault["level"]) == ("clock", level)
+    assert fault["command"] == "timedatectl set-ntp true"
+
+
+def test_network_file_system_is_found(
+    own: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database on NFS is a finding whose commands move it."""
+    point = str(own.folder).replace(" ", "\\040")
+    mounts = own.folder.parent / "mounts"
+    mounts.write_text(
+        "21 1 0:20 / / rw - ext4 /dev/sda rw\n"
+        f"22 21 0:21 / {point} rw,relatime shared:1 - nfs4 host:/export rw\n"
+    )
+    monkeypatch.setattr(files, "MOUNTS", mounts)
+    [fault] = own.faults()
+    assert (fault["check"], fault["level"]) == ("file system", "error")
+    assert "nfs4" in fault["what"]
+    monkeypatch.chdir(own.folder.parent)
+    own.run(fault["command"].replace("/var/lib/trackerapi", str(own.folder.parent)))
+    assert (own.folder.parent / "backend.db").exists()
+
+
+def test_full_disk_is_found(own: Installation) -> None:
+    """A disk with little space is a finding whose command lists the largest files."""
+    with small_disk(own.folder.parent / "disk") as disk:
+        disk.chmod(0o700)
+        for file in own.folder.iterdir():
+            shutil.copy(file, disk)
+        full = Installation(disk)
+        [fault] = full.faults()
+        assert (fault["check"], fault["level"]) == ("disk", "error")
+        full.run(fault["command"])
+        make_space(disk)
+        assert full.faults() == []
+
+
+def test_low_limit_of_open_files_is_found(
+    own: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A low limit of open files is a finding; its command raises the limit."""
+    with monkeypatch.context() as patched:
+        patched.setattr(resource, "getrlimit", lambda _what: (1024, 1024))
+        [fault] = own.faults()
+    assert (fault["check"], fault["level"]) == ("descriptors", "warning")
+    run_in_shell(
+        f"{fault['command']} && test $(ulimit -n) -ge {machine.MIN_DESCRIPTORS}"
+    )
+
+
+@pytest.mark.parametrize("found", ["0.1", "99.0", None])
+def test_unsupported_dependency_is_found(
+    own: Installation, monkeypatch: pytest.MonkeyPatch, found: str | None
+) -> None:
+    """A missing, too old or too new dependency is a finding with its range."""
+    version = distributions.version
+
+    def changed(name: str) -> str:
+        if name != "starlette":
+            return version(name)
+        if found is None:
+            raise distributions.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(machine.metadata, "version", changed)
+    [fault] = own.faults()
+    assert (fault["check"], fault["level"]) == ("versions", "error")
+    assert "-m pip install 'starlette<" in fault["command"]
+
+
+def test_newer_schema_is_found(own: Installation) -> None:
+    """A schema of a newer release is a finding."""
+    record_newer_revision(own.folder)
+    [fault] = own.faults()
+    assert fault["check"] == "schema"
+    assert "made by a newer release" in fault["what"]
+
+
+def test_unusable_paths_are_findings(own: Installation) -> None:
+    """A folder and a pipe in place of the database are findings."""
+    (own.folder / "folder").mkdir()
+    os.mkfifo(own.folder / "pipe", 0o600)
+    for name in ("folder", "pipe"):
+        path = own.folder / name
+        own.variables["TRACKERAPI_BACKEND_DATABASE"] = str(path)
+        found = [each for each in own.faults() if each["check"] == "database"]
+        assert len(found) == 1
+        assert str(path) in found[0]["what"]
+
+
+def lose_rights(own: Installation) -> None:
+    """Connect as a role without rights on the tables."""
+    assert own.url is not None
+    role = new_name().replace("-", "")
+    with psycopg.connect(own.url, autocommit=True) as db:
+        db.execute(f"CREATE ROLE {role} LOGIN".encode())
+    own.variables["TRACKERAPI_BACKEND_DATABASE_URL"] = changed_url(own.url, user=role)
+
+
+POSTGRES_FAULTS = {
+    "older schema": (age_schema, "schema", "error"),
+    "lost pepper": (lose_pepper, "pepper", "error"),
+    "foreign pepper": (write_pepper, "pepper", "error"),
+    "open pepper": (open_to("pepper", 0o644), "rights", "error"),
+    "rights": (lose_rights, "engine", "error"),
+}
+
+
+@pytest.mark.parametrize("name", POSTGRES_FAULTS)
+def test_printed_command_fixes_the_fault_of_postgres(
+    own_postgres: Installation, name: str
+) -> None:
+    """Each fault with PostgreSQL is a finding, which is gone after its command."""
+    make, check, level = POSTGRES_FAULTS[name]
+    make(own_postgres)
+    fault = own_postgres.faults()[0]
+    assert (fault["check"], fault["level"]) == (check, level), fault
+    own_postgres.run(fault["command"])
+    assert own_postgres.faults() == []
+
+
+def test_unusable_postgres_is_a_finding(tmp_path: Path, postgres: str) -> None:
+    """A server that cannot be reached, and a wrong encoding, are findings."""
+    prepare(tmp_path)
+    url = changed_url(postgres, host=str(tmp_path), password="geheim")
+    [fault] = Installation(tmp_path, url).faults()
+    assert fault["check"] == "database"
+    assert "pg_isready" in fault["command"]
+    assert "geheim" not in str(fault)
+    with new_database(postgres, "ENCODING 'SQL_ASCII' TEMPLATE template0") as ascii_url:
+        faults = Installation(tmp_path, ascii_url).faults()
+    assert [each["check"] for each in faults] == ["engine", "schema"]

@@ -1,0 +1,65 @@
+"""`trackerapi-backend doctor`: faults of an installation and their fixes.
+
+Exit status: 0 no fault, 1 at least one warning or error, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.cli.output import printable_line
+from trackerapi_backend.diagnosis.installation import examine
+from trackerapi_backend.settings import settings_from
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.diagnosis.finding import Finding
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the description and the arguments of `doctor`."""
+    parser.description = (
+        "Examine settings, files, machine and database, and change nothing. Also works"
+        " beside a running server. Print one line for each finding: level, check, what"
+        " was found, and the command that fixes it. Exit status: 0 without a warning or"
+        " error, else 1."
+    )
+    add_database_options(parser)
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="compare all indexes of a SQLite file with their tables; takes longer",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the findings as one JSON array"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> int:
+    """Print the findings; return the exit status."""
+    # The driver of PostgreSQL may log a failed connection too.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
+    settings = settings_from(vars(options))
+    findings = []
+    for finding in examine(settings, is_thorough=options.full):
+        findings.append(finding)
+        if not options.json:
+            print_line(_line(finding))
+    if options.json:
+        print_line(json.dumps([asdict(finding) for finding in findings]))
+    return int(any(finding.level != "ok" for finding in findings))
+
+
+def _line(finding: Finding) -> str:
+    fix = f" Run: {finding.command}" if finding.command else ""
+    what = printable_line(finding.what.rstrip("."))
+    # A command that is cut off would do something else.
+    command = printable_line(fix, len(fix))
+    return f"{finding.level}: {finding.check}: {what}.{command}"

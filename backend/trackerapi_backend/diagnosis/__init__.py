@@ -1,0 +1,1 @@
+"""Checks of an installation: settings, files, machine and database."""

@@ -1,0 +1,215 @@
+"""Checks of files: rights, owners, links, leftovers, network file systems."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.diagnosis.finding import Fault, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trackerapi_backend.settings import Settings
+
+MOUNTS = Path("/proc/self/mountinfo")
+"""Mounted file systems; missing outside of Linux."""
+MAX_LOG_BYTES = 128 * 1024 * 1024
+"""Size of the write-ahead log from which something keeps it from being emptied."""
+LEFTOVER_SECONDS = 3600.0
+"""Age from which a file with a temporary name belongs to no process, in seconds."""
+
+_NOT_FOR_FILES = stat.S_IWGRP | stat.S_IRWXO
+_NOT_FOR_FOLDERS = stat.S_IWGRP | stat.S_IWOTH
+_BESIDE = ("-wal", "-shm", "-journal")
+_NETWORK = re.compile(
+    r"nfs4?|cifs|smb3|smbfs|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs"
+    r"|fuse\.(sshfs|glusterfs|s3fs|rclone)"
+)
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+def check_rights(settings: Settings) -> Iterator[Fault]:
+    """Find files and folders that other users of the machine can read or change."""
+    database = f"{_resolved(settings.database)}" if settings.database else None
+    open_files: dict[str, Path] = {}
+    for path in _files(settings):
+        if path.stat().st_mode & _NOT_FOR_FILES:
+            is_part = database is not None and f"{path}".startswith(database)
+            # SQLite gives new files beside the database the rights of the database.
+            names = f"{shlex.quote(database)}*" if database and is_part else quote(path)
+            open_files.setdefault(names, path)
+    for names, path in open_files.items():
+        is_error = path.stat().st_mode & stat.S_IRWXO
+        yield Fault(
+            f"{path} can be read or changed by every user"
+            if is_error
+            else f"{path} can be changed by its group",
+            f"chmod g-w,o-rwx {names}",
+            "error" if is_error else "warning",
+        )
+    for folder in _folders(settings):
+        yield from _check_folder(folder, settings)
+
+
+def _check_folder(folder: Path, settings: Settings) -> Iterator[Fault]:
+    mode = folder.stat().st_mode
+    has_database = settings.database and folder == _resolved(settings.database).parent
+    command = f"chmod {'g-w,o-rwx' if has_database else 'g-w,o-w'} {quote(folder)}"
+    # With the sticky bit, as in /tmp, others cannot rename or delete our files.
+    if mode & _NOT_FOR_FOLDERS and not mode & stat.S_ISVTX:
+        yield Fault(f"other users can replace the files in {folder}", command)
+    elif mode & stat.S_IROTH and has_database:
+        what = f"every user can list {folder}, which has the database"
+        yield Fault(what, command, "warning")
+
+
+def check_owners(settings: Settings) -> Iterator[Fault]:
+    """Find files that do not belong to the owner of the database."""
+    if settings.database is None or not settings.database.exists():
+        return
+    owner, folder = settings.database.stat().st_uid, _resolved(settings.database).parent
+    for path in (*_files(settings), folder):
+        found = path.stat().st_uid
+        # The server does not write to the pepper file, and root may own a folder.
+        may_be_of_root = path in (_resolved(settings.pepper_file), folder)
+        if found != owner and not (found == 0 and may_be_of_root):
+            yield Fault(
+                f"{path} belongs to user {found}, the database to user {owner}",
+                f"chown {owner} {quote(path)}",
+            )
+
+
+def check_links(settings: Settings) -> Iterator[Fault]:
+    """Find symbolic links in the paths, and second names of the files."""
+    seen: set[Path] = set()
+    named = {"DATABASE": settings.database, "PEPPER_FILE": settings.pepper_file}
+    for name, path in named.items():
+        if path is None:
+            continue
+        link = next((each for each in (path, *path.parents) if each.is_symlink()), None)
+        if link is not None and link not in seen:
+            seen.add(link)
+            yield Fault(
+                f"{link} is a symbolic link: who changes it changes the place of"
+                f" {path.name}, and copies of the path may lack its files",
+                f"export TRACKERAPI_BACKEND_{name}={quote(_resolved(path))}",
+                "warning",
+            )
+    for path in _files(settings):
+        if path.stat().st_nlink > 1:
+            copy = quote(path.with_name(f"{path.name}.copy"))
+            yield Fault(
+                f"{path} has a second name (hard link), by which another program"
+                " could damage it: stop the server first",
+                f"cp -p {quote(path)} {copy} && mv {copy} {quote(path)}",
+            )
+
+
+def check_leftovers(settings: Settings) -> Iterator[Fault]:
+    """Find files that commands have left behind."""
+    names = {path.name for path in (settings.database, settings.pepper_file) if path}
+    for folder in _folders(settings):
+        for path in sorted(folder.iterdir()):
+            name = path.name
+            if any(name.startswith(f"{each}.before-") for each in names):
+                yield Fault(
+                    f"{path} has data of an earlier time: delete it once it is no"
+                    " longer needed",
+                    f"rm {quote(path)}",
+                    "warning",
+                )
+            elif _is_temporary(name, names) and _age_seconds(path) > LEFTOVER_SECONDS:
+                what = f"{path} is left of a killed command"
+                yield Fault(what, f"rm {quote(path)}", "warning")
+
+
+def check_log_size(settings: Settings) -> Iterator[Fault]:
+    """Find a write-ahead log that is not emptied."""
+    if settings.database is None:
+        return
+    database = _resolved(settings.database)
+    log = database.with_name(f"{database.name}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > MAX_LOG_BYTES:
+        yield Fault(
+            f"{log} has {size // 2**20} MiB: end programs that read the database for"
+            " long, such as a backup; if it stays, stop the server, run the command"
+            " and start the server",
+            f"trackerapi-backend migrate --database {quote(database)}",
+            "warning",
+        )
+
+
+def check_file_system(settings: Settings) -> Iterator[Fault]:
+    """Find a SQLite file on a network file system, whose locks may not work."""
+    if settings.database is None:
+        return
+    folder = _resolved(settings.database).parent
+    kind = _file_system(folder)
+    if _NETWORK.fullmatch(kind):
+        yield Fault(
+            f"{folder} is on a network file system ({kind}), where SQLite can lose"
+            " data: stop the server and move the database to a local disk",
+            "trackerapi-backend backup ./moved.backup && trackerapi-backend restore"
+            " ./moved.backup --database /var/lib/trackerapi/backend.db",
+        )
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of the file system of a folder; empty if it is not known."""
+    try:
+        lines = os.fsdecode(MOUNTS.read_bytes()).splitlines()
+    except OSError:
+        return ""
+    depth, found = 0, ""
+    for line in lines:
+        mount, _dash, source = line.partition(" - ")
+        point = Path(_ESCAPE.sub(lambda code: chr(int(code[1], 8)), mount.split()[4]))
+        # Of several file systems on one folder, the last one is visible.
+        if folder.is_relative_to(point) and len(point.parts) >= depth:
+            depth, found = len(point.parts), source.split()[0]
+    return found
+
+
+def _files(settings: Settings) -> list[Path]:
+    """Return the existing files of an installation, without links."""
+    paths = [settings.pepper_file]
+    if settings.erasures_file is not None:
+        paths.append(settings.erasures_file)
+    if settings.database is not None:
+        database = _resolved(settings.database)
+        beside = [database.with_name(f"{database.name}{end}") for end in _BESIDE]
+        paths += [database, *beside]
+    return [path for path in dict.fromkeys(map(_resolved, paths)) if path.is_file()]
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """Return the existing folders of the database and the pepper."""
+    paths = [settings.database, settings.pepper_file]
+    folders = dict.fromkeys(_resolved(path).parent for path in paths if path)
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _is_temporary(name: str, names: set[str]) -> bool:
+    return name.endswith(".database.new") or name in {f"{each}.new" for each in names}
+
+
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    # A cycle of links; the check of the database reports it.
+    except RuntimeError:
+        return path

@@ -1,0 +1,124 @@
+"""All checks of an installation, also of one whose database cannot be opened."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from trackerapi_backend.diagnosis import database, files, machine
+from trackerapi_backend.diagnosis.database import Subject
+from trackerapi_backend.diagnosis.finding import Fault, Finding, quote
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.health import has_schema
+from trackerapi_backend.store.postgres import PostgresStore
+from trackerapi_backend.store.postgres_commands import ready_command
+from trackerapi_backend.store.sqlite_reading import SqliteReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.diagnosis.database import Reader
+    from trackerapi_backend.settings import Settings
+
+T = TypeVar("T")
+
+_OF_SETTINGS: Final = {
+    "rights": (files.check_rights, "only the owner can read the files"),
+    "owners": (files.check_owners, "the files belong to the owner of the database"),
+    "links": (files.check_links, "no links lead to the files"),
+    "leftovers": (files.check_leftovers, "no leftover files"),
+    "log size": (files.check_log_size, "the write-ahead log is small"),
+    "file system": (files.check_file_system, "the database is on a local disk"),
+    "disk": (machine.check_disk, "the disk has free space"),
+    "descriptors": (machine.check_descriptors, "a process may open enough files"),
+    "address": (machine.check_address, "share links have an address"),
+    "versions": (machine.check_versions, "all dependencies have supported versions"),
+}
+_OF_DATABASE: Final = {
+    "schema": (database.check_schema, "the schema is the schema of this release"),
+    "integrity": (database.check_integrity, "no damage was found"),
+    "clock": (database.check_clock, "the clock fits the newest job"),
+    "pepper": (database.check_pepper, "the pepper is the pepper of the database"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _PostgresReader:
+    """Reader of a PostgreSQL database, which waits for no restart of the server."""
+
+    store: PostgresStore
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query on one snapshot."""
+        return self.store.read_once(query)
+
+
+def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
+    """Yield the findings of all checks; at least one for each check that was made.
+
+    Nothing is changed. A server may run.
+
+    Args:
+        settings: Settings of a server.
+        is_thorough: Whether to compare all indexes of SQLite with their tables.
+    """
+    for name, (check, ok) in _OF_SETTINGS.items():
+        yield from _findings(name, ok, settings, partial(check, settings))
+    with ExitStack() as stack:
+        try:
+            reader = _open(settings, stack)
+            is_empty = not reader.read(has_schema)
+        except StoreError as error:
+            yield Fault(f"{error}", _opening_command(settings)).of("database")
+            return
+        yield Finding("ok", "database", "the database can be read")
+        subject = Subject(settings, reader, is_thorough)
+        engine = machine.engine_version() if subject.is_sqlite else "PostgreSQL fits"
+        checks = {"engine": (database.check_engine, engine), **_OF_DATABASE}
+        for name, (look, ok) in checks.items():
+            if is_empty and name not in ("engine", "schema"):
+                continue
+            yield from _findings(name, ok, settings, partial(look, subject))
+
+
+def _findings(
+    name: str, ok: str, settings: Settings, check: Callable[[], Iterable[Fault]]
+) -> Iterator[Finding]:
+    try:
+        found = list(check())
+    except StoreError as error:
+        found = [Fault(f"{error}", _opening_command(settings))]
+    except OSError as error:
+        found = [
+            Fault(
+                f"{error.filename} cannot be examined ({error.strerror}): run the"
+                " command as the user of the server",
+                "sudo trackerapi-backend doctor",
+            )
+        ]
+    yield from (fault.of(name) for fault in found)
+    if not found:
+        yield Finding("ok", name, ok)
+
+
+def _open(settings: Settings, stack: ExitStack) -> Reader:
+    if settings.database is not None:
+        return stack.enter_context(closing(SqliteReader(settings.database)))
+    store = PostgresStore(settings.database_url or "", accept_any=True)
+    return _PostgresReader(stack.enter_context(closing(store)))
+
+
+def _opening_command(settings: Settings) -> str:
+    """Return the command for a database that cannot be opened."""
+    path = settings.database
+    if path is None:
+        return ready_command(settings.database_url or "")
+    if not path.exists():
+        return f"trackerapi-backend migrate --database {quote(path)}"
+    if not path.is_file():
+        return "export TRACKERAPI_BACKEND_DATABASE=FILE"
+    return f"trackerapi-backend restore FILE --database {quote(path)} --move-aside"

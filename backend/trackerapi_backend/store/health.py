@@ -1,0 +1,81 @@
+"""Queries about the state of a whole database, for `doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, inspect, select
+
+from trackerapi_backend.store.peppers import find_peppers
+from trackerapi_backend.store.schema import MAX_ID, api_keys, jobs, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def has_schema(db: Connection) -> bool:
+    """Return whether the database has tables of a release."""
+    return inspect(db).has_table("alembic_version")
+
+
+def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
+    """Return a problem that SQLite finds in its file, else None.
+
+    Args:
+        db: Connection to SQLite.
+        is_thorough: Whether to compare all indexes with their tables too.
+    """
+    pragma = "integrity_check" if is_thorough else "quick_check"
+    found = str(db.exec_driver_sql(f"PRAGMA {pragma}(1)").scalar_one())
+    return None if found == "ok" else found
+
+
+def find_dangling_row(db: Connection) -> str | None:
+    """Return the tables of a row without the row that it refers to, else None."""
+    row = db.exec_driver_sql("PRAGMA foreign_key_check").first()
+    return None if row is None else f"{row[0]} refers to a missing row of {row[2]}"
+
+
+def find_newest_id(db: Connection) -> int | None:
+    """Return the largest job id of all providers; None without a job."""
+    return db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID)).scalar()
+
+
+def find_recorded_peppers(db: Connection) -> frozenset[str]:
+    """Return the fingerprints of the accepted peppers; none in an old schema."""
+    return find_peppers(db) if inspect(db).has_table("peppers") else frozenset()
+
+
+def count_keys(db: Connection) -> int:
+    """Return the number of API keys."""
+    return db.execute(select(func.count(api_keys.c.id))).scalar_one()
+
+
+def postgres_setting(db: Connection, name: str) -> str:
+    """Return the value of a setting of PostgreSQL."""
+    return str(db.exec_driver_sql(f"SHOW {name}").scalar_one())
+
+
+def find_missing_rights(db: Connection) -> tuple[Sequence[str], str, str]:
+    """Return the tables that the role may not use, the role, and their owner."""
+    names = inspect(db).get_table_names()
+    missing = [
+        name
+        for name in names
+        if name in metadata.tables
+        and not all(
+            db.exec_driver_sql(
+                "SELECT has_table_privilege(%s, %s)", (f'"{name}"', right)
+            ).scalar_one()
+            for right in _RIGHTS
+        )
+    ]
+    role = str(db.exec_driver_sql("SELECT current_user").scalar_one())
+    owner = db.exec_driver_sql(
+        "SELECT tableowner FROM pg_tables WHERE tablename = 'alembic_version'"
+    ).scalar()
+    return missing, role, str(owner or role)
