@@ -24,6 +24,7 @@ from trackerapi_backend.projection.statuses import ENDED, JobStatus
 from trackerapi_backend.store import StoreError, retention
 from trackerapi_backend.store.audit_log import record_change, replace_details
 from trackerapi_backend.store.fair_queue import SERVER, Load
+from trackerapi_backend.store.partitions import add_partitions, missing_partitions
 from trackerapi_backend.store.retention import OldJobs
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class _Retention:
         await self._try(self._find_clock)
         await asyncio.sleep(START_SECONDS)
         while True:
+            await self._try(self._add_partitions)
             await self._try(self._make_pass)
             await asyncio.sleep(PASS_EVERY_SECONDS)
 
@@ -141,6 +143,13 @@ class _Retention:
             )
             self._clock = ClockGuard(newest or utc_now(), time.monotonic())
         return self._clock
+
+    async def _add_partitions(self) -> None:
+        """Create the tables of the next months before jobs need them."""
+        services, now = self._services, utc_now()
+        find = partial(missing_partitions, now=now)
+        if await run_in_threadpool(services.store.read, find):
+            await services.writer.write(partial(add_partitions, now=now))
 
     async def _make_pass(self) -> None:
         """Delete the old jobs of all providers, unless another process does it."""

@@ -23,13 +23,17 @@ from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.store import PoolUse, StoreError
 from trackerapi_backend.store.migrations import (
     current_revision,
     needs_upgrade,
     upgrade_to_head,
 )
+from trackerapi_backend.store.partitions import add_partitions
 from trackerapi_backend.store.postgres_sql import (
+    LOCK_SCHEMA,
+    SCHEMA_KEY,
     driver_connection,
     queue,
     send_queued,
@@ -61,20 +65,19 @@ RETRY_PAUSE_SECONDS = 0.25
 VACUUM_SECONDS = 60
 """Time limit for VACUUM after an erasure, in seconds."""
 
-# The keys are "tracker1", "tracker2" and "tracker3" in ASCII.
-_WRITERS, _SCHEMA = 0x747261636B657231, 0x747261636B657232
-_MAINTENANCE = 0x747261636B657233
+# The keys are "tracker1" and "tracker3" in ASCII.
+_WRITERS, _MAINTENANCE = 0x747261636B657231, 0x747261636B657233
 # The default level of a database may be another one. A transaction has to see what
 # others have committed while it waited for a lock.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({_SCHEMA})"
+_LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({SCHEMA_KEY})"
 # The lock of the writers comes first: a second migration waits for it and does not hold
 # the lock of the schema, which the first migration needs alone.
 _LOCK = (
-    f"SELECT pg_advisory_xact_lock({_WRITERS}), pg_advisory_xact_lock_shared({_SCHEMA})"
+    f"SELECT pg_advisory_xact_lock({_WRITERS}),"
+    f" pg_advisory_xact_lock_shared({SCHEMA_KEY})"
 )
 _TRY_MAINTENANCE = f"SELECT pg_try_advisory_lock({_MAINTENANCE})"
-_LOCK_SCHEMA = f"SELECT pg_advisory_xact_lock({_SCHEMA})"
 
 LOCK_SECONDS = 20
 """Time limit for the wait for a lock, in seconds."""
@@ -186,8 +189,9 @@ class PostgresStore:
         with self.transaction() as db:
             # Building an index of a large table takes longer than any other statement.
             db.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            db.exec_driver_sql(_LOCK_SCHEMA)
+            db.exec_driver_sql(LOCK_SCHEMA)
             upgrade_to_head(db)
+            add_partitions(db, utc_now())
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query on one consistent snapshot.

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.store.postgres_connection import LimitedConnection, Value
 
+SCHEMA_KEY = 0x747261636B657232
+"""Key of the advisory lock of the schema, which is "tracker2" in ASCII.
+
+All transactions share this lock, except those that change the schema."""
+LOCK_SCHEMA = f"SELECT pg_advisory_xact_lock({SCHEMA_KEY})"
+
 _encode_json = msgspec.json.Encoder().encode
 # JSON has an `event_id` as a text in base64.
 _EVENT_ID = "decode(encode(event_id, 'escape'), 'base64')"

@@ -286,6 +286,8 @@ events = Table(
     # WITHOUT ROWID stores rows in the order of the key: the events of a job are
     # adjacent, in the order of the list.
     sqlite_with_rowid=False,
+    # See `partitions` for the ranges.
+    postgresql_partition_by="RANGE (job_id)",
 )
 
 # The customer view: the page of a job reads these two tables instead of all events, so

@@ -12,7 +12,7 @@ from trackerapi_backend.store import StoreError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0013"
+HEAD = "0014"
 """Revision of this release. Revisions are numbered without gaps, from 0001."""
 
 

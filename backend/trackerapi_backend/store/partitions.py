@@ -1,0 +1,119 @@
+"""Partitions of the events on PostgreSQL: one table for the jobs of each month.
+
+A job id begins with the time of its creation, so a month is a range of job ids. The
+events of jobs without such a partition are in the default partition, which needs no
+care. On SQLite the events are one table, and these functions do nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from trackerapi_backend.store.driver_sql import is_postgres
+from trackerapi_backend.store.jobs import first_id_at
+from trackerapi_backend.store.postgres_sql import LOCK_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+MONTHS_AHEAD = 2
+"""Number of months after the current month whose partitions exist."""
+
+_LIST = """
+SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
+FROM pg_inherits JOIN pg_class child ON child.oid = pg_inherits.inhrelid
+WHERE pg_inherits.inhparent = 'events'::regclass ORDER BY child.relname
+"""
+_RANGE = re.compile(r"FOR VALUES FROM \('?(\w+)'?\) TO \('?(\w+)'?\)")
+_MIN_ID, _MAX_ID = -(2**63), 2**63 - 1
+_LIMITS = {"MINVALUE": _MIN_ID, "MAXVALUE": _MAX_ID}
+
+
+class Partition(NamedTuple):
+    """Partition with the events of a range of jobs.
+
+    Attributes:
+        name: Name of the table.
+        first_id: Smallest job id of the range.
+        end_id: Smallest job id after the range.
+    """
+
+    name: str
+    first_id: int
+    end_id: int
+
+    def overlaps(self, other: Partition) -> bool:
+        """Return whether a job id can be in both ranges."""
+        return self.first_id < other.end_id and other.first_id < self.end_id
+
+
+def list_partitions(db: Connection) -> list[Partition]:
+    """Return all partitions but the default one; none on SQLite."""
+    if not is_postgres(db):
+        return []
+    found = (
+        (name, _RANGE.fullmatch(bound)) for name, bound in db.exec_driver_sql(_LIST)
+    )
+    return [
+        Partition(name, _id_of(bound[1]), _id_of(bound[2]))
+        for name, bound in found
+        if bound is not None
+    ]
+
+
+def _id_of(limit: str) -> int:
+    return _LIMITS.get(limit) or int(limit)
+
+
+def missing_partitions(db: Connection, now: datetime) -> list[Partition]:
+    """Return the partitions of this and the next months that do not exist.
+
+    A month whose range overlaps another partition needs none. Nor does a month with
+    events in the default partition: PostgreSQL would reject its partition.
+    """
+    if not is_postgres(db):
+        return []
+    known = list_partitions(db)
+    return [
+        month
+        for month in _months(now)
+        if not any(month.overlaps(each) for each in known)
+        and not _has_default_events(db, month)
+    ]
+
+
+def _months(now: datetime) -> Iterator[Partition]:
+    start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    for _ in range(MONTHS_AHEAD + 1):
+        following = (start + timedelta(days=32)).replace(day=1)
+        name = f"events_{start:%Y_%m}"
+        yield Partition(name, first_id_at(start), first_id_at(following))
+        start = following
+
+
+def _has_default_events(db: Connection, month: Partition) -> bool:
+    query = (
+        "SELECT 1 FROM events_default"  # noqa: S608 -- numbers
+        f" WHERE job_id >= {month.first_id} AND job_id < {month.end_id} LIMIT 1"
+    )
+    return db.exec_driver_sql(query).first() is not None
+
+
+def add_partitions(db: Connection, now: datetime) -> None:
+    """Create the missing partitions, in a transaction that is not shared.
+
+    The transaction waits for all others, so that none of them waits for it in a circle.
+    """
+    if not is_postgres(db):
+        return
+    db.exec_driver_sql(LOCK_SCHEMA)
+    for each in missing_partitions(db, now):
+        db.exec_driver_sql(
+            f"CREATE TABLE {each.name} PARTITION OF events"
+            f" FOR VALUES FROM ({each.first_id}) TO ({each.end_id})"
+        )
