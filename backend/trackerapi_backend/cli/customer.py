@@ -1,4 +1,4 @@
-"""`trackerapi-backend customer`: creation and list of customers."""
+"""`trackerapi-backend customer`: creation, list and erasure of customers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from trackerapi_backend.cli.arguments import (
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
+from trackerapi_backend.cli.erasing import add_yes_option, confirm, print_erasure
 from trackerapi_backend.jobs import providers
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import customers as stored_customers
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.database import Database
+    from trackerapi_backend.generated import models
+    from trackerapi_backend.requests.call import Services
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,6 +40,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     listing = actions.add_parser("list", help="list the customers")
     add_provider_options(listing)
     set_command(listing, list_customers)
+    erase = actions.add_parser(
+        "erase", help="erase a customer and all jobs of the customer for good"
+    )
+    add_provider_options(erase)
+    erase.add_argument("customer_id", type=_customer_id, metavar="ID")
+    add_yes_option(erase)
+    set_command(erase, erase_customer, confirm)
 
 
 def _customer_id(text: str) -> int:
@@ -71,3 +81,16 @@ def list_customers(options: Namespace, database: Database) -> None:
         )
     ):
         database.print_line(f"{row.id}\t{row.reference or '-'}\t{row.name or '-'}")
+
+
+def erase_customer(options: Namespace, database: Database) -> None:
+    """Erase a customer; print what may still have the data of the customer."""
+    provider_id = database.read(lambda db: find_known_provider(db, options.provider))
+
+    async def erase(services: Services) -> models.Erasure:
+        from trackerapi_backend.jobs.erasure import Eraser
+
+        eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
+        return await eraser.erase_customer(options.customer_id)
+
+    print_erasure(database.erase(erase), database)

@@ -21,6 +21,7 @@ To write a command that works in both ways:
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -37,13 +38,17 @@ from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.generated import models
+    from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
     from trackerapi_backend.store import Store
+
+    Erase = Callable[[Services], Awaitable[models.Erasure]]
 
 T = TypeVar("T")
 
@@ -90,6 +95,14 @@ class Database(Protocol):
             db: Connection in the transaction of a change.
         """
 
+    def erase(self, erase: Erase) -> models.Erasure:
+        """Return the result of an erasure.
+
+        Raises:
+            StoreError: If the server stops; its next start finishes the erasure.
+            Problem: If the erasure is rejected.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class OwnDatabase:
@@ -114,6 +127,17 @@ class OwnDatabase:
     def open_pepper(self, db: Connection) -> PepperFile:
         """Return the secrets of this installation; see `open_pepper()`."""
         return _use_pepper(db, self.storage, create=True)
+
+    def erase(self, erase: Erase) -> models.Erasure:
+        """Return the result of an erasure, which runs in an event loop of its own."""
+        # Only this command needs the parts of a server.
+        from trackerapi_backend.cli.own_services import running_services
+
+        async def run() -> models.Erasure:
+            async with running_services(self.storage, self.store) as services:
+                return await erase(services)
+
+        return asyncio.run(run())
 
 
 def set_command(

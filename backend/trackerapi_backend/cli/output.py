@@ -57,6 +57,12 @@ def print_error(reason: str) -> None:
     print(f"trackerapi-backend: {printable_line(reason)}", file=sys.stderr)
 
 
+def ask(question: str) -> str:
+    """Print a question on stderr; return the line that the user types."""
+    print(f"{question} ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
 def printable_line(text: str, max_length: int = MAX_ERROR_LENGTH) -> str:
     """Return a text cut to `max_length`, with control characters replaced."""
     if len(text) > max_length:

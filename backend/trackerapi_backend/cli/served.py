@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.cli.database import Erase
     from trackerapi_backend.control.execution import Execution
+    from trackerapi_backend.generated import models
     from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
@@ -63,6 +65,10 @@ class ServedDatabase:
         # Print after the commit: the writer does not wait for a slow reader.
         for line in self.execution.change(lambda db: list(work(db))):
             self.print_line(line)
+
+    def erase(self, erase: Erase) -> models.Erasure:
+        """Return the result of an erasure, which runs in the server."""
+        return self.execution.wait_for(erase(self.services))
 
     def open_pepper(
         self,

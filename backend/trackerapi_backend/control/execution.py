@@ -12,7 +12,7 @@ from trackerapi_backend.control.messages import encode
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from sqlalchemy import Connection
 
@@ -118,6 +118,31 @@ class Execution:
             # The writer has rolled the change back.
             self._progress.begun = self._progress.stored
             raise
+        self._progress.stored = number
+        return result
+
+    def wait_for(self, working: Awaitable[T]) -> T:
+        """Return the result of an awaitable of the server, which may take minutes.
+
+        Raises:
+            StoreError: If the server stops.
+            Exception: Any exception of the awaitable.
+        """
+
+        async def work() -> T:
+            return await working
+
+        number = self._progress.stored + 1
+        with self._lock:
+            if self._is_stopped:
+                raise StoreError(f"the server stops: {self._progress}")
+            self._progress.begun = number
+            future = asyncio.run_coroutine_threadsafe(work(), self._loop)
+            self._change = future
+        try:
+            result = future.result()
+        except CancelledError:
+            raise StoreError(f"the server stops: {self.stop()}") from None
         self._progress.stored = number
         return result
 

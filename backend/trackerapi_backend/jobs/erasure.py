@@ -108,6 +108,8 @@ class Eraser:
     ) -> models.Erasure:
         now, count = utc_now(), await erase(id_)
         residue = await _purge(self.services)
+        if residue is not None and self.key_id is not None:
+            _log.warning("bytes of erased rows may be left: %s", residue)
         backups = await run_in_threadpool(self.services.store.backups)
         return {
             "erased_at": format_instant(now),
@@ -189,6 +191,9 @@ class Eraser:
         try:
             await run_in_threadpool(self.services.erasures.append, erased)
         except StoreError as error:
+            if self.key_id is None:
+                raise
+            # The path of the file is not for callers of the API.
             _log.error("an erasure is rejected: %s", error)
             raise unavailable(
                 f"Nothing was erased ({error.cause}).", RETRY_AFTER_SECONDS
@@ -221,10 +226,7 @@ async def _delete_rows(services: Services, job_id: int, provider_id: int) -> Non
 async def _purge(services: Services) -> str | None:
     """Remove the bytes of deleted rows; return why some may be left."""
     async with services.purging:
-        residue = await run_in_threadpool(services.store.purge)
-    if residue is not None:
-        _log.warning("bytes of erased rows may be left: %s", residue)
-    return residue
+        return await run_in_threadpool(services.store.purge)
 
 
 @asynccontextmanager
@@ -264,4 +266,6 @@ async def finish_erasures(services: Services) -> None:
         provider_id = erasure.ERASED if job is None else job.provider_id
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         await eraser.erase_rest(customer_id)
-    await _purge(services)
+    residue = await _purge(services)
+    if residue is not None:
+        _log.warning("bytes of erased rows may be left: %s", residue)

@@ -1,0 +1,82 @@
+"""Commands `job erase` and `customer erase`, beside a server and without one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    command_here,
+    error_line,
+    new_job,
+    prepare,
+    report,
+    serve_existing,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
+
+
+@pytest.mark.parametrize("is_served", [True, False])
+def test_commands_erase_with_and_without_a_server(
+    tmp_path: Path, database_url: str | None, is_served: bool
+) -> None:
+    """Jobs by either id, and a customer, are erased; each has a line in the file."""
+    keys, variables = (
+        prepare(tmp_path, database_url),
+        variables_of(tmp_path, database_url),
+    )
+    with (
+        serve_existing(tmp_path, keys, database_url) as (process, service),
+        service.client() as api,
+    ):
+        jobs = [new_job(api) for _ in range(3)]
+        for job in jobs:
+            report(api, job, **EVENT)
+        if not is_served:
+            process.terminate()
+            process.wait(MAX_WAIT_SECONDS)
+        for arguments in (
+            ("job", "erase", str(jobs[0]["id"])),
+            ("job", "erase", "--provider-job-id", jobs[1]["provider_job_id"]),
+            ("customer", "erase", str(CUSTOMER)),
+        ):
+            done = command_here(*arguments, "--yes", environment=variables)
+            assert (done.returncode, done.stdout) == (0, "jobs\t1\n"), done.stderr
+            again = command_here(*arguments, "--yes", environment=variables)
+            assert "has no such" in error_line(again)
+        if is_served:
+            assert {api.get(f"/jobs/{job['id']}").status_code for job in jobs} == {404}
+    lines = (tmp_path / "erasures").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds == ["job", "job", "customer", "job"]
+    listed = command_here("customer", "list", environment=variables)
+    assert str(CUSTOMER) not in listed.stdout
+
+
+def test_wrong_use_of_erase_erases_nothing(tmp_path: Path) -> None:
+    """Without a confirmation, with a wrong id or without a file, nothing is erased."""
+    prepare(tmp_path)
+    variables = variables_of(tmp_path)
+    missing = {"TRACKERAPI_BACKEND_ERASURES_FILE": str(tmp_path / "no" / "file")}
+    erase = ("customer", "erase", str(CUSTOMER))
+    for arguments, environment, named in (
+        (erase, {}, "give --yes"),
+        (("job", "erase", "--yes"), {}, "give JOB_ID or --provider-job-id"),
+        (("job", "erase", "7", "--provider-job-id", "x"), {}, "name one job"),
+        (("job", "erase", "7", "--yes"), {}, "has no such job"),
+        ((*erase, "--provider", "Two", "--yes"), {}, "has no such customer"),
+        ((*erase, "--yes"), missing, f"{tmp_path / 'no' / 'file'} cannot be written"),
+    ):
+        done = command_here(*arguments, environment={**variables, **environment})
+        assert named in error_line(done)
+    listed = command_here("customer", "list", environment=variables)
+    assert str(CUSTOMER) in listed.stdout

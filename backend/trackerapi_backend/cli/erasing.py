@@ -1,0 +1,47 @@
+"""Erasures by a command: options, confirmation and output."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.output import ask
+from trackerapi_backend.settings import SettingsError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trackerapi_backend.cli.database import Database
+    from trackerapi_backend.generated import models
+
+
+def add_yes_option(parser: ArgumentParser) -> None:
+    """Add `--yes`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask before")
+
+
+def confirm(options: Namespace) -> None:
+    """Ask on the terminal whether to erase for good, unless `--yes` is given.
+
+    Raises:
+        SettingsError: If the answer is another word than `yes`, or there is no
+            terminal.
+    """
+    if options.yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise SettingsError(
+            "nothing was erased: give --yes to erase without a terminal"
+        )
+    if ask("Erase this for good? Type yes:") != "yes":
+        raise SettingsError("nothing was erased")
+    options.yes = True
+
+
+def print_erasure(erased: models.Erasure, database: Database) -> None:
+    """Print the number of erased jobs, and what may still have their data."""
+    database.print_line(f"jobs\t{erased['erased_jobs']}")
+    for path in database.store.backups():
+        database.print_line(f"backup\t{path}")
+    if erased["residue"] is not None:
+        database.print_line(f"left\t{erased['residue']}")

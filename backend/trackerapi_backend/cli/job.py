@@ -1,0 +1,76 @@
+"""`trackerapi-backend job`: erasure of jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import (
+    add_group,
+    add_provider_options,
+    whole_number,
+)
+from trackerapi_backend.cli.database import find_known_provider, set_command
+from trackerapi_backend.cli.erasing import add_yes_option, confirm, print_erasure
+from trackerapi_backend.settings import SettingsError
+from trackerapi_backend.store.jobs import find_job_by_provider_job_id
+from trackerapi_backend.store.schema import MAX_ID
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.cli.database import Database
+    from trackerapi_backend.generated import models
+    from trackerapi_backend.requests.call import Services
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the actions of `job`."""
+    actions = add_group(parser, "ACTION")
+    erase = actions.add_parser(
+        "erase", help="erase a job with its events, links and tokens for good"
+    )
+    add_provider_options(erase)
+    erase.add_argument(
+        "job_id", nargs="?", type=_job_id, metavar="JOB_ID", help="id at the backend"
+    )
+    erase.add_argument(
+        "--provider-job-id", metavar="NAME", help="id at the provider, for JOB_ID"
+    )
+    add_yes_option(erase)
+    set_command(erase, erase_job, _check_and_confirm)
+
+
+def _job_id(text: str) -> int:
+    return whole_number(text, 1, MAX_ID)
+
+
+def _check_and_confirm(options: Namespace) -> None:
+    if (options.job_id is None) == (options.provider_job_id is None):
+        raise SettingsError("name one job: give JOB_ID or --provider-job-id")
+    confirm(options)
+
+
+def erase_job(options: Namespace, database: Database) -> None:
+    """Erase a job; print what may still have its data."""
+    provider_id, job_id = database.read(lambda db: _find(db, options))
+
+    async def erase(services: Services) -> models.Erasure:
+        from trackerapi_backend.jobs.erasure import Eraser
+
+        eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
+        return await eraser.erase_job(job_id)
+
+    print_erasure(database.erase(erase), database)
+
+
+def _find(db: Connection, options: Namespace) -> tuple[int, int]:
+    """Return the ids of provider and job."""
+    provider_id = find_known_provider(db, options.provider)
+    if options.job_id is not None:
+        return provider_id, options.job_id
+    job = find_job_by_provider_job_id(db, provider_id, options.provider_job_id)
+    if job is None:
+        raise SettingsError("the provider has no such job")
+    return provider_id, job.id
