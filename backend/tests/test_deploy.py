@@ -6,6 +6,7 @@ are those of the test.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import stat
 import sys
@@ -59,20 +60,31 @@ MAX_EXPOSURE = 15
 DENY_WRITE_EXECUTE = "import ctypes; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)"
 
 
+# As systemd: pass a listening socket on, and a socket for the readiness.
+PASS_SOCKETS = """
+import os, socket
+listener = socket.create_server(("127.0.0.1", 0))
+if listener.fileno() != 3:
+    os.dup2(listener.fileno(), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+"""
+
+
 @pytest.fixture(scope="module")
 def unit_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unit with the path of a program that exists."""
-    path = tmp_path_factory.mktemp("units") / "trackerapi-backend.service"
-    text = (DEPLOY / path.name).read_text()
-    assert text.count(PROGRAM) == 1
-    path.write_text(text.replace(PROGRAM, sys.executable))
-    return path
+    """The unit, with the path of a program that exists, beside its socket."""
+    folder = tmp_path_factory.mktemp("units")
+    for path in DEPLOY.glob("trackerapi-backend.*"):
+        text = path.read_text().replace(PROGRAM, sys.executable)
+        (folder / path.name).write_text(text)
+    return folder / "trackerapi-backend.service"
 
 
-def test_unit_passes_the_check_of_systemd(unit_copy: Path) -> None:
+def test_units_pass_the_check_of_systemd(unit_copy: Path) -> None:
     """The check of systemd finds no unknown setting and no invalid value."""
     systemd = need("systemd-analyze", "systemd")
-    assert run_output([systemd, "verify", str(unit_copy)]) == (0, "")
+    for unit in (unit_copy, unit_copy.with_suffix(".socket")):
+        assert run_output([systemd, "verify", str(unit)]) == (0, "")
 
 
 def test_unit_is_hardened(unit_copy: Path) -> None:
@@ -91,21 +103,29 @@ def test_unit_serves_within_its_limits(tmp_path: Path) -> None:
     state = f"/var/lib/{unit['StateDirectory'][0]}"
     text = (DEPLOY / "backend.env").read_text().replace(state, str(tmp_path))
     environment = read_variables(text) | {
-        "TRACKERAPI_BACKEND_PORT": "0",
         "TRACKERAPI_BACKEND_METRICS_ADDRESS": "127.0.0.1:0",
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
     }
+    assert unit["Type"] == ["notify"]
     [start] = unit["ExecStart"]
     program, *arguments = start.split()
     assert program == PROGRAM
     set_up_as_described(tmp_path, text)
     limits = (
+        PASS_SOCKETS,
         f"import os; os.umask(0o{unit['UMask'][0]})",
         DENY_WRITE_EXECUTE,
         filter_prelude(systemd, unit["SystemCallFilter"]),
     )
-    with start_command(
-        *arguments, environment=environment, prelude="\n".join(limits)
-    ) as process:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified,
+        start_command(
+            *arguments, environment=environment, prelude="\n".join(limits)
+        ) as process,
+    ):
+        notified.bind(environment["NOTIFY_SOCKET"])
+        notified.settimeout(MAX_WAIT_SECONDS)
+        assert notified.recv(100) == b"READY=1"
         base_url = first_line(process).split()[-1]
         answer = httpx.get(f"{base_url}/readyz", timeout=MAX_WAIT_SECONDS)
         assert answer.status_code == 200
