@@ -25,6 +25,7 @@ from trackerapi_backend.metrics.app import PATH as METRICS_PATH
 from trackerapi_backend.metrics.endpoint import MetricsEndpoint
 from trackerapi_backend.network.acceptor import Acceptor
 from trackerapi_backend.network.connections import Connections, connection_limit
+from trackerapi_backend.network.forwarding import ForwardedRequests
 from trackerapi_backend.network.http_protocol import HttpProtocol
 from trackerapi_backend.network.listeners import (
     address_of,
@@ -126,7 +127,9 @@ def serve_store(
             with hub.connected(), listening(settings.database) as control:
                 announce(addresses)
                 sockets = _Listeners(listeners, metrics, control)
-                _run(services, sockets, run, max_connections)
+                config = _configuration(services, settings)
+                server = _Server(config, services, sockets, run, max_connections)
+                _run(server)
         finally:
             writer.close(WRITER_CLOSE_SECONDS)
 
@@ -252,26 +255,25 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def _run(
-    services: Services,
-    listeners: _Listeners,
-    run_command: RunCommand,
-    max_connections: int,
-) -> None:
-    config = uvicorn.Config(
-        create_app(services),
+def _configuration(services: Services, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        ForwardedRequests(create_app(services), settings.trusted_proxies),
         http=HttpProtocol,
         loop="uvloop",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        # uvicorn would read the trusted proxies from another variable.
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+
+
+def _run(server: _Server) -> None:
     try:
         # Without a socket of its own, uvicorn leaves connections to the acceptor.
-        server = _Server(config, services, listeners, run_command, max_connections)
         server.run(sockets=[])
     except KeyboardInterrupt:
         # uvicorn has shut down in order and then raised the signal again.

@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ import platformdirs
 from trackerapi_backend.files import open_regular_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PREFIX = "TRACKERAPI_BACKEND_"
 DEFAULT_HOST = "127.0.0.1"
@@ -28,6 +29,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 DEFAULT_LOG_LEVEL = "info"
 MAX_PORT = 65535
 MAX_MAX_CONNECTIONS = 1_000_000
+DEFAULT_TRUSTED_PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 MAX_LIMIT = 1_000_000
 
 _SQLITE = "sqlite:///"
@@ -109,6 +111,8 @@ class Settings(Storage):
         log: Level and destination of the log.
         metrics_address: Host and port of the metrics, with port 0 for a free port; None
             for no metrics.
+        trusted_proxies: Networks of the proxies from whose headers the server takes
+            client and scheme of a request.
         max_connections: Maximum number of open connections, 1 to 1,000,000; None for
             a number that the limit of open files allows.
         limits: Limits of requests.
@@ -119,6 +123,7 @@ class Settings(Storage):
     public_base_url: str | None = None
     log: LogSettings = LogSettings()
     metrics_address: tuple[str, int] | None = None
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = DEFAULT_TRUSTED_PROXIES
     max_connections: int | None = None
     limits: RequestLimits = RequestLimits()
 
@@ -177,6 +182,7 @@ def settings_from(
         public_base_url=_public_base_url(*sources.text("public_base_url")),
         log=_log_settings(sources, DEFAULT_LOG_LEVEL),
         metrics_address=_metrics_address(*sources.text("metrics_address")),
+        trusted_proxies=_trusted_proxies(*sources.text("trusted_proxies")),
         max_connections=_max_connections(*sources.text("max_connections")),
         limits=_limits(sources),
     )
@@ -332,6 +338,20 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
     # The scheme in lower case, as `urlsplit()` returns it: `pages/customer.py` compares
     # the beginning of the address with "https:".
     return f"{parts.scheme}:{text.partition(':')[2]}"
+
+
+def _trusted_proxies(
+    text: str | None, setting: str
+) -> Sequence[IPv4Network | IPv6Network]:
+    if text is None:
+        return DEFAULT_TRUSTED_PROXIES
+    try:
+        return [ip_network(each.strip()) for each in text.split(",")]
+    except ValueError as error:
+        raise SettingsError(
+            f"{setting} must be addresses or networks with commas between them, as in"
+            f" 10.0.0.5,10.1.0.0/16 ({str(error)[:100]})"
+        ) from None
 
 
 def _port(text: str | None, setting: str) -> int:

@@ -104,8 +104,8 @@ def build_parser(
         epilog="Instead of a missing option, all commands that use a database, except"
         " `dev`, read the"
         " variables TRACKERAPI_BACKEND_DATABASE, _DATABASE_URL, _PEPPER_FILE, _HOST,"
-        " _PORT, _PUBLIC_BASE_URL, _MAX_CONNECTIONS and _METRICS_ADDRESS. `dev` and"
-        " `serve` read _LOG_LEVEL and _LOG_FILE.",
+        " _PORT, _PUBLIC_BASE_URL, _TRUSTED_PROXIES, _MAX_CONNECTIONS and"
+        " _METRICS_ADDRESS. `dev` and `serve` read _LOG_LEVEL and _LOG_FILE.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")

@@ -18,6 +18,7 @@ from trackerapi_backend.logs import start_log
 from trackerapi_backend.network.listeners import (
     inherited_listeners,
     open_listener,
+    require_public_address,
 )
 from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import (
@@ -53,7 +54,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--public-base-url",
         metavar="URL",
-        help="address of the server in share links; default: address of the request",
+        help="address that people use, for share links; needed if other machines or"
+        " a proxy with a UNIX socket reach the server",
+    )
+    parser.add_argument(
+        "--trusted-proxies",
+        metavar="ADDRESSES",
+        help="addresses or networks of proxies whose X-Forwarded-For and"
+        " X-Forwarded-Proto count, with commas between them; default: this machine",
     )
     parser.add_argument(
         "--max-connections",
@@ -95,6 +103,8 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         listeners = inherited or [
             stack.enter_context(open_listener(settings.host, settings.port))
         ]
+        if settings.public_base_url is None:
+            require_public_address(listeners)
         serve_store(
             settings,
             store,

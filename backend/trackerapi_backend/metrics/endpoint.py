@@ -39,7 +39,11 @@ class MetricsEndpoint:
     ) -> None:
         app = MetricsApp(services, count_connections)
         self._config = uvicorn.Config(
-            app, http=HttpProtocol, log_config=None, server_header=False
+            app,
+            http=HttpProtocol,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
         )
         self._config.load()
         self._state = ServerState()

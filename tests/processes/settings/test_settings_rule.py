@@ -148,6 +148,11 @@ TABLE: Final = (
         good="https://status.example",
     ),
     Setting(
+        variable=f"{PREFIX}TRUSTED_PROXIES",
+        argument="trusted_proxies",
+        good="10.0.0.5,fd00::/8",
+    ),
+    Setting(
         variable=f"{PREFIX}MAX_CONNECTIONS", argument="max_connections", good="500"
     ),
     Setting(
