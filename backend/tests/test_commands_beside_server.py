@@ -224,6 +224,18 @@ def test_program_of_another_release_is_rejected(served: Served) -> None:
     assert "release 99.9: use the program of the server" in answer["error"]
 
 
+def test_export_beside_a_server_is_complete(served: Served, tmp_path: Path) -> None:
+    """An export beside a server can be imported, with the printed numbers of rows."""
+    file = tmp_path / "new.export"
+    exported = served.printed("export", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (tmp_path / "pepper").write_bytes((served.folder / "pepper").read_bytes())
+    environment = variables_of(tmp_path)
+    assert command_here("migrate", environment=environment).returncode == 0
+    imported = command_here("import", str(file), environment=environment)
+    assert imported.stdout.strip() == exported
+
+
 def test_output_that_fails_does_not_hide_the_change(served: Served) -> None:
     """If the output is full, the error says that the change is stored nevertheless."""
     new = ("customer", "create", "--id", "815", "--name", "Ward")

@@ -132,11 +132,10 @@ def locked(folder: Path) -> Iterator[tuple[socket.socket, str]]:
         yield listener, str(database)
 
 
-def failure(folder: Path) -> str:
-    """Return the error of a command."""
-    return error_line(
-        command_here("customer", "create", environment=variables_of(folder))
-    )
+def failure(folder: Path, *command: str) -> str:
+    """Return the error of a command, by default of `customer create`."""
+    words = command or ("customer", "create")
+    return error_line(command_here(*words, environment=variables_of(folder)))
 
 
 def test_server_that_hangs_is_given_up(
@@ -170,11 +169,14 @@ def test_server_that_ends_within_a_command_is_reported(
     assert line.startswith("the server ended before the end of the command")
 
 
-def test_database_in_use_without_a_socket_is_reported(tmp_path: Path) -> None:
-    """Without a socket, the error says to stop the other process."""
+@pytest.mark.parametrize("command", [("key", "list"), ("export", "new.export")])
+def test_database_in_use_without_a_server_is_reported(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """If the other process is no server, the error says to stop this process."""
     with locked(tmp_path) as (_listener, database):
         (tmp_path / "backend.db.socket").unlink()
-        line = failure(tmp_path)
+        line = failure(tmp_path, *command)
     assert line.startswith(f"{database} is in use by another trackerapi-backend")
 
 

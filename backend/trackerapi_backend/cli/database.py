@@ -14,27 +14,30 @@ To write a command that works in both ways:
   may run several times, so it changes nothing but the database.
 - Make changes by the functions that the routes call. A function whose change concerns
   a cache or a viewer notes the change in `changes_of(db)`: see `store/changes.py`.
-- Do in `prepare` what needs the process of the user: read a file, make a path absolute.
-  `prepare` changes the options. The server gets the changed options and writes files
-  as its own user.
+- Read the files of the user in `prepare`, which runs in the user's process before and
+  changes the options: the server may not see these files, and it gets the changed
+  options. A command that writes a file reads the database itself, by `open_to_read()`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from trackerapi_backend.control.socket_file import connect
 from trackerapi_backend.pepper import LOST_PEPPER, PepperFile, open_pepper_file
 from trackerapi_backend.settings import PREFIX, SettingsError, storage_from
 from trackerapi_backend.store import StoreInUse
 from trackerapi_backend.store.api_keys import has_keys
+from trackerapi_backend.store.migrations import current_revision, needs_upgrade
 from trackerapi_backend.store.peppers import find_peppers, record_peppers
 from trackerapi_backend.store.postgres import PostgresStore
 from trackerapi_backend.store.providers import find_provider
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.sqlite_reading import SqliteReader
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -46,11 +49,14 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
-    from trackerapi_backend.store import Store
+    from trackerapi_backend.store import Reader, Store
 
     Erase = Callable[[Services], Awaitable[models.Erasure]]
 
 T = TypeVar("T")
+
+CONNECT_SECONDS = 30.0
+"""Time limit for the connection to a server that reads no more, in seconds."""
 
 
 class Database(Protocol):
@@ -203,6 +209,42 @@ def open_store(storage: Storage, *, migrate: bool = False) -> Store:
     if storage.database is None:
         raise SettingsError("no database")
     return SqliteStore(storage.database, migrate=migrate)
+
+
+def open_to_read(storage: Storage) -> Reader:
+    """Open a database to read from, also while a server runs; check its pepper file.
+
+    Raises:
+        SettingsError: If the pepper file is missing, or is not that of the database.
+        StoreError: If the database cannot be used, or another process than a server
+            uses a SQLite file.
+    """
+    try:
+        reader: Reader = open_store(storage)
+    except StoreInUse as in_use:
+        reader = _open_beside_server(in_use)
+    try:
+        # A database without keys may have no pepper yet.
+        if reader.read(find_peppers):
+            reader.read(lambda db: _use_pepper(db, storage, create=False))
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def _open_beside_server(in_use: StoreInUse) -> Reader:
+    # Another process, such as `import`, may have stored half of its data.
+    try:
+        connect(in_use.path, CONNECT_SECONDS).close()
+    except OSError:
+        raise in_use from None
+    with ExitStack() as stack:
+        reader = stack.enter_context(closing(SqliteReader(in_use.path)))
+        revision = reader.read(current_revision)
+        needs_upgrade(revision, f"{in_use.path}", may_upgrade=False)
+        stack.pop_all()
+    return reader
 
 
 def name_of(storage: Storage) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
-from trackerapi_backend.cli.database import open_pepper, set_command
-from trackerapi_backend.settings import absolute_path
+from trackerapi_backend.cli.database import open_to_read
+from trackerapi_backend.settings import absolute_path, storage_from
 from trackerapi_backend.store import StoreError
-from trackerapi_backend.store.api_keys import has_keys
 from trackerapi_backend.store.transfer_file import write_export
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from trackerapi_backend.cli.database import Database
+    from trackerapi_backend.cli.arguments import PrintLine
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,22 +26,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_database_options(parser)
     parser.add_argument("file", type=file_name, metavar="FILE", help="new file")
-    set_command(parser, run, _make_absolute)
+    parser.set_defaults(run=run)
 
 
-def _make_absolute(options: Namespace) -> None:
-    options.file = str(absolute_path(options.file, "FILE"))
-
-
-def run(options: Namespace, database: Database) -> None:
+def run(options: Namespace, print_line: PrintLine) -> None:
     """Write all data of a database to a new file; print the counts of rows."""
-    file, store = Path(options.file), database.store
+    storage = storage_from(vars(options))
+    file = absolute_path(options.file, "FILE")
     try:
-        # A database without keys may have no pepper yet.
-        if store.read(has_keys):
-            open_pepper(store, database.storage)
-        counts = write_export(file, store)
+        with closing(open_to_read(storage)) as reader:
+            counts = write_export(file, reader)
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {file} was not written") from None
     for name, count in counts.items():
-        database.print_line(f"{name}\t{count}")
+        print_line(f"{name}\t{count}")

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     RunCommand = Callable[[Sequence[str], Execution], str | None]
 
 MAX_CONNECTIONS = 256
+"""Maximum number of connections; the commands of further connections get an error."""
 MAX_RUNNING = 3
 """Maximum number of commands that run at the same time; further commands wait.
 
 One reader of the SQLite file stays free for requests."""
 REQUEST_SECONDS = 5.0
 """Time limit for the request of a command, in seconds."""
-
 STOP_SECONDS = 0.2
 """Time limit of each step of the shutdown after its first time limit, in seconds."""
 
@@ -169,6 +169,6 @@ class Commands:
 
 
 async def _send_signs_of_life(stream: asyncio.StreamWriter) -> None:
-    while True:
-        await asyncio.sleep(ALIVE_SECONDS)
+    while not stream.is_closing():
         stream.write(encode({}))
+        await asyncio.sleep(ALIVE_SECONDS)

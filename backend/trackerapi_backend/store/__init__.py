@@ -86,6 +86,16 @@ class PoolUse(NamedTuple):
     max_count: int
 
 
+class Reader(Protocol):
+    """Read-only access to a database."""
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query on one snapshot; see `Store.read()`."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
 class Store(Protocol):
     """A database engine with its files or servers.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from trackerapi_backend.store import Store
+    from trackerapi_backend.store import Reader
 
 FORMAT = "trackerapi-backend export"
 FORMAT_VERSION = 1
@@ -37,7 +37,7 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 _COMPRESSION = 6
 
 
-def write_export(path: Path, store: Store) -> dict[str, int]:
+def write_export(path: Path, store: Reader) -> dict[str, int]:
     """Write all rows of a store to a new file; return the number of rows by table.
 
     The file gets its name when it is complete and on the disk. Only its owner may read
