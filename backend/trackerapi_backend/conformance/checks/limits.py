@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +211,19 @@ def _metadata_numbers(session: Session) -> None:
     largest = 2**53 - 1
     for number, status in ((largest, 201), (-largest, 201), (largest + 1, 422)):
         _send_event(session, {"event_metadata": {"k": number}}).require(status)
+
+
+@group.check("expiry")
+def _expiry(session: Session) -> None:
+    """A job token and a link end at most 366 days after the request."""
+    for days, status in ((365, 201), (368, 422)):
+        sent = {"expires_at": (datetime.now(UTC) + timedelta(days=days)).isoformat()}
+        job_id = session.job["id"]
+        session.call("create_job_token", sent, job_id=job_id).require(status)
+        link = session.call("create_share_link", sent, job_id=job_id).require(status)
+        if status == 201:
+            link_id = link["share_link"]["id"]
+            session.call("revoke_share_link", share_link_id=link_id).require(200)
 
 
 def _lines(session: Session, count: int) -> list[dict[str, object]]:
