@@ -1,14 +1,17 @@
 """Hooks for schemathesis: rules of the contract that JSON Schema cannot express.
 
-Only schemathesis loads this module. JSON Schema cannot express that names are unique
-across items, that two members are equal if both are sent, that texts are for known
-steps, that a time lies in the future, that a time zone is known, that a colour is dark,
-or that a text is an image. The hooks correct generated bodies that should be valid.
-Bodies that should be invalid are not changed.
+Only schemathesis loads this module. JSON Schema cannot express that an object exists,
+that names are unique across items, that two members are equal if both are sent, that
+texts are for known steps, that a time lies in the future, that a time zone is known,
+that a colour is dark, or that a text is an image. The hooks correct generated bodies
+that should be valid. Bodies that should be invalid are not changed.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import schemathesis
@@ -18,6 +21,12 @@ _PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP4"
     "z8DwHwAFAAH/VscvDQAAAABJRU5ErkJggg=="
 )
+
+
+_NEXT_WEEK = (datetime.now(UTC) + timedelta(days=7)).isoformat()
+# Objects of the backend under test, by the names of parameters and members.
+_KNOWN = json.loads(os.environ["KNOWN_OBJECTS"])
+_UNKNOWN_ID = 9007199254740991
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -30,31 +39,61 @@ def lines(_context: Any, value: Any) -> Any:
 def map_case(_context: Any, case: Any) -> Any:
     """Make a valid case follow the rules that JSON Schema cannot express; return it."""
     is_good = case.meta is not None and case.meta.generation.mode.is_positive
+    # The chains of the phase `stateful` have the ids of their own objects.
+    if is_good and case.meta.phase.name.value != "stateful":
+        _name_known_ids(case)
     _name_a_job(case.path_parameters or {})
     if case.headers:
         # Generated bodies are not compressed, so a generated Content-Encoding is wrong.
         case.headers.pop("Content-Encoding", None)
     if is_good and isinstance(case.body, dict):
-        _align_names(case.body)
-        if isinstance(case.body.get("expires_at"), str):
-            case.body["expires_at"] = "2999-12-31T00:00:00Z"
-        for member, valid in (
-            *(("time_zone", "Europe/Berlin"), ("accent", "#0c6a60")),
-            ("mark", _PNG),
-        ):
-            if isinstance(case.body.get(member), str):
-                case.body[member] = valid
-        for configuration in (case.body, case.body.get("configuration")):
-            if isinstance(configuration, dict):
-                _make_unique(configuration.get("step_configurations", []), "tag")
-                _name_known_steps_and_keys(configuration)
+        _correct(case.body)
     return case
+
+
+def _correct(body: dict[str, Any]) -> None:
+    """Make a body valid by the rules that JSON Schema cannot express."""
+    _name_known_objects(body)
+    _align_names(body)
+    for member, valid in (
+        *(("expires_at", _NEXT_WEEK), ("time_zone", "Europe/Berlin")),
+        *(("accent", "#0c6a60"), ("mark", _PNG)),
+    ):
+        if isinstance(body.get(member), str):
+            body[member] = valid
+    for configuration in (body, body.get("configuration")):
+        if isinstance(configuration, dict):
+            _make_unique(configuration.get("step_configurations", []), "tag")
+            _name_known_steps_and_keys(configuration)
 
 
 def _name_a_job(path_parameters: dict[str, Any]) -> None:
     """Replace a job id of null, which the list of keys has for a key without a job."""
     if path_parameters.get("job_id", 1) in (None, "None"):
         path_parameters["job_id"] = 1
+
+
+def _name_known_objects(body: dict[str, Any]) -> None:
+    """Replace the job of every second event, and the customer of every second job.
+
+    The generated names are of unknown objects, which the backend rejects (404).
+    """
+    if len(str(body.get("provider_job_id"))) % 2 == 0:
+        if "kind" in body:
+            body["provider_job_id"] = _KNOWN["provider_job_id"]
+        elif "customer_id" in body:
+            body["customer_id"] = _KNOWN["customer_id"]
+
+
+def _name_known_ids(case: Any) -> None:
+    """Replace every second id in a path by the id of a known object, which stays."""
+    for name, value in case.path_parameters.items():
+        known = _KNOWN.get(name)
+        if case.method.upper() == "DELETE":
+            if str(value) == str(known):
+                case.path_parameters[name] = _UNKNOWN_ID
+        elif known is not None and len(str(value)) % 2 == 0:
+            case.path_parameters[name] = known
 
 
 def _align_names(event: dict[str, Any]) -> None:
