@@ -57,6 +57,17 @@ from trackerapi_backend.cli import backup
 backup.write_archive = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
 """
 PASSWORD = "geheim"
+KILL_BEFORE_DATABASE = """
+import os, signal
+from trackerapi_backend.store.new_file import NewFile
+publish = NewFile.publish
+def publish_or_die(new):
+    if new.fresh.name == "backend.db.new":
+        os.kill(os.getpid(), signal.SIGKILL)
+    publish(new)
+NewFile.publish = publish_or_die
+"""
+NOBODY = 65534
 BESIDE = ("backend.db", "backend.db-wal", "backend.db-shm", "backend.db-journal")
 
 
@@ -404,6 +415,45 @@ def test_killed_backup_leaves_no_backup(tmp_path: Path) -> None:
     folder = tmp_path / "restored"
     folder.mkdir()
     restore(file, folder).check_returncode()
+
+
+def test_interrupted_backup_leaves_no_file(
+    tmp_path: Path, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C during the copy is one error and leaves no file."""
+
+    def interrupt(*_progress: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlite_copy, "_handle_signals", interrupt)
+    file = tmp_path / "x.backup"
+    line = error_line(backup(saved.file.parent, file))
+    assert line == f"interrupted: {file} was not written"
+    assert not contents(tmp_path)
+
+
+def test_killed_restore_is_run_again(tmp_path: Path, saved: Saved) -> None:
+    """A killed restore leaves no database; the same command then restores all."""
+    killed = command(
+        *("restore", str(saved.file)),
+        environment=variables_of(tmp_path),
+        prelude=KILL_BEFORE_DATABASE,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert set(contents(tmp_path)) == {"backend.db.new", "pepper"}
+    restore(saved.file, tmp_path).check_returncode()
+    assert set(contents(tmp_path)) == {"backend.db", "pepper"}
+
+
+def test_files_restored_by_root_belong_to_the_owner_of_the_folder(
+    tmp_path: Path, saved: Saved
+) -> None:
+    """Root gives the files to the user of the server, who owns the folder."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(tmp_path, NOBODY, NOBODY)
+    restore(saved.file, tmp_path).check_returncode()
+    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {NOBODY}
 
 
 def run_printed(

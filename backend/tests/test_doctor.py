@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -253,6 +254,11 @@ def lose_database(own: Installation) -> None:
     lose_pepper(own)
 
 
+def lose_folder(own: Installation) -> None:
+    """Delete the folder of all files."""
+    shutil.rmtree(own.folder)
+
+
 def write_text(own: Installation) -> None:
     """Replace the database with a text."""
     own.database.write_text("this is no database" * 1000)
@@ -335,6 +341,7 @@ FAULTS = {
     },
     "large log": (grow_log, "log size", "warning"),
     "address": (serve_others, "address", "error"),
+    "lost folder": (lose_folder, "database", "error"),
     "lost database": (lose_database, "database", "error"),
     "text": (write_text, "database", "error"),
     "damage": (damage, "integrity", "error"),
@@ -503,6 +510,30 @@ def test_unusable_paths_are_findings(own: Installation) -> None:
         found = [each for each in own.faults() if each["check"] == "database"]
         assert len(found) == 1
         assert str(path) in found[0]["what"]
+
+
+def test_files_of_another_user_are_findings(
+    healthy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user who may not open the database learns how to become its owner."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    # The folders of pytest are closed to other users.
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ("backend.db", "pepper"):
+            shutil.copy(healthy / name, folder)
+        other = Installation(folder)
+        # Load the modules, whose folder may be closed to other users too.
+        assert other.faults() == []
+        os.chown(folder, NOBODY, -1)
+        os.seteuid(NOBODY)
+        try:
+            faults = {each["check"]: each["command"] for each in other.faults()}
+        finally:
+            os.seteuid(0)
+    assert faults["database"] == f"sudo chown $(id -u) {folder}/backend.db"
+    assert capsys.readouterr().err == ""
 
 
 def lose_rights(own: Installation) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from trackerapi_backend.diagnosis.finding import Fault, quote
+from trackerapi_backend.diagnosis.finding import Fault, make_accessible, quote
 from trackerapi_backend.instants import format_instant, from_micros, utc_now
 from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.settings import Settings, SettingsError
@@ -157,8 +157,8 @@ def _replacement(path: Path, accept: str) -> str:
     """Return the command for a pepper file that is missing or cannot be used."""
     if not path.exists():
         return accept
-    if not os.access(path, os.R_OK):
-        return f"sudo chown $(id -u) {quote(path)}"
+    if not os.access(path, os.R_OK, effective_ids=True):
+        return make_accessible(path)
     unusable = quote(path.with_name(f"{path.name}.unusable"))
     return f"mv {quote(path)} {unusable} && {accept}"
 
@@ -184,10 +184,14 @@ def check_engine(subject: Subject) -> Iterator[Fault]:
             " TRACKERAPI_BACKEND_DATABASE_URL",
             "createdb --encoding UTF8 --template template0 tracker_utf8",
         )
-    missing, role, owner = read(health.find_missing_rights)
-    if missing:
-        statement = f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{role}"'
+    rights = read(health.find_rights)
+    if rights.missing:
+        grants = "; ".join(
+            f'GRANT ALL ON ALL {kind} IN SCHEMA "{rights.schema}" TO "{rights.role}"'
+            for kind in ("TABLES", "SEQUENCES")
+        )
         yield Fault(
-            f"the role {role} may not read and change {', '.join(missing)}",
-            psql_command(url, owner, statement),
+            f"the role {rights.role} may not read and change"
+            f" {', '.join(rights.missing)}",
+            psql_command(url, rights.owner, grants),
         )

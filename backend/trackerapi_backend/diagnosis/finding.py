@@ -43,6 +43,11 @@ class Fault:
         return Finding(self.level, check, self.what, self.command)
 
 
+def make_accessible(path: Path) -> str:
+    """Return the command that gives a file to the user who runs `doctor`."""
+    return f"sudo chown $(id -u) {quote(path)}"
+
+
 def quote(path: Path) -> str:
     """Return a path for a shell."""
     return shlex.quote(f"{path}")

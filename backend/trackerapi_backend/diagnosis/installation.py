@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from trackerapi_backend.diagnosis import database, files, machine
 from trackerapi_backend.diagnosis.database import Subject
-from trackerapi_backend.diagnosis.finding import Fault, Finding, quote
+from trackerapi_backend.diagnosis.finding import (
+    Fault,
+    Finding,
+    make_accessible,
+    quote,
+)
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.health import has_schema
 from trackerapi_backend.store.postgres import PostgresStore
@@ -117,8 +123,16 @@ def _opening_command(settings: Settings) -> str:
     path = settings.database
     if path is None:
         return ready_command(settings.database_url or "")
+    folder = path.parent
+    migrate = f"trackerapi-backend migrate --database {quote(path)}"
+    if not folder.exists():
+        return f"mkdir -m 700 -p {quote(folder)} && {migrate}"
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        return make_accessible(folder)
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        return make_accessible(path)
     if not path.exists():
-        return f"trackerapi-backend migrate --database {quote(path)}"
+        return migrate
     if not path.is_file():
         return "export TRACKERAPI_BACKEND_DATABASE=FILE"
     return f"trackerapi-backend restore FILE --database {quote(path)} --move-aside"

@@ -37,7 +37,8 @@ def check_disk(settings: Settings) -> Iterator[Fault]:
         return
     folder = settings.database.resolve().parent
     shortage = disk_shortage(folder)
-    if shortage is not None:
+    # The check of the database reports a missing folder.
+    if shortage is not None and folder.exists():
         yield Fault(
             f"{shortage} Delete files or enlarge the disk: the command lists the"
             " largest files and folders",

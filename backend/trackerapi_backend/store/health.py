@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, inspect, select
@@ -15,6 +16,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """Rights of a role of PostgreSQL.
+
+    Attributes:
+        missing: Tables that the role may not read and change.
+        role: The role.
+        owner: Role that owns the tables.
+        schema: Schema of the tables.
+    """
+
+    missing: Sequence[str]
+    role: str
+    owner: str
+    schema: str
 
 
 def has_schema(db: Connection) -> bool:
@@ -60,12 +78,11 @@ def postgres_setting(db: Connection, name: str) -> str:
     return str(db.exec_driver_sql(f"SHOW {name}").scalar_one())
 
 
-def find_missing_rights(db: Connection) -> tuple[Sequence[str], str, str]:
-    """Return the tables that the role may not use, the role, and their owner."""
-    names = inspect(db).get_table_names()
+def find_rights(db: Connection) -> Rights:
+    """Return the rights of the role of a connection to PostgreSQL."""
     missing = [
         name
-        for name in names
+        for name in inspect(db).get_table_names()
         if name in metadata.tables
         and not all(
             db.exec_driver_sql(
@@ -75,7 +92,9 @@ def find_missing_rights(db: Connection) -> tuple[Sequence[str], str, str]:
         )
     ]
     role = str(db.exec_driver_sql("SELECT current_user").scalar_one())
-    owner = db.exec_driver_sql(
-        "SELECT tableowner FROM pg_tables WHERE tablename = 'alembic_version'"
-    ).scalar()
-    return missing, role, str(owner or role)
+    of_table = db.exec_driver_sql(
+        "SELECT tableowner, schemaname FROM pg_tables"
+        " WHERE tablename = 'alembic_version' AND schemaname = current_schema()"
+    ).first()
+    owner, schema = of_table or (role, "public")
+    return Rights(missing=missing, role=role, owner=str(owner), schema=str(schema))
