@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -17,7 +19,9 @@ from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.providers import create_customer
 from trackerapi_backend.jobs.recording import Refusal, Report, record_reports
+from trackerapi_backend.jobs.retention import DELETED_STATUSES
 from trackerapi_backend.store import providers as stored_providers
+from trackerapi_backend.store.old_partitions import begin_checks
 from trackerapi_backend.store.partitions import (
     MONTHS_AHEAD,
     add_partitions,
@@ -25,6 +29,7 @@ from trackerapi_backend.store.partitions import (
     missing_partitions,
 )
 from trackerapi_backend.store.postgres import PostgresStore
+from trackerapi_backend.store.retention import list_ages
 from trackerapi_backend.store.schema import metadata
 
 from backend.tests.support.postgres import new_database
@@ -32,18 +37,23 @@ from backend.tests.support.revisions import config_for
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
+    command_here,
     prepare,
     serve_existing,
+    variables_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
     from trackerapi_backend.jobs.recording import Recorded
+    from trackerapi_backend.store import Store
+    from trackerapi_backend.store.old_partitions import PartitionCheck
 
 LONG_AGO = datetime(2020, 5, 6, tzinfo=UTC)
+MONTHS = [f"events_2020_{month:02}" for month in (5, 6, 7)]
 
 
 @pytest.fixture
@@ -156,23 +166,126 @@ def test_events_without_a_month_are_in_the_default_partition(db: Connection) -> 
     assert report(db, "ahead", ahead) is Refusal.DUPLICATE
 
 
-def test_server_adds_the_partitions_of_the_next_months(
-    tmp_path: Path, postgres: str
-) -> None:
-    """A server that runs for months creates partitions before jobs need them."""
-    with new_database(postgres) as url:
-        keys = prepare(tmp_path, url)
-        with closing(PostgresStore(url)) as store:
-            expected = store.read(list_partitions)
+def replace_first_partition(db: Connection) -> None:
+    """Replace the first partition, which has no events, by partitions of three months.
+
+    The first of these months is the month of `LONG_AGO`.
+    """
+    db.exec_driver_sql("DROP TABLE events_first")
+    add_partitions(db, LONG_AGO)
+
+
+def checks_of(store: Store) -> list[PartitionCheck]:
+    """Return the checks of partitions with only old jobs, after their last page."""
+    checks = store.read(
+        lambda db: begin_checks(db, list_ages(db), utc_now(), DELETED_STATUSES)
+    )
+    return [
+        check
+        for check in checks
+        if store.read(partial(check.next_page, first_id=check.partition.first_id))
+    ]
+
+
+def drop_all(store: Store, checks: Sequence[PartitionCheck]) -> list[str]:
+    """Drop the partitions of checks; return the names of the dropped ones."""
+    dropped = []
+    for check in checks:
+        with store.transaction() as db:
+            if check.drop(db):
+                dropped.append(check.partition.name)
+    return dropped
+
+
+@pytest.fixture
+def monthly(url: str) -> Iterator[Store]:
+    """A store with a job in each of the months 2020-05 and 2020-06, and an age."""
+    with closing(PostgresStore(url)) as store, store.transaction() as db:
+        replace_first_partition(db)
+    with closing(PostgresStore(url)) as store:
+        with store.transaction() as db:
+            add_job(db, "old", LONG_AGO)
+            add_job(db, "other", LONG_AGO + timedelta(days=31))
+            stored_providers.set_retention(db, 1, 30, caller_key_id=None)
+        yield store
+
+
+def start_again(store: Store, at: datetime) -> None:
+    """Record a start of the job `old` that arrives at a time."""
+    sent: Any = {"provider_job_id": "old", "kind": "start"}
+    event = read_event(sent, now=to_micros(at))
+    with store.transaction() as db:
+        record_reports(db, [Report(1, [event])])
+
+
+def test_partitions_of_old_jobs_are_dropped(monthly: Store) -> None:
+    """A partition is dropped if no report has come after its check."""
+    checks = checks_of(monthly)
+    assert [each.partition.name for each in checks] == MONTHS
+    start_again(monthly, LONG_AGO + timedelta(days=1))
+    assert drop_all(monthly, checks) == MONTHS[1:]
+    with monthly.transaction() as db:
+        assert partition_of_each_job(db) == {"old": MONTHS[0]}
+
+
+def test_job_that_is_not_old_keeps_its_partition(monthly: Store) -> None:
+    """A new event, a job that runs, or a provider without an age keeps a partition."""
+    stale = checks_of(monthly)
+    start_again(monthly, utc_now())
+    assert [each.partition.name for each in checks_of(monthly)] == MONTHS[1:]
+    with monthly.transaction() as db:
+        stored_providers.set_retention(db, 1, None, caller_key_id=None)
+        other = stored_providers.create_provider(db, "Two", now=utc_now())
+        stored_providers.set_retention(db, other, 30, caller_key_id=None)
+    assert [each.partition.name for each in checks_of(monthly)] == MONTHS[2:]
+    # The ages have changed since these checks.
+    assert drop_all(monthly, stale) == []
+
+
+def test_change_of_partitions_gives_way_to_a_reader(url: str) -> None:
+    """While a dump reads the events, no partition is made, and reports do not wait."""
+    later = utc_now() + timedelta(days=62)
+    with closing(PostgresStore(url)) as store, psycopg.connect(url) as dump:
+        dump.execute("SELECT count(*) FROM events")
+        for is_reading in (True, False):
             with store.transaction() as db:
-                for each in expected[:MONTHS_AHEAD]:
-                    db.exec_driver_sql(f"DROP TABLE {each.name}")
+                add_partitions(db, later)
+                assert bool(missing_partitions(db, later)) == is_reading
+            with store.transaction(shared=True) as db:
+                report(db, "unknown", later)
+            dump.rollback()
+
+
+def test_server_drops_and_adds_partitions(tmp_path: Path, postgres: str) -> None:
+    """A server drops partitions of old jobs, and creates those of the next months."""
+    with new_database(postgres) as url:
+        keys, environment = prepare(tmp_path, url), variables_of(tmp_path, url)
+        age = ("provider", "set", "--provider", "One", "--retention-days", "30")
+        assert command_here(*age, environment=environment).returncode == 0
+        with closing(PostgresStore(url)) as store, store.transaction() as db:
+            expected = {each.name for each in list_partitions(db)}
+            for name in expected - {"events_first"}:
+                db.exec_driver_sql(f"DROP TABLE {name}")
+            replace_first_partition(db)
+        with closing(PostgresStore(url)) as store:
+            with store.transaction() as db:
+                add_job(db, "old", LONG_AGO)
             prelude = (
                 "from trackerapi_backend.jobs import retention\n"
                 "retention.START_SECONDS = 0.0\n"
             )
-            with serve_existing(tmp_path, keys, url, prelude=prelude):
+            with (
+                serve_existing(tmp_path, keys, url, prelude=prelude) as (_, service),
+                service.client() as api,
+            ):
                 until = time.monotonic() + MAX_WAIT_SECONDS
-                while store.read(list_partitions) != expected:
+                while api.get("/jobs").json()["items"]:
                     assert time.monotonic() < until
                     time.sleep(0.02)
+                names = {each.name for each in store.read(list_partitions)}
+        months = {f"events_{utc_now():%Y_%m}", *expected}
+        assert names <= months
+        assert len(names) == MONTHS_AHEAD + 1
+        log = command_here("audit", "--all", environment=environment).stdout
+    assert log.count("\tdrop_partition\tpartition events_2020_05") == 1
+    assert log.count("\tdelete_old_jobs\tprovider 1\tdeleted_jobs 1") == 1

@@ -24,6 +24,7 @@ from trackerapi_backend.projection.statuses import ENDED, JobStatus
 from trackerapi_backend.store import StoreError, retention
 from trackerapi_backend.store.audit_log import record_change, replace_details
 from trackerapi_backend.store.fair_queue import SERVER, Load
+from trackerapi_backend.store.old_partitions import begin_checks
 from trackerapi_backend.store.partitions import add_partitions, missing_partitions
 from trackerapi_backend.store.retention import OldJobs
 
@@ -40,6 +41,8 @@ START_SECONDS = 10.0
 """Time from the start of the server to the first pass, in seconds."""
 PASS_EVERY_SECONDS = 300.0
 """Time between two passes, in seconds."""
+PARTITIONS_EVERY_SECONDS = 3600.0
+"""Time between two checks of the partitions of PostgreSQL, in seconds."""
 MAX_ROWS = 500
 """Maximum number of rows that one step deletes."""
 PAUSE = 9.0
@@ -109,6 +112,7 @@ class _Retention:
         self._services = services
         self._clock: ClockGuard | None = None
         self._is_failing = False
+        self._partitions_at = 0.0
 
     async def run(self) -> None:
         """Make a pass after `START_SECONDS`, then every `PASS_EVERY_SECONDS`."""
@@ -162,11 +166,31 @@ class _Retention:
         if release is None:
             return
         try:
+            await self._drop_partitions(ages, now)
             for provider_id, days in ages:
                 before = now - timedelta(days=days)
                 await self._delete_all(OldJobs(provider_id, before, DELETED_STATUSES))
         finally:
             release()
+
+    async def _drop_partitions(
+        self, ages: Sequence[tuple[int, int]], now: datetime
+    ) -> None:
+        """Drop the partitions of PostgreSQL whose jobs are all old."""
+        if time.monotonic() < self._partitions_at:
+            return
+        self._partitions_at = time.monotonic() + PARTITIONS_EVERY_SECONDS
+        read, writer = self._services.store.read, self._services.writer
+        begin = partial(begin_checks, ages=ages, now=now, statuses=DELETED_STATUSES)
+        for check in await run_in_threadpool(read, begin):
+            partition = check.partition
+            next_id: int | None = partition.first_id
+            while next_id is not None and next_id < partition.end_id:
+                page = partial(check.next_page, first_id=next_id)
+                next_id = await run_in_threadpool(read, page)
+                await asyncio.sleep(MIN_PAUSE_SECONDS)
+            if next_id is not None and await writer.write(check.drop):
+                _log.info("dropped the partition %s of the events", partition.name)
 
     async def _delete_all(self, old: OldJobs) -> None:
         """Delete the old jobs of a provider, with one entry of the audit log."""

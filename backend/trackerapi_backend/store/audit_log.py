@@ -32,6 +32,7 @@ class Details(TypedDict, total=False):
         members: Names of the changed members, without their values.
         retention_days: New age of retention, in days; None for jobs that stay.
         deleted_jobs: Number of jobs that were deleted.
+        partition: Name of the dropped partition of the events.
     """
 
     key_id: str
@@ -41,6 +42,7 @@ class Details(TypedDict, total=False):
     members: Sequence[str]
     retention_days: int | None
     deleted_jobs: int
+    partition: str
 
 
 class Subject(TypedDict, total=False):

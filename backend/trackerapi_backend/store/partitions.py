@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MONTHS_AHEAD = 2
 """Number of months after the current month whose partitions exist."""
 
+LOCK_MILLISECONDS = 200
+"""Time limit for the wait for the readers of the events, in milliseconds."""
+
 _LIST = """
 SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
 FROM pg_inherits JOIN pg_class child ON child.oid = pg_inherits.inhrelid
@@ -107,13 +110,48 @@ def _has_default_events(db: Connection, month: Partition) -> bool:
 def add_partitions(db: Connection, now: datetime) -> None:
     """Create the missing partitions, in a transaction that is not shared.
 
-    The transaction waits for all others, so that none of them waits for it in a circle.
+    A partition stays missing while a reader, such as `pg_dump`, uses the events.
     """
-    if not is_postgres(db):
-        return
-    db.exec_driver_sql(LOCK_SCHEMA)
     for each in missing_partitions(db, now):
-        db.exec_driver_sql(
+        _change_tables(
+            db,
             f"CREATE TABLE {each.name} PARTITION OF events"
-            f" FOR VALUES FROM ({each.first_id}) TO ({each.end_id})"
+            f" FOR VALUES FROM ({each.first_id}) TO ({each.end_id})",
         )
+
+
+def drop_partition(db: Connection, partition: Partition) -> bool:
+    """Delete all events of a partition at once, in a transaction that is not shared.
+
+    Returns:
+        Whether the partition is dropped; false while a reader uses the events.
+    """
+    _change_tables(db, f"DROP TABLE {partition.name}")
+    return partition not in list_partitions(db)
+
+
+def lock_schema(db: Connection) -> None:
+    """Wait for all other transactions that write, and hold further ones back.
+
+    Without this lock, a report and a change of the tables could wait for each other in
+    a circle.
+    """
+    db.exec_driver_sql(LOCK_SCHEMA)
+
+
+def _change_tables(db: Connection, statement: str) -> None:
+    """Run a statement that needs the events alone; do nothing if it would wait long.
+
+    All reports wait meanwhile. The block catches the error, because a failed statement
+    would end the transaction. It also hides DROP from psycopg, which would drop the
+    plans of the session.
+    """
+    lock_schema(db)
+    db.exec_driver_sql(
+        "DO $$ BEGIN"
+        f" SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms';"
+        f" {statement};"
+        " SET LOCAL lock_timeout TO DEFAULT;"
+        " EXCEPTION WHEN lock_not_available THEN NULL;"
+        " END $$"
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, ScalarSelect
 
 
 GROUP_JOBS = 50
@@ -85,15 +85,19 @@ class OldJobs:
         return db.execute(of_jobs.where(is_old)).scalars().all()
 
     def _is_old(self) -> ColumnElement[bool]:
-        latest = (
-            select(events.c.received_at)
-            .where(events.c.job_id == jobs.c.id)
-            .order_by(events.c.sequence.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        is_before = func.coalesce(latest, 0) < to_micros(self.before)
+        is_before = func.coalesce(latest_arrival(), 0) < to_micros(self.before)
         return (jobs.c.id < first_id_at(self.before)) & is_before
+
+
+def latest_arrival() -> ScalarSelect[int]:
+    """Return the subquery of the arrival of a job's latest event, in microseconds."""
+    return (
+        select(events.c.received_at)
+        .where(events.c.job_id == jobs.c.id)
+        .order_by(events.c.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 @dataclass(frozen=True, slots=True)
