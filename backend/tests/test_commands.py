@@ -178,7 +178,7 @@ def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
             "TRACKERAPI_BACKEND_PUBLIC_BASE_URL",
         ),
         (
-            {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "https://example.org/tracker"},
+            {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "https://example.org/a b"},
             "TRACKERAPI_BACKEND_PUBLIC_BASE_URL",
         ),
     ],

@@ -32,12 +32,14 @@ from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.requests.call import answer_call
 from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.routes import HANDLERS
+from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from trackerapi_backend.requests.call import Services
@@ -54,7 +56,11 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(services: Services) -> ASGIApp:
-    """Return the application; the caller opens and closes the services."""
+    """Return the application; the caller opens and closes the services.
+
+    Raises:
+        SettingsError: If the path of the public address is one of these paths.
+    """
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations():
         by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -63,11 +69,13 @@ def create_app(services: Services) -> ASGIApp:
     resources = {
         path: _Resource(methods, services) for path, methods in by_path.items()
     }
-    routes = [Route(path, resource) for path, resource in resources.items()]
+    routes: list[BaseRoute] = [Route(path, each) for path, each in resources.items()]
+    routes += page_routes(services)
+    _check_base_path(services.base_path, routes)
     # The contract is a checked-in file. The three URLs are None, so that FastAPI does
     # not serve a contract of its own that it derives from the routes.
     whole = FastAPI(
-        routes=[*routes, *page_routes(services)],
+        routes=routes,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -87,6 +95,20 @@ async def _lifespan(app: object, services: Services) -> AsyncIterator[None]:
         deleting_old_jobs(services),
     ):
         yield
+
+
+def _check_base_path(base_path: str, routes: Sequence[BaseRoute]) -> None:
+    """Check that a path which a proxy may add or remove begins no path of a route.
+
+    Raises:
+        SettingsError: If the server could not know whether a proxy has removed it.
+    """
+    paths = [route.path for route in routes if isinstance(route, Route)]
+    if base_path and any(f"{path}/".startswith(f"{base_path}/") for path in paths):
+        raise SettingsError(
+            f"--public-base-url must not have the path {base_path}: the server has"
+            " such a path itself"
+        )
 
 
 def rejection(problem: Problem) -> ASGIApp:

@@ -88,7 +88,8 @@ def serve_store(
             its error; with PostgreSQL no other process needs it.
 
     Raises:
-        SettingsError: If the server cannot listen on the address of the metrics.
+        SettingsError: If the server cannot listen on the address of the metrics, or
+            the path of the public address is one of the server's own paths.
     """
     max_connections = connection_limit(settings.max_connections)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -122,12 +123,12 @@ def serve_store(
                 public_base_url=settings.public_base_url,
                 erasures=ErasuresFile(settings.erasures_file),
             )
+            config = _configuration(services, settings)
             _tune_garbage_collector()
             run = partial(run_command, services)
             with hub.connected(), listening(settings.database) as control:
                 announce(addresses)
                 sockets = _Listeners(listeners, metrics, control)
-                config = _configuration(services, settings)
                 server = _Server(config, services, sockets, run, max_connections)
                 _run(server)
         finally:
@@ -259,6 +260,7 @@ def _configuration(services: Services, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         ForwardedRequests(create_app(services), settings.trusted_proxies),
         http=HttpProtocol,
+        root_path=services.base_path,
         loop="uvloop",
         ws="none",
         log_config=None,

@@ -32,6 +32,8 @@ MAX_MAX_CONNECTIONS = 1_000_000
 DEFAULT_TRUSTED_PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 MAX_LIMIT = 1_000_000
 
+_BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
+"""Path of a public address: no browser and no proxy writes it in another way."""
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _ADDRESS = re.compile(r"(?:(?P<host>[^][:]+)|\[(?P<ipv6>[^][]+)\]):(?P<port>\d+)")
@@ -106,8 +108,9 @@ class Settings(Storage):
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 for a free port.
-        public_base_url: Address of the server in share links; with None, share links
-            have the address of the request.
+        public_base_url: Address of the server in share links, with the path that a
+            proxy adds, without a slash at its end; with None, share links have the
+            address of the request.
         log: Level and destination of the log.
         metrics_address: Host and port of the metrics, with port 0 for a free port; None
             for no metrics.
@@ -325,19 +328,21 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
         return None
     try:
         parts = urlsplit(text)
-        is_plain = not (parts.path.strip("/") or parts.query or parts.fragment)
+        is_plain = not (parts.query or parts.fragment)
+        is_plain = is_plain and _BASE_PATH.fullmatch(parts.path.rstrip("/")) is not None
         is_plain = is_plain and "@" not in parts.netloc and parts.port != 0
         is_plain = is_plain and text.isprintable() and " " not in text
     except ValueError:
         is_plain = False
     if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
-            f"{setting} must be http:// or https:// and a host, as in"
-            " https://tracker.example.org"
+            f"{setting} must be http:// or https://, a host, and at most a path of"
+            " letters, digits and -._~, as in https://tracker.example.org or"
+            " https://example.org/tracker"
         )
     # The scheme in lower case, as `urlsplit()` returns it: `pages/customer.py` compares
     # the beginning of the address with "https:".
-    return f"{parts.scheme}:{text.partition(':')[2]}"
+    return f"{parts.scheme}:{text.partition(':')[2]}".rstrip("/")
 
 
 def _trusted_proxies(

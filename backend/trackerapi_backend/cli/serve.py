@@ -54,8 +54,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--public-base-url",
         metavar="URL",
-        help="address that people use, for share links; needed if other machines or"
-        " a proxy with a UNIX socket reach the server",
+        help="address that people use, with the path that a proxy adds; needed if"
+        " other machines or a proxy with a UNIX socket reach the server",
     )
     parser.add_argument(
         "--trusted-proxies",

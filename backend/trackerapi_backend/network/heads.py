@@ -53,6 +53,19 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     return url.path or b"/", url.query or b""
 
 
+def below_root(path: bytes, root: bytes) -> bytes:
+    """Return a path without a root path that it may have.
+
+    Args:
+        path: Path of a request.
+        root: Path of the public address, such as `/tracker`. A proxy may remove it from
+            the path of a request, or leave it there.
+    """
+    if path == root:
+        return b"/"
+    return path[len(root) :] if path.startswith(root + b"/") else path
+
+
 def malformed(detail: str) -> Problem:
     """Return the problem of a request that is not valid HTTP."""
     return Problem("malformed-request", detail)

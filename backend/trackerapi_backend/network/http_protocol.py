@@ -23,6 +23,7 @@ from trackerapi_backend.network import time_limits
 from trackerapi_backend.network.heads import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
+    below_root,
     check_head,
     head_too_large,
     malformed,
@@ -148,6 +149,8 @@ class HttpProtocol(HttpToolsProtocol):
             return  # `_feed()` parses the request again.
         check_head(version, self.url, self.headers)
         path, query = split_target(self.url)
+        if self.root_path:
+            path = below_root(path, self.root_path.encode())
         self.scope["raw_path"] = path
         text = path.decode("ascii")
         self.scope["path"] = unquote(text) if "%" in text else text

@@ -147,7 +147,8 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
     link = await run_in_threadpool(services.store.read, lambda db: find_link(db, token))
     if link is None:
         return await show_invalid_link(request)
-    address = f"/app/jobs/{link.job_id}"
+    root = request.scope["root_path"]
+    address = f"{root}/app/jobs/{link.job_id}"
     if _STORES_COOKIES in request.cookies:
         address += choices_of(request).query.removesuffix("?")
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
@@ -157,7 +158,7 @@ async def enter(services: Services, openings: Openings, request: Request) -> Res
     # links would send all their cookies with each request.
     for name, value, path in (
         (cookie_name(link.job_id), token, address),
-        (_STORES_COOKIES, "yes", f"/s/{token}"),
+        (_STORES_COOKIES, "yes", f"{root}/s/{token}"),
     ):
         response.set_cookie(
             name,
@@ -202,6 +203,7 @@ async def _page(
     choices = choices_of(request)
     response = page(
         "customer.html",
+        root=request.scope["root_path"],
         languages=LANGUAGES,
         choices=choices,
         has_script=not choices.is_still,

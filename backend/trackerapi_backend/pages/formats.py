@@ -34,11 +34,13 @@ class Formats:
         language: Language of the reader, a key of `LANGUAGES`.
         now: Time of the request, in UTC.
         zone: Time zone of all times.
+        root: Path of the public address, which begins all addresses of the page.
     """
 
     language: str
     now: datetime
     zone: tzinfo = UTC
+    root: str = ""
 
     def word(self, key: str, **values: Any) -> Markup:
         """Return a text of `WORDS` with escaped values."""

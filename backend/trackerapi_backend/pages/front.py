@@ -45,7 +45,8 @@ async def show_invalid_link(request: Request) -> Response:
     match = _WITH_PUNCTUATION.fullmatch(request.scope["path"])
     if match is None:
         return _error_page(request, 404, State.INVALID_LINK)
-    address = match[1] + choices_of(request).query.removesuffix("?")
+    query = choices_of(request).query.removesuffix("?")
+    address = request.scope["root_path"] + match[1] + query
     return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
 
 
@@ -81,7 +82,8 @@ def _error_page(
 
 
 def _formats_of(request: Request) -> Formats:
-    return Formats(language_of(request), utc_now())
+    root = request.scope["root_path"]
+    return Formats(language_of(request), utc_now(), root=root)
 
 
 def _notice(
@@ -98,6 +100,7 @@ def _notice(
         template,
         status=status,
         formats=formats,
+        root=formats.root,
         language=formats.language,
         languages=LANGUAGES,
         choices=choices_of(request),

@@ -56,7 +56,8 @@ def choices_of(request: Request) -> Choices:
 def formats_for(request: Request, link: Row[Any]) -> Formats:
     """Return language and time zone for a reader of the page of a share link."""
     language = language_of(request, link.language, link.provider_language)
-    return Formats(language, utc_now(), zone_named(link.time_zone))
+    root = request.scope["root_path"]
+    return Formats(language, utc_now(), zone_named(link.time_zone), root)
 
 
 def language_of(

@@ -21,11 +21,12 @@ async def contract(_request: Request) -> Response:
     return Response(contract_bytes(), media_type="application/json")
 
 
-async def show(_request: Request) -> Response:
+async def show(request: Request) -> Response:
     """Show all operations and all schemas of the contract on one page."""
     described = document()
     return page(
         "reference.html",
+        root=request.scope["root_path"],
         info=described["info"],
         tags=described["tags"],
         operations=_operations(),

@@ -164,10 +164,10 @@ class _PageReader:
 def _message_of(view: JobView, formats: Formats) -> Message:
     version, title = view.version, view.document_title
     parts = {
-        name: fragment(template, job=view, formats=formats)
+        name: fragment(template, job=view, formats=formats, root=formats.root)
         for name, template in _PARTS.items()
     }
-    links = view.links
+    links = {name: formats.root + address for name, address in view.links.items()}
     lasting = _TIMES.sub("", "".join((title, *links.values(), *parts.values())))
     data = compact_json(
         {"version": version, "title": title, "links": links, "parts": parts}

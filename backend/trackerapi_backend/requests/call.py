@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -82,6 +83,11 @@ class Services:
             self.hub.changed(changes.rows)
         for job_id in changes.permissions:
             self.hub.suspect(job_id)
+
+    @property
+    def base_path(self) -> str:
+        """Path of the public address, such as `/tracker`; empty without a path."""
+        return urlsplit(self.public_base_url or "").path
 
     def base_url(self, request: Request) -> str:
         """Return the address of this backend in share links; no slash at the end.
