@@ -156,6 +156,7 @@ def test_erased_customer_has_no_jobs(api: httpx.Client) -> None:
     assert (unknown.status_code, problem_name(unknown)) == (404, "unknown-customer")
     creation["provider_job_id"] = jobs[0]["provider_job_id"]
     assert api.post("/jobs", json=creation).status_code == 410
+    assert new_customer(api) > customer
 
 
 def test_large_job_is_erased_beside_reports_on_it(api: httpx.Client) -> None:

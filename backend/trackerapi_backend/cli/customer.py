@@ -93,4 +93,4 @@ def erase_customer(options: Namespace, database: Database) -> None:
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         return await eraser.erase_customer(options.customer_id)
 
-    print_erasure(database.erase(erase), database)
+    print_erasure(database.run(erase), database)

@@ -46,12 +46,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
-    from trackerapi_backend.generated import models
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
     from trackerapi_backend.store import Reader, Store
-
-    Erase = Callable[[Services], Awaitable[models.Erasure]]
 
 T = TypeVar("T")
 
@@ -101,12 +98,12 @@ class Database(Protocol):
             db: Connection in the transaction of a change.
         """
 
-    def erase(self, erase: Erase) -> models.Erasure:
-        """Return the result of an erasure.
+    def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
+        """Return the result of work that makes several transactions.
 
         Raises:
-            StoreError: If the server stops; its next start finishes the erasure.
-            Problem: If the erasure is rejected.
+            StoreError: If the server stops.
+            Exception: Any exception of the work.
         """
 
 
@@ -134,14 +131,14 @@ class OwnDatabase:
         """Return the secrets of this installation; see `open_pepper()`."""
         return _use_pepper(db, self.storage, create=True)
 
-    def erase(self, erase: Erase) -> models.Erasure:
-        """Return the result of an erasure, which runs in an event loop of its own."""
-        # Only this command needs the parts of a server.
+    def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
+        """Return the result of work, in an event loop of its own."""
+        # Few commands need the parts of a server.
         from trackerapi_backend.cli.own_services import running_services
 
-        async def run() -> models.Erasure:
+        async def run() -> T:
             async with running_services(self.storage, self.store) as services:
-                return await erase(services)
+                return await work(services)
 
         return asyncio.run(run())
 

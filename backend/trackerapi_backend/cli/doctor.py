@@ -10,10 +10,12 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.cli.arguments import add_database_options, file_name
+from trackerapi_backend.cli.erasing import erase_again
 from trackerapi_backend.cli.output import printable_line
 from trackerapi_backend.diagnosis.installation import examine
-from trackerapi_backend.settings import settings_from
+from trackerapi_backend.settings import absolute_path, settings_from, storage_from
+from trackerapi_backend.store.erasures_file import read_erasures
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -39,11 +41,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the findings as one JSON array"
     )
+    parser.add_argument(
+        "--erase-again",
+        type=file_name,
+        metavar="FILE",
+        help="examine nothing; erase the jobs and customers of a file of erasures that"
+        " the database has again, after a backup was restored",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, print_line: PrintLine) -> int:
     """Print the findings; return the exit status."""
+    if options.erase_again is not None:
+        file = absolute_path(options.erase_again, "--erase-again")
+        erase_again(storage_from(vars(options)), read_erasures(file), print_line)
+        return 0
     # The driver of PostgreSQL may log a failed connection too.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     settings = settings_from(vars(options))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
+from trackerapi_backend.cli.database import OwnDatabase, open_store
 from trackerapi_backend.cli.output import ask
 from trackerapi_backend.settings import SettingsError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
+    from trackerapi_backend.cli.arguments import PrintLine
     from trackerapi_backend.cli.database import Database
     from trackerapi_backend.generated import models
+    from trackerapi_backend.settings import Storage
+    from trackerapi_backend.store.erasures_file import ErasedObject
 
 
 def add_yes_option(parser: ArgumentParser) -> None:
@@ -45,3 +52,24 @@ def print_erasure(erased: models.Erasure, database: Database) -> None:
         database.print_line(f"backup\t{path}")
     if erased["residue"] is not None:
         database.print_line(f"left\t{erased['residue']}")
+
+
+def erase_again(
+    storage: Storage, erased: Sequence[ErasedObject], print_line: PrintLine
+) -> None:
+    """Apply erasures again to a database that no server of SQLite uses.
+
+    Args:
+        storage: Settings of the database.
+        erased: Lines of a file of erasures.
+        print_line: Function that prints the numbers of erased jobs and customers.
+    """
+    # Only these commands need the rules of erasures.
+    from trackerapi_backend.jobs.erasing_again import erase_again as erase_objects_again
+
+    with closing(open_store(storage)) as store:
+        database = OwnDatabase(storage, store, print_line)
+        again = database.run(partial(erase_objects_again, erased=erased))
+    print_line(f"erased again\t{again.jobs} jobs, {again.customers} customers")
+    if again.residue is not None:
+        print_line(f"left\t{again.residue}")

@@ -62,7 +62,7 @@ def erase_job(options: Namespace, database: Database) -> None:
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         return await eraser.erase_job(job_id)
 
-    print_erasure(database.erase(erase), database)
+    print_erasure(database.run(erase), database)
 
 
 def _find(db: Connection, options: Namespace) -> tuple[int, int]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
+from trackerapi_backend.cli.erasing import erase_again
 from trackerapi_backend.settings import absolute_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import open_backup
+from trackerapi_backend.store.erasures_file import read_erasures
 from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.postgres_commands import restore_commands
 from trackerapi_backend.store.restored_files import Target, restore_files
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from trackerapi_backend.cli.arguments import PrintLine
+    from trackerapi_backend.settings import Storage
+    from trackerapi_backend.store.erasures_file import ErasedObject
+    from trackerapi_backend.store.sqlite_copy import Contents
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,29 +50,56 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
     if storage.database is None:
-        url = storage.database_url or ""
-        for line in restore_commands(url, file, storage.pepper_file):
-            print_line(line)
+        _print_commands(storage, file, print_line)
         return
+    # Read the file first: with a damaged file, nothing is restored.
+    erased = _read_erasures(storage.erasures_file)
     target = Target(
         database=storage.database,
         pepper_file=storage.pepper_file,
         may_move=options.move_aside,
     )
+    contents = _restore(file, target)
+    for name, count in contents.counts.items():
+        print_line(f"{name}\t{count}")
+    if contents.schema == HEAD:
+        if erased:
+            erase_again(storage, erased, print_line)
+        return
+    print_line(
+        f"The schema {contents.schema} is older: run `trackerapi-backend migrate`"
+        " before `serve`."
+    )
+    if erased:
+        command = _erase_again_command(storage.erasures_file)
+        print_line(f"Then erase again what was erased: `{command}`.")
+
+
+def _print_commands(storage: Storage, file: Path, print_line: PrintLine) -> None:
+    url = storage.database_url or ""
+    for line in restore_commands(url, file, storage.pepper_file):
+        print_line(line)
+    if storage.erasures_file is not None:
+        command = _erase_again_command(storage.erasures_file)
+        print_line(f"# then, if this file exists: {command}")
+
+
+def _restore(file: Path, target: Target) -> Contents:
     try:
         with open_backup(file) as backup:
-            contents = restore_files(backup, target)
+            return restore_files(backup, target)
     except OSError as error:
         raise StoreError(
-            f"{error.filename or storage.database} cannot be written"
+            f"{error.filename or target.database} cannot be written"
             f" ({error.strerror or error}): make space, or name another database"
         ) from None
     except KeyboardInterrupt:
-        raise StoreError(f"interrupted: {storage.database} was not restored") from None
-    for name, count in contents.counts.items():
-        print_line(f"{name}\t{count}")
-    if contents.schema != HEAD:
-        print_line(
-            f"The schema {contents.schema} is older: run `trackerapi-backend migrate`"
-            " before `serve`."
-        )
+        raise StoreError(f"interrupted: {target.database} was not restored") from None
+
+
+def _read_erasures(file: Path | None) -> Sequence[ErasedObject]:
+    return () if file is None or not file.exists() else read_erasures(file)
+
+
+def _erase_again_command(file: Path | None) -> str:
+    return f"trackerapi-backend doctor --erase-again {shlex.quote(f'{file}')}"

@@ -10,14 +10,12 @@ from trackerapi_backend.cli.main import build_parser, failure_of
 from trackerapi_backend.settings import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
-    from trackerapi_backend.cli.database import Erase
     from trackerapi_backend.control.execution import Execution
-    from trackerapi_backend.generated import models
     from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
@@ -66,9 +64,9 @@ class ServedDatabase:
         for line in self.execution.change(lambda db: list(work(db))):
             self.print_line(line)
 
-    def erase(self, erase: Erase) -> models.Erasure:
-        """Return the result of an erasure, which runs in the server."""
-        return self.execution.wait_for(erase(self.services))
+    def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
+        """Return the result of work in the event loop of the server."""
+        return self.execution.wait_for(work(self.services))
 
     def open_pepper(
         self,

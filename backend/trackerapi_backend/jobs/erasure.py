@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
     from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.call import Services
+    from trackerapi_backend.store.erasures_file import ErasedObject
 
 FINISH_EVERY_SECONDS = 600.0
 """Interval between two searches for interrupted erasures, in seconds."""
@@ -70,11 +71,13 @@ class Eraser:
 
     Attributes:
         key_id: Public part of the key; None for a command.
+        is_again: Whether the file of erasures has the erasures already.
     """
 
     services: Services
     provider_id: int
     key_id: str | None
+    is_again: bool = False
 
     async def erase_job(self, job_id: int) -> models.Erasure:
         """Erase a job; return once it is deleted.
@@ -107,7 +110,7 @@ class Eraser:
         self, erase: Callable[[int], Awaitable[int]], id_: int
     ) -> models.Erasure:
         now, count = utc_now(), await erase(id_)
-        residue = await _purge(self.services)
+        residue = await purge(self.services)
         if residue is not None and self.key_id is not None:
             _log.warning("bytes of erased rows may be left: %s", residue)
         backups = await run_in_threadpool(self.services.store.backups)
@@ -123,10 +126,11 @@ class Eraser:
             self.services.store.read,
             lambda db: stored_jobs.find_job(db, self.provider_id, job_id),
         )
-        await self._erase_named(job_id, require(job, "job").provider_job_id)
+        await self.erase_named(job_id, require(job, "job").provider_job_id)
         return 1
 
-    async def _erase_named(self, job_id: int, provider_job_id: str) -> None:
+    async def erase_named(self, job_id: int, provider_job_id: str) -> None:
+        """Erase a job of the provider, whose name is known."""
         secrets, now = self.services.pepper.read(), utc_now()
         name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
         erased = erased_job(self.provider_id, job_id, name_hmac, now=now)
@@ -158,6 +162,10 @@ class Eraser:
         require(customer, "customer")
         erased = erased_customer(self.provider_id, customer_id, now=utc_now())
         await self._record(erased)
+        return await self.erase_found_customer(customer_id)
+
+    async def erase_found_customer(self, customer_id: int) -> int:
+        """Erase a customer that the provider has; return the number of jobs."""
         await self._write(partial(self._hide_customer, customer_id))
         return await self.erase_rest(customer_id)
 
@@ -182,12 +190,14 @@ class Eraser:
             if job.provider_id == erasure.ERASED:
                 await _delete_rows(self.services, job.id, self.provider_id)
             else:
-                await self._erase_named(job.id, job.provider_job_id)
+                await self.erase_named(job.id, job.provider_job_id)
             count += 1
         await self._write(partial(erasure.delete_customer, customer_id=customer_id))
         return count
 
-    async def _record(self, erased: Any) -> None:
+    async def _record(self, erased: ErasedObject) -> None:
+        if self.is_again:
+            return
         try:
             await run_in_threadpool(self.services.erasures.append, erased)
         except StoreError as error:
@@ -223,7 +233,7 @@ async def _delete_rows(services: Services, job_id: int, provider_id: int) -> Non
         rest = await services.writer.write(step, Load(provider_id, size))
 
 
-async def _purge(services: Services) -> str | None:
+async def purge(services: Services) -> str | None:
     """Remove the bytes of deleted rows; return why some may be left."""
     async with services.purging:
         return await run_in_threadpool(services.store.purge)
@@ -266,6 +276,6 @@ async def finish_erasures(services: Services) -> None:
         provider_id = erasure.ERASED if job is None else job.provider_id
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         await eraser.erase_rest(customer_id)
-    residue = await _purge(services)
+    residue = await purge(services)
     if residue is not None:
         _log.warning("bytes of erased rows may be left: %s", residue)

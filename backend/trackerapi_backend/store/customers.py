@@ -8,7 +8,7 @@ from sqlalchemy import exists, func, insert, select
 
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.paging import Page, Span, fetch_page
-from trackerapi_backend.store.schema import MAX_ID, customers
+from trackerapi_backend.store.schema import MAX_ID, audit_log, customers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,8 @@ def create_customer(
 ) -> Row[Any]:
     """Store a customer, and an entry of the audit log; return the customer's row.
 
-    Without an `id` among the values, the customer gets the id after the largest id.
+    Without an `id` among the values, the customer gets the id after the largest id,
+    which may be the id of an erased customer.
     A sequence of PostgreSQL would return ids that were given with `id` before.
 
     Args:
@@ -31,7 +32,7 @@ def create_customer(
     """
     if "id" not in values:
         # Read, then write, without a race: transactions run one at a time.
-        newest = db.execute(select(func.max(customers.c.id))).scalar() or 0
+        newest = _newest_id(db)
         # Ids after `MAX_ID` would exceed the limit of the contract.
         free = newest + 1 if newest < MAX_ID else _first_free_id(db)
         values = {**values, "id": free}
@@ -44,6 +45,15 @@ def create_customer(
         customer_id=row.id,
     )
     return row
+
+
+def _newest_id(db: Connection) -> int:
+    """Return the largest id, also of an erased customer; 0 without a customer.
+
+    Scripts of an erased customer must not report on a new customer.
+    """
+    columns = (customers.c.id, audit_log.c.customer_id)
+    return max(db.execute(select(func.max(each))).scalar() or 0 for each in columns)
 
 
 def customer_exists(db: Connection, customer_id: int) -> bool:

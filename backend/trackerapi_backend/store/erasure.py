@@ -114,6 +114,21 @@ def list_hidden_customers(db: Connection) -> Sequence[int]:
     return db.execute(query.order_by(customers.c.id)).scalars().all()
 
 
+def list_job_names(db: Connection, after_id: int, limit: int) -> Sequence[Row[Any]]:
+    """Return id, provider and name of jobs that are not hidden, in the order of ids."""
+    columns = (jobs.c.id, jobs.c.provider_id, jobs.c.provider_job_id)
+    query: Select[Any] = select(*columns).where(
+        jobs.c.id > after_id, jobs.c.provider_id != ERASED
+    )
+    return db.execute(query.order_by(jobs.c.id).limit(limit)).all()
+
+
+def list_providers(db: Connection) -> set[int]:
+    """Return the ids of all providers but `ERASED`."""
+    query = select(providers.c.id).where(providers.c.id != ERASED)
+    return set(db.execute(query).scalars())
+
+
 def record_name(
     db: Connection, provider_id: int, name_hmac: bytes, *, now: datetime
 ) -> None:

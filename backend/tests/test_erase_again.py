@@ -1,0 +1,143 @@
+"""Erasures of a file, applied again after a restored backup."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.pepper import PepperFile
+from trackerapi_backend.store.erasures_file import (
+    ErasuresFile,
+    erased_customer,
+    erased_job,
+)
+
+from backend.tests.support.service import (
+    CUSTOMER,
+    MAX_WAIT_SECONDS,
+    command_here,
+    error_line,
+    new_job,
+    prepare,
+    report,
+    serve_existing,
+    variables_of,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
+
+
+def statuses(api: httpx.Client, jobs: list[dict[str, Any]]) -> list[int]:
+    """Return the status of the answer to a repeated creation of each job."""
+    members = ("provider_job_id", "customer_id", "tag")
+    return [
+        api.post("/jobs", json={name: job[name] for name in members}).status_code
+        for job in jobs
+    ]
+
+
+def test_rows_that_are_back_are_erased_again(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """Jobs are found by id or by name, customers by id and age; other rows stay."""
+    keys = prepare(tmp_path, database_url)
+    pepper = PepperFile(tmp_path / "pepper").read()
+    later = utc_now() + timedelta(days=1)
+    file = ErasuresFile(tmp_path / "copied")
+    with (
+        serve_existing(tmp_path, keys, database_url) as (process, service),
+        service.client() as api,
+    ):
+        old, new = (api.post("/customers", json={}).json()["id"] for _ in range(2))
+        owners = (CUSTOMER, CUSTOMER, CUSTOMER, old, new)
+        jobs = [new_job(api, customer_id=owner) for owner in owners]
+        for job in jobs:
+            report(api, job, **EVENT)
+        name_hmac = pepper.hash_job_name(1, jobs[1]["provider_job_id"])
+        file.append(erased_job(1, jobs[0]["id"], b"?" * 32, now=later))
+        file.append(erased_job(1, 7, name_hmac, now=later))
+        file.append(erased_job(99, jobs[2]["id"], b"!" * 32, now=later))
+        file.append(erased_customer(1, old, now=later))
+        # Another customer has got the id of an erased customer.
+        file.append(erased_customer(1, new, now=later - timedelta(days=2)))
+        process.terminate()
+        process.wait(MAX_WAIT_SECONDS)
+    again = ("doctor", "--erase-again", str(tmp_path / "copied"))
+    variables = variables_of(tmp_path, database_url)
+    for expected in ("3 jobs, 1 customers", "0 jobs, 0 customers"):
+        done = command_here(*again, environment=variables)
+        assert done.stdout == f"erased again\t{expected}\n", done.stderr
+    with (
+        serve_existing(tmp_path, keys, database_url) as (_process, service),
+        service.client() as api,
+    ):
+        assert statuses(api, jobs) == [410, 410, 200, 410, 200]
+        assert api.get(f"/customers/{old}").status_code == 404
+
+
+def test_restore_erases_again(tmp_path: Path) -> None:
+    """`restore` applies the file of erasures to the database that it has placed."""
+    keys, variables = prepare(tmp_path), variables_of(tmp_path)
+    with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
+        jobs = [new_job(api) for _ in range(2)]
+        backup = command_here("backup", str(tmp_path / "saved"), environment=variables)
+        assert backup.returncode == 0, backup.stderr
+        assert api.delete(f"/jobs/{jobs[0]['id']}").status_code == 200
+    restore = ("restore", "--move-aside", str(tmp_path / "saved"))
+    restored = command_here(*restore, environment=variables)
+    assert restored.stdout.splitlines()[-1] == "erased again\t1 jobs, 0 customers"
+    with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
+        assert statuses(api, jobs) == [410, 200]
+
+
+GOOD = (
+    '{"at":"2026-01-01T00:00:00Z","provider_id":1,"kind":"customer","customer_id":142}'
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        GOOD[:-1],
+        GOOD.replace("00:00Z", "00:00"),
+        GOOD.replace('"customer"', '"provider"'),
+        GOOD.replace("customer_id", "job_id"),
+        GOOD.replace("142", '"142"'),
+        '{"at":"2026-01-01T00:00:00Z","provider_id":1,"kind":"job","job_id":1,'
+        '"name_hmac":"00"}',
+        "\udcff",
+    ],
+)
+def test_damaged_file_is_one_error_and_changes_nothing(
+    tmp_path: Path, line: str
+) -> None:
+    """A damaged line is named by its number, also by `restore`; nothing is erased."""
+    prepare(tmp_path)
+    file = tmp_path / "erasures"
+    file.write_bytes(f"{GOOD}\n\n{line}\n".encode(errors="surrogateescape"))
+    variables = variables_of(tmp_path)
+    again = ("doctor", "--erase-again", str(file))
+    restore = ("restore", "--move-aside", str(tmp_path / "missing"))
+    for command in (again, restore):
+        done = command_here(*command, environment=variables)
+        assert error_line(done).startswith(f"line 3 of {file} is damaged")
+    listed = command_here("customer", "list", environment=variables)
+    assert str(CUSTOMER) in listed.stdout
+
+
+def test_line_after_a_cut_line_is_complete(tmp_path: Path) -> None:
+    """A line that a crash has cut off does not damage the next line."""
+    path = tmp_path / "erasures"
+    path.write_text(f"{GOOD}\n{GOOD[:20]}")
+    ErasuresFile(path).append(erased_customer(1, 7, now=utc_now()))
+    first, cut, last = path.read_text().splitlines()
+    assert (first, cut) == (GOOD, GOOD[:20])
+    assert '"customer_id":7' in last

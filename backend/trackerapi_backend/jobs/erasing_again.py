@@ -1,0 +1,114 @@
+"""Erasures of a file, applied again to a database from a backup."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+
+from trackerapi_backend.jobs.erasure import Eraser, purge
+from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store import erasure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from trackerapi_backend.pepper import PepperFile
+    from trackerapi_backend.requests.call import Services
+    from trackerapi_backend.store.erasures_file import ErasedObject
+
+JOBS_PER_QUERY = 1000
+NAMES_PER_TRANSACTION = 500
+
+
+class ErasedAgain(NamedTuple):
+    """Result of `erase_again()`.
+
+    Attributes:
+        jobs: Number of erased jobs.
+        customers: Number of erased customers.
+        residue: Reason why bytes of erased rows may be left; None if none are left.
+    """
+
+    jobs: int
+    customers: int
+    residue: str | None
+
+
+async def erase_again(
+    services: Services, erased: Sequence[ErasedObject]
+) -> ErasedAgain:
+    """Erase what a file lists and the database still has; close all its names.
+
+    A job is found by its id or by the HMAC of its name: the backup may be older than
+    the job, which a script has then created again under another id. A customer is found
+    by its id if it was created before the erasure, since ids may be used again.
+
+    Args:
+        services: Services of the database.
+        erased: Lines of the file.
+    """
+    read = services.store.read
+    providers = await run_in_threadpool(read, erasure.list_providers)
+    known = [each for each in erased if each.provider_id in providers]
+    await _close_names(services, [each for each in known if each.kind == "job"])
+    jobs = await run_in_threadpool(_find_jobs, services, known)
+    for provider_id, job_id, name in jobs:
+        await _eraser(services, provider_id).erase_named(job_id, name)
+    customers, jobs_of_customers = 0, 0
+    for each in known:
+        if each.customer_id is not None and await run_in_threadpool(
+            read, partial(_is_stored, each)
+        ):
+            eraser = _eraser(services, each.provider_id)
+            jobs_of_customers += await eraser.erase_found_customer(each.customer_id)
+            customers += 1
+    residue = await purge(services)
+    return ErasedAgain(len(jobs) + jobs_of_customers, customers, residue)
+
+
+def _eraser(services: Services, provider_id: int) -> Eraser:
+    return Eraser(
+        services=services, provider_id=provider_id, key_id=None, is_again=True
+    )
+
+
+async def _close_names(services: Services, jobs: Sequence[ErasedObject]) -> None:
+    for first in range(0, len(jobs), NAMES_PER_TRANSACTION):
+        some = jobs[first : first + NAMES_PER_TRANSACTION]
+        await services.writer.write(partial(_record_names, some))
+
+
+def _record_names(jobs: Sequence[ErasedObject], db: Connection) -> None:
+    for job in jobs:
+        erasure.record_name(db, job.provider_id, job.name_digest, now=job.erased_at)
+
+
+def _find_jobs(
+    services: Services, erased: Sequence[ErasedObject]
+) -> list[tuple[int, int, str]]:
+    """Return provider, id and name of the stored jobs that are erased."""
+    ids = {(each.provider_id, each.job_id) for each in erased}
+    hmacs = {(each.provider_id, each.name_digest) for each in erased}
+    pepper: PepperFile = services.pepper
+    secrets, found, last_id = pepper.read(), [], 0
+    while page := services.store.read(
+        partial(erasure.list_job_names, after_id=last_id, limit=JOBS_PER_QUERY)
+    ):
+        for job in page:
+            name, of = job.provider_job_id, job.provider_id
+            name_hmac = secrets.hash_job_name(of, name)
+            if (of, job.id) in ids or (of, name_hmac) in hmacs:
+                found.append((of, job.id, name))
+        last_id = page[-1].id
+    return found
+
+
+def _is_stored(erased: ErasedObject, db: Connection) -> bool:
+    customer = stored_customers.find_customer(
+        db, erased.provider_id, erased.customer_id or 0
+    )
+    return customer is not None and customer.created_at < erased.erased_at
