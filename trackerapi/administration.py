@@ -61,11 +61,17 @@ class Administration:
         """Iterate over the provider's keys without their secrets, newest first."""
         return self._calls().list_api_keys()
 
-    def expire_api_key(self, key_id: str) -> "ApiKey":
+    def expire_api_key(self, key_id: str, *, revoke_created: bool = False) -> "ApiKey":
         """Let a key expire now; a key cannot expire itself.
 
         Args:
             key_id: Public part of the key, as in `list_api_keys()`.
+            revoke_created: Whether to end also the keys, job tokens and share links
+                that the key has made, and those that its keys have made. The key of
+                this tracker, and what it has made, stay valid.
+
+        Returns:
+            The expired key; with `revoke_created`, its `revoked` has the numbers.
 
         Raises:
             ValueError: If `key_id` is not the public part of a key.
@@ -73,7 +79,7 @@ class Administration:
         if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
             # The message never repeats `key_id`: a whole key may have been passed.
             raise ValueError("key_id must be the public part of a key")
-        return self._calls().expire_api_key(key_id)
+        return self._calls().expire_api_key(key_id, revoke_created=revoke_created)
 
     def create_customer(
         self, *, reference: str | None = None, name: str | None = None

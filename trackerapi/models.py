@@ -197,6 +197,21 @@ class ApiKeyOwner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedCredentials:
+    """Numbers of what ended together with an expired key.
+
+    Attributes:
+        expired_keys: Keys that the key had made, directly or by another key.
+        expired_tokens: Job tokens of these keys.
+        revoked_share_links: Share links of these keys.
+    """
+
+    expired_keys: int
+    expired_tokens: int
+    revoked_share_links: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A key without its secret.
 
@@ -210,6 +225,8 @@ class ApiKey:
         job_id: The job of a job token; None for other keys.
         created_by: Public part of the key that created this key; None if the command
             line of the backend created this key.
+        revoked: What `expire_api_key(revoke_created=True)` has ended together with the
+            key; None otherwise.
     """
 
     key_id: str
@@ -220,6 +237,7 @@ class ApiKey:
     last_used_at: datetime | None
     job_id: int | None
     created_by: str | None
+    revoked: RevokedCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

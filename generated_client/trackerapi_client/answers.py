@@ -84,6 +84,16 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "maximum": 9007199254740991,
             },
             "created_by": {"type": ["string", "null"]},
+            "revoked": {"$ref": "RevokedCredentials"},
+        },
+    },
+    "RevokedCredentials": {
+        "type": "object",
+        "required": ["expired_keys", "expired_tokens", "revoked_share_links"],
+        "properties": {
+            "expired_keys": {"type": "integer", "format": "int64", "minimum": 0},
+            "expired_tokens": {"type": "integer", "format": "int64", "minimum": 0},
+            "revoked_share_links": {"type": "integer", "format": "int64", "minimum": 0},
         },
     },
     "ApiKeyCreated": {

@@ -194,6 +194,34 @@ def test_keys_are_made_used_and_revoked(
     assert listed[new.key.key_id].expires_at is not None
 
 
+def test_key_is_expired_with_all_that_it_has_made(
+    tracker: TrackerApi, backend: RunningBackend, config: JobConfig
+) -> None:
+    """`revoke_created` ends keys, tokens and links of a key, and tells how many."""
+    leaked = tracker.admin.create_api_key("leaked", ["ingest", "read", "admin"])
+    with TrackerApi(leaked.api_key, backend.base_url) as other:
+        made = other.admin.create_api_key("made", ["read"])
+        job = other.create_job(str(uuid.uuid4()), backend.customer_id, config.tag)
+        job.token()
+        job.share_link()
+        job.share_link()
+        job.complete()
+        assert other.flush(timeout=30).waiting == 0
+
+    ended = tracker.admin.expire_api_key(leaked.key.key_id, revoke_created=True)
+
+    assert ended.revoked is not None
+    numbers = (
+        ended.revoked.expired_keys,
+        ended.revoked.expired_tokens,
+        ended.revoked.revoked_share_links,
+    )
+    assert numbers == (1, 1, 2)
+    listed = {key.key_id: key for key in tracker.admin.list_api_keys()}
+    assert listed[made.key.key_id].expires_at is not None
+    assert listed[made.key.key_id].revoked is None
+
+
 def test_key_cannot_revoke_itself(tracker: TrackerApi) -> None:
     """The backend rejects a key that expires itself."""
     with pytest.raises(BackendRejected):

@@ -48,9 +48,13 @@ class AsyncAdministration:
         """Iterate over the provider's keys without their secrets, newest first."""
         return paged(self._sync.list_api_keys)
 
-    async def expire_api_key(self, key_id: str) -> "ApiKey":
+    async def expire_api_key(
+        self, key_id: str, *, revoke_created: bool = False
+    ) -> "ApiKey":
         """Let a key expire now; a key cannot expire itself."""
-        return await run_in_thread(partial(self._sync.expire_api_key, key_id))
+        return await run_in_thread(
+            partial(self._sync.expire_api_key, key_id, revoke_created=revoke_created)
+        )
 
     async def create_customer(
         self, *, reference: str | None = None, name: str | None = None

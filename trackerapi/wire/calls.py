@@ -132,9 +132,11 @@ class Calls:
             _api_key, self._items(list_api_keys.sync_detailed, models.ApiKeyPage)
         )
 
-    def expire_api_key(self, key_id: str) -> answers.ApiKey:
-        """Expire a key now; return it."""
-        answer = expire_api_key.sync_detailed(key_id, client=self._client)
+    def expire_api_key(self, key_id: str, *, revoke_created: bool) -> answers.ApiKey:
+        """Expire a key now, and what it has made with `revoke_created`; return it."""
+        answer = expire_api_key.sync_detailed(
+            key_id, client=self._client, revoke_created=revoke_created or UNSET
+        )
         return _api_key(_parsed_of(key_id, answer, models.ApiKey, "key_id"))
 
     def register_job_configuration(
@@ -451,7 +453,10 @@ def _texts(values: Sequence[str]) -> tuple[str, ...]:
 
 
 def _api_key(model: models.ApiKey) -> answers.ApiKey:
-    return _plain(answers.ApiKey, model, scopes=_texts(model.scopes))
+    revoked = (
+        _plain(answers.RevokedCredentials, model.revoked) if model.revoked else None
+    )
+    return _plain(answers.ApiKey, model, scopes=_texts(model.scopes), revoked=revoked)
 
 
 def _erasure(answer: Response[Any]) -> answers.Erasure:

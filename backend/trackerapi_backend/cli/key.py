@@ -23,6 +23,7 @@ from trackerapi_backend.requests.credentials import (
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.paging import fetch_all
+from trackerapi_backend.store.revocation import revoke_created
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -62,6 +63,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_provider_options(expire)
     expire.add_argument(
         "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
+    )
+    expire.add_argument(
+        "--revoke-created",
+        action="store_true",
+        help="also expire the keys and job tokens, and revoke the share links, that"
+        " the key has made, directly or by another key",
     )
     set_command(expire, expire_key)
 
@@ -135,7 +142,17 @@ def expire_key(options: Namespace, database: Database) -> None:
                 "the provider has no such key: `trackerapi-backend key list` lists its"
                 " keys"
             )
-        return [f"{row.key_id} expired at {format_instant(row.expires_at)}"]
+        lines = [f"{row.key_id} expired at {format_instant(row.expires_at)}"]
+        if options.revoke_created:
+            revoked = revoke_created(
+                db, provider_id, key_id, now=utc_now(), caller_key_id=None
+            )
+            lines.append(
+                f"expired keys {revoked.expired_keys}, expired job tokens"
+                f" {revoked.expired_tokens}, revoked share links"
+                f" {revoked.revoked_share_links}"
+            )
+        return lines
 
     database.change(expire)
     if database.store.is_shared:

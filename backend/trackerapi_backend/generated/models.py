@@ -25,31 +25,12 @@ class ApiKeyInput(TypedDict):
     expires_at: NotRequired[str]
 
 
-class ApiKey(TypedDict):
-    """A key without its secret."""
+class RevokedCredentials(TypedDict):
+    """Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`; a key in any other response has no such member."""
 
-    key_id: str
-    label: str
-    scopes: list[str | Literal["ingest", "read", "admin"]]
-    created_at: str
-    expires_at: str | None
-    last_used_at: str | None
-    job_id: NotRequired[int | None]
-    created_by: NotRequired[str | None]
-
-
-class ApiKeyCreated(TypedDict):
-    """A new key with its secret."""
-
-    key: ApiKey
-    api_key: str
-
-
-class ApiKeyPage(TypedDict):
-    """One page of keys."""
-
-    items: list[ApiKey]
-    next_cursor: str | None
+    expired_keys: int
+    expired_tokens: int
+    revoked_share_links: int
 
 
 class MetadataConfiguration(TypedDict):
@@ -258,6 +239,34 @@ class ProblemError(TypedDict):
 
     pointer: str
     detail: str
+
+
+class ApiKey(TypedDict):
+    """A key without its secret."""
+
+    key_id: str
+    label: str
+    scopes: list[str | Literal["ingest", "read", "admin"]]
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    job_id: NotRequired[int | None]
+    created_by: NotRequired[str | None]
+    revoked: NotRequired[RevokedCredentials]
+
+
+class ApiKeyCreated(TypedDict):
+    """A new key with its secret."""
+
+    key: ApiKey
+    api_key: str
+
+
+class ApiKeyPage(TypedDict):
+    """One page of keys."""
+
+    items: list[ApiKey]
+    next_cursor: str | None
 
 
 class Job(TypedDict):

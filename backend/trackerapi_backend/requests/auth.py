@@ -211,11 +211,12 @@ class Authenticator:
         if caller.job_id is not None and operation_id not in OPEN_TO_JOB_TOKENS:
             raise Problem("forbidden", "A job token is not valid for this operation.")
 
-    def forget(self, key_id: str) -> None:
-        """Remove a new or changed key from the cache: the next request reads it.
+    def forget(self, *key_ids: str) -> None:
+        """Remove new or changed keys from the cache: the next request reads them.
 
         The caller must have committed the change before.
         """
+        changed = frozenset(key_ids)
         # All unknown keys are read again: only their hashes are cached.
         self._changed_at = time.monotonic()
         # A running query may have read a key before its change. Its result is neither
@@ -224,7 +225,7 @@ class Authenticator:
         self._known = {
             digest: known
             for digest, known in self._known.items()
-            if known[0].key_id != key_id
+            if known[0].key_id not in changed
         }
 
     async def wait_for_other_processes(self) -> None:

@@ -77,8 +77,8 @@ class Services:
 
     def apply(self, changes: Changes) -> None:
         """Follow committed changes: forget changed keys, and send viewers the news."""
-        for key_id in changes.keys:
-            self.authenticator.forget(key_id)
+        if changes.keys:
+            self.authenticator.forget(*changes.keys)
         if changes.rows:
             self.hub.changed(changes.rows)
         for job_id in changes.permissions:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_BOOLEANS = {"true": True, "false": False}
 
 
 @cache
@@ -114,7 +115,7 @@ class Parameter:
         """
         if self.location == "path":
             return self._check_value(
-                _number_or_text(self.type, request.path_params[self.name])
+                _value_of(self.type, request.path_params[self.name])
             )
         sent = request.query_params.getlist(self.name)
         if not sent:
@@ -123,7 +124,7 @@ class Parameter:
             return self._check_value(sent)
         if len(set(sent)) > 1:
             raise self._problem("is given with different values")
-        return self._check_value(_number_or_text(self.type, sent[0]))
+        return self._check_value(_value_of(self.type, sent[0]))
 
     def _check_value(self, value: object) -> object:
         # PostgreSQL cannot compare a text with NUL, and no stored text has one.
@@ -141,8 +142,10 @@ class Parameter:
         return Problem("invalid-request", f"{self.name} {detail}.", errors=[error])
 
 
-def _number_or_text(type_name: str, text: str) -> object:
-    """Return the number of an integer text; return any other text unchanged."""
+def _value_of(type_name: str, text: str) -> object:
+    """Return the value of an integer or boolean; return any other text unchanged."""
+    if type_name == "boolean":
+        return _BOOLEANS.get(text, text)
     if type_name == "integer" and _INTEGER.fullmatch(text):
         return int(text)
     return text

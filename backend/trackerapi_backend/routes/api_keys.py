@@ -16,6 +16,7 @@ from trackerapi_backend.routes.serialization import serialize_api_key
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Span
+from trackerapi_backend.store.revocation import Revoked, revoke_created
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -87,18 +88,30 @@ async def list_api_keys(call: Call) -> Response:
 
 
 async def expire_api_key(call: Call) -> Response:
-    """Set the expiry of a key to the time of the request."""
+    """Set the expiry of a key to the time of the request; also end what it has made."""
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot expire itself: use another key.")
-    row = await call.write(
-        partial(
-            stored_keys.expire_key,
-            provider_id=call.provider_id,
-            key_id=key_id,
-            now=call.now,
-            caller_key_id=call.caller.key_id,
-        )
-    )
+    row, revoked = await call.write(partial(_expire, call=call, key_id=key_id))
     await call.services.authenticator.wait_for_other_processes()
-    return json_response(serialize_api_key(require(row, "key")))
+    document = serialize_api_key(row)
+    if revoked is not None:
+        document["revoked"] = {
+            "expired_keys": revoked.expired_keys,
+            "expired_tokens": revoked.expired_tokens,
+            "revoked_share_links": revoked.revoked_share_links,
+        }
+    return json_response(document)
+
+
+def _expire(db: Connection, call: Call, key_id: str) -> tuple[Row[Any], Revoked | None]:
+    provider_id, caller = call.provider_id, call.caller.key_id
+    row = stored_keys.expire_key(
+        db, provider_id, key_id, now=call.now, caller_key_id=caller
+    )
+    revoked = None
+    if row is not None and call.parameters.get("revoke_created", False):
+        revoked = revoke_created(
+            db, provider_id, key_id, now=call.now, caller_key_id=caller
+        )
+    return require(row, "key"), revoked

@@ -33,6 +33,9 @@ class Details(TypedDict, total=False):
         retention_days: New age of retention, in days; None for jobs that stay.
         deleted_jobs: Number of jobs that were deleted.
         partition: Name of the dropped partition of the events.
+        expired_keys: Number of keys that were expired together with the key.
+        expired_tokens: Number of job tokens that were expired together with the key.
+        revoked_share_links: Number of links that were revoked together with the key.
     """
 
     key_id: str
@@ -43,6 +46,9 @@ class Details(TypedDict, total=False):
     retention_days: int | None
     deleted_jobs: int
     partition: str
+    expired_keys: int
+    expired_tokens: int
+    revoked_share_links: int
 
 
 class Subject(TypedDict, total=False):

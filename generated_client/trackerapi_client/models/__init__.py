@@ -41,6 +41,7 @@ from .problem_error import ProblemError
 from .provider_profile import ProviderProfile
 from .provider_profile_change import ProviderProfileChange
 from .rejected_line import RejectedLine
+from .revoked_credentials import RevokedCredentials
 from .share_link import ShareLink
 from .share_link_created import ShareLinkCreated
 from .share_link_input import ShareLinkInput
@@ -93,6 +94,7 @@ __all__ = (
     "ProviderProfile",
     "ProviderProfileChange",
     "RejectedLine",
+    "RevokedCredentials",
     "ShareLink",
     "ShareLinkCreated",
     "ShareLinkInput",

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
 from ..models.api_key_scope import ApiKeyScope
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.revoked_credentials import RevokedCredentials
+
 
 T = TypeVar("T", bound="ApiKey")
 
@@ -29,6 +33,9 @@ class ApiKey:
     created_by: None | str | Unset = UNSET
     """ The `key_id` of the key that created this key; null for a key that was created on the command line of the
     backend. """
+    revoked: RevokedCredentials | Unset = UNSET
+    """ Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`; a key
+    in any other response has no such member. """
 
     def to_dict(self) -> dict[str, Any]:
         key_id = self.key_id
@@ -70,6 +77,10 @@ class ApiKey:
         else:
             created_by = self.created_by
 
+        revoked: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.revoked, Unset):
+            revoked = self.revoked.to_dict()
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -86,11 +97,15 @@ class ApiKey:
             field_dict["job_id"] = job_id
         if created_by is not UNSET:
             field_dict["created_by"] = created_by
+        if revoked is not UNSET:
+            field_dict["revoked"] = revoked
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.revoked_credentials import RevokedCredentials  # noqa: PLC0415
+
         d = dict(src_dict)
         key_id = d.pop("key_id")
 
@@ -165,6 +180,13 @@ class ApiKey:
 
         created_by = _parse_created_by(d.pop("created_by", UNSET))
 
+        _revoked = d.pop("revoked", UNSET)
+        revoked: RevokedCredentials | Unset
+        if isinstance(_revoked, Unset):
+            revoked = UNSET
+        else:
+            revoked = RevokedCredentials.from_dict(_revoked)
+
         api_key = cls(
             key_id=key_id,
             label=label,
@@ -174,6 +196,7 @@ class ApiKey:
             last_used_at=last_used_at,
             job_id=job_id,
             created_by=created_by,
+            revoked=revoked,
         )
 
         return api_key

@@ -109,8 +109,9 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
             assert made.key.key_id in [
                 key.key_id async for key in admin.list_api_keys()
             ]
-            ended = await admin.expire_api_key(made.key.key_id)
+            ended = await admin.expire_api_key(made.key.key_id, revoke_created=True)
             assert ended.expires_at is not None
+            assert ended.revoked is not None
             customer = await admin.create_customer(reference=reference)
             assert [one async for one in admin.list_customers(reference=reference)] == [
                 customer

@@ -7,18 +7,27 @@ import httpx
 from ...client import AuthenticatedClient, Client
 from ...models.api_key import ApiKey
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
 def _get_kwargs(
     key_id: str,
+    *,
+    revoke_created: bool | Unset = UNSET,
 ) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    params["revoke_created"] = revoke_created
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "post",
         "url": "/api-keys/{key_id}/expire".format(
             key_id=quote(str(key_id), safe=""),
         ),
+        "params": params,
     }
 
     return _kwargs
@@ -62,14 +71,19 @@ def sync_detailed(
     key_id: str,
     *,
     client: AuthenticatedClient,
+    revoke_created: bool | Unset = UNSET,
 ) -> Response[ApiKey | Problem]:
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
+    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
+    valid.
 
     Args:
         key_id (str): The public part of the key.
+        revoke_created (bool | Unset): Whether to end also what the key has made; false by
+            default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -81,6 +95,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         key_id=key_id,
+        revoke_created=revoke_created,
     )
 
     response = client.get_httpx_client().request(
@@ -94,14 +109,19 @@ def sync(
     key_id: str,
     *,
     client: AuthenticatedClient,
+    revoke_created: bool | Unset = UNSET,
 ) -> ApiKey | Problem | None:
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
+    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
+    valid.
 
     Args:
         key_id (str): The public part of the key.
+        revoke_created (bool | Unset): Whether to end also what the key has made; false by
+            default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,6 +134,7 @@ def sync(
     return sync_detailed(
         key_id=key_id,
         client=client,
+        revoke_created=revoke_created,
     ).parsed
 
 
@@ -121,14 +142,19 @@ async def asyncio_detailed(
     key_id: str,
     *,
     client: AuthenticatedClient,
+    revoke_created: bool | Unset = UNSET,
 ) -> Response[ApiKey | Problem]:
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
+    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
+    valid.
 
     Args:
         key_id (str): The public part of the key.
+        revoke_created (bool | Unset): Whether to end also what the key has made; false by
+            default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -140,6 +166,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         key_id=key_id,
+        revoke_created=revoke_created,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -151,14 +178,19 @@ async def asyncio(
     key_id: str,
     *,
     client: AuthenticatedClient,
+    revoke_created: bool | Unset = UNSET,
 ) -> ApiKey | Problem | None:
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
+    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
+    valid.
 
     Args:
         key_id (str): The public part of the key.
+        revoke_created (bool | Unset): Whether to end also what the key has made; false by
+            default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,5 +204,6 @@ async def asyncio(
         await asyncio_detailed(
             key_id=key_id,
             client=client,
+            revoke_created=revoke_created,
         )
     ).parsed

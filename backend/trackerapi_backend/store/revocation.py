@@ -1,0 +1,91 @@
+"""Revocation of what a key has made: keys, job tokens and share links."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import or_, select, update
+
+from trackerapi_backend.store.api_keys import is_live
+from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.schema import api_keys, share_links
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import CTE, Connection
+
+
+class Revoked(NamedTuple):
+    """Numbers of valid keys, job tokens and share links that a revocation has ended."""
+
+    expired_keys: int
+    expired_tokens: int
+    revoked_share_links: int
+
+
+def revoke_created(
+    db: Connection,
+    provider_id: int,
+    key_id: str,
+    *,
+    now: datetime,
+    caller_key_id: str | None,
+) -> Revoked:
+    """End all valid keys, tokens and links that a key has made, directly or by a key.
+
+    The calling key, and what the calling key has made, stay valid. The revocation gets
+    one entry of the audit log.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the key.
+        key_id: Public part of the key.
+        now: Time of the request.
+        caller_key_id: Public part of the key that makes the change; None for a command.
+    """
+    made = select(_created_keys(provider_id, key_id, caller_key_id).c.key_id)
+    keys = db.execute(
+        update(api_keys)
+        .where(api_keys.c.key_id.in_(made), is_live(now))
+        .values(expires_at=now)
+        .returning(api_keys.c.key_id, api_keys.c.job_id)
+    ).all()
+    is_made = or_(
+        share_links.c.created_by == key_id, share_links.c.created_by.in_(made)
+    )
+    links = db.execute(
+        update(share_links)
+        .where(is_made, share_links.c.revoked_at.is_(None))
+        .where(share_links.c.expires_at > now)
+        .values(revoked_at=now)
+        .returning(share_links.c.job_id)
+    ).all()
+    tokens = [row for row in keys if row.job_id is not None]
+    changes_of(db).keys.update(row.key_id for row in keys)
+    changes_of(db).permissions.update(row.job_id for row in (*tokens, *links))
+    revoked = Revoked(len(keys) - len(tokens), len(tokens), len(links))
+    record_change(
+        db,
+        provider_id=provider_id,
+        key_id=caller_key_id,
+        action="revoke_created",
+        details={
+            "key_id": key_id,
+            "expired_keys": revoked.expired_keys,
+            "expired_tokens": revoked.expired_tokens,
+            "revoked_share_links": revoked.revoked_share_links,
+        },
+    )
+    return revoked
+
+
+def _created_keys(provider_id: int, key_id: str, caller_key_id: str | None) -> CTE:
+    """Return a table of the keys that a key has made, directly or by other keys."""
+    keys = select(api_keys.c.key_id).where(api_keys.c.provider_id == provider_id)
+    if caller_key_id is not None:
+        keys = keys.where(api_keys.c.key_id != caller_key_id)
+    made = keys.where(api_keys.c.created_by == key_id).cte("made", recursive=True)
+    # UNION without ALL: it ends, whatever the column `created_by` has.
+    return made.union(keys.where(api_keys.c.created_by == made.c.key_id))
