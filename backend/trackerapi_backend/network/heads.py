@@ -6,8 +6,10 @@ import httptools
 
 from trackerapi_backend.problems import Problem
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Maximum size of request line and headers, in bytes."""
+MAX_HEAD_BYTES = 32 * 1024
+"""Maximum size of request line and headers, in bytes; nginx has the same limit.
+
+A connection with an unfinished head of this size needs about 55 KB of memory."""
 MAX_HEADERS = 100
 """Maximum number of headers: each costs about 200 bytes of memory, however short."""
 
