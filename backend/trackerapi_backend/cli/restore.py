@@ -91,7 +91,8 @@ def _restore(file: Path, target: Target) -> Contents:
     except OSError as error:
         raise StoreError(
             f"{error.filename or target.database} cannot be written"
-            f" ({error.strerror or error}): make space, or name another database"
+            f" ({error.strerror or error}): make its folder, make space, or name"
+            " another database"
         ) from None
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {target.database} was not restored") from None

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from trackerapi_backend.diagnosis.finding import Fault, make_accessible, quote
 from trackerapi_backend.instants import format_instant, from_micros, utc_now
@@ -18,12 +18,10 @@ from trackerapi_backend.store.migrations import HEAD, current_revision, is_newer
 from trackerapi_backend.store.postgres_commands import psql_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
-T = TypeVar("T")
+    from trackerapi_backend.store import Reader
 
 MAX_CLOCK_LAG = timedelta(seconds=5)
 MAX_IDLE = timedelta(days=365)
@@ -31,13 +29,6 @@ MAX_IDLE = timedelta(days=365)
 MIN_POSTGRES = 13
 
 _SET_CLOCK = "timedatectl set-ntp true"
-
-
-class Reader(Protocol):
-    """Open database of any schema, which is only read."""
-
-    def read(self, query: Callable[[Connection], T]) -> T:
-        """Return the result of a query on one snapshot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from trackerapi_backend.diagnosis.database import Reader
     from trackerapi_backend.settings import Settings
+    from trackerapi_backend.store import Reader
 
 T = TypeVar("T")
 
@@ -62,6 +62,10 @@ class _PostgresReader:
         """Return the result of a query on one snapshot."""
         return self.store.read_once(query)
 
+    def close(self) -> None:
+        """Close all connections."""
+        self.store.close()
+
 
 def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
     """Yield the findings of all checks; at least one for each check that was made.
@@ -76,7 +80,7 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
         yield from _findings(name, ok, settings, partial(check, settings))
     with ExitStack() as stack:
         try:
-            reader = _open(settings, stack)
+            reader = stack.enter_context(closing(_open(settings)))
             is_empty = not reader.read(has_schema)
         except StoreError as error:
             yield Fault(f"{error}", _opening_command(settings)).of("database")
@@ -111,11 +115,11 @@ def _findings(
         yield Finding("ok", name, ok)
 
 
-def _open(settings: Settings, stack: ExitStack) -> Reader:
+def _open(settings: Settings) -> Reader:
     if settings.database is not None:
-        return stack.enter_context(closing(SqliteReader(settings.database)))
+        return SqliteReader(settings.database)
     store = PostgresStore(settings.database_url or "", accept_any=True)
-    return _PostgresReader(stack.enter_context(closing(store)))
+    return _PostgresReader(store)
 
 
 def _opening_command(settings: Settings) -> str:

@@ -64,8 +64,8 @@ def check_address(settings: Settings) -> Iterator[Fault]:
     """Find a server for other machines without a public address."""
     if settings.public_base_url is None and not _LOOPBACK.fullmatch(settings.host):
         yield Fault(
-            f"the server listens on {settings.host} for other machines, and no setting"
-            " has its public address, which share links need",
+            f"other machines reach {settings.host}, and `serve` rejects such a host"
+            " without the public address, which share links contain",
             "export TRACKERAPI_BACKEND_PUBLIC_BASE_URL=https://tracker.example.org",
         )
 
