@@ -119,3 +119,12 @@ def test_commands_load_no_server(names: set[str], absent: set[str]) -> None:
     )
 
     assert not absent & set(loaded.stdout.split())
+
+
+def test_each_argument_of_a_command_reaches_a_server() -> None:
+    """The arguments that a command sends to a running server are complete."""
+    parsers = {parser for parser, _action in arguments_of(build_parser())}
+    sending = [each for each in parsers if each.get_default("command") is not None]
+    assert len(sending) > 10
+    for parser in sending:
+        assert parser._actions == parser.own_arguments

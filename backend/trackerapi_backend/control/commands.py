@@ -1,7 +1,7 @@
 """Commands of other processes on the UNIX socket of a server.
 
-A connection carries one command. The number of connections, the size and the duration
-of a request are limited, so that silent or broken clients keep no other command out.
+A connection carries one command. The number of connections and the size and duration of
+a request have limits: a silent or broken client keeps no other command out.
 """
 
 from __future__ import annotations

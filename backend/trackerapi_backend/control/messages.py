@@ -1,6 +1,10 @@
 """Messages between a command and the server that runs it: one JSON object per line.
 
-The command sends a request. The server sends the lines to print and, last, the outcome.
+The command sends a `Request`. The server sends any number of these messages:
+
+- `{"lines": [...]}`: lines to print.
+- `{}`: sign of life, every `ALIVE_SECONDS` while the command runs or waits.
+- `{"error": ...}`: last message, with the reason of a failure; null without a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES = 128 * 1024
 """Maximum size of a request, in bytes."""
 ALIVE_SECONDS = 5.0
-"""Interval of the messages without content while a command runs, in seconds."""
+"""Interval of the signs of life of a server, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

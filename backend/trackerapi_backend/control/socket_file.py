@@ -1,8 +1,7 @@
 """UNIX socket beside a SQLite file, on which the running server accepts commands.
 
-Only the user of the server and root may connect. The server holds the lock on the
-database while it listens, so another socket under the name is the rest of a killed
-server.
+Only the user of the server and root may connect. A server has the lock on the database
+before it listens, so a socket without a listening process is that of a killed server.
 """
 
 from __future__ import annotations
@@ -113,27 +112,28 @@ def _require_trusted(connection: socket.socket, database: Path) -> None:
         raise PermissionError(0, "the socket belongs to another user")
 
 
-def is_trusted(connection: socket.socket, *also: int) -> bool:
-    """Return whether the other process belongs to this user, to root or to `also`.
+def is_trusted(connection: socket.socket, *user_ids: int) -> bool:
+    """Return whether the other process runs as this user, as root or as `user_ids`.
+
+    Outside Linux, the result is True: the mode of the socket keeps other users out.
 
     Args:
         connection: Connected UNIX socket.
-        also: Ids of further trusted users.
+        user_ids: Ids of further trusted users.
     """
     if not hasattr(socket, "SO_PEERCRED"):
-        # Elsewhere than on Linux, the mode of the socket alone keeps others out.
         return True
     sent = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     user: int = _PEER.unpack(sent)[1]
-    return user in (_ROOT, os.geteuid(), *also)
+    return user in (_ROOT, os.geteuid(), *user_ids)
 
 
 def _listen(path: Path) -> socket.socket:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX)
     try:
-        # The mode of the socket is that of a new file. Only threads of this server run
-        # now, and their new files are private too.
+        # `bind()` gives the socket the mode of a new file. Other threads of this server
+        # may create files at the same time: their files are private too.
         mask = os.umask(0o177)
         try:
             with _address(path) as address:
@@ -151,7 +151,7 @@ def _remove_stale(path: Path) -> None:
     """Remove the socket of a killed server; leave any other file.
 
     Raises:
-        OSError: If there is a file that no killed server has left.
+        OSError: If the file is no socket, or another process listens on the socket.
     """
     try:
         status = path.lstat()

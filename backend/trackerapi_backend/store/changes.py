@@ -1,9 +1,9 @@
 """Changes of a transaction that concern caches and viewers of a server.
 
-A query notes its change in `changes_of(db)`. After the commit, the writer passes the
-changes to the server: it forgets changed keys, and sends viewers the news. Without a
-writer the changes are ignored. A rolled back change may stay in the set: the server
-then reads the same state again.
+A command notes its change in `changes_of(db)`. After the commit, the writer passes the
+changes to the server, which forgets changed keys and sends the news to viewers. Without
+a server the changes are ignored. A change that was rolled back may stay noted: then the
+server reads the same state again.
 """
 
 from __future__ import annotations
