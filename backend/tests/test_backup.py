@@ -133,6 +133,7 @@ def test_restored_server_accepts_old_keys_and_links(
     result = restore(saved.file, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "jobs\t1" in result.stdout.splitlines()
+    assert "doctor --erase-again FILE` with their file" in result.stdout
     for file in (saved.file, tmp_path / "backend.db", tmp_path / "pepper"):
         assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
     assert set(contents(tmp_path)) == {"backend.db", "pepper"}

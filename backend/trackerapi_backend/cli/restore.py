@@ -62,6 +62,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     contents = _restore(file, target)
     for name, count in contents.counts.items():
         print_line(f"{name}\t{count}")
+    _print_missing(storage.erasures_file, print_line)
     if contents.schema == HEAD:
         if erased:
             erase_again(storage, erased, print_line)
@@ -73,6 +74,16 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     if erased:
         command = _erase_again_command(storage.erasures_file)
         print_line(f"Then erase again what was erased: `{command}`.")
+
+
+def _print_missing(erasures_file: Path | None, print_line: PrintLine) -> None:
+    """Print a line if no file tells what was erased since the backup."""
+    if erasures_file is not None and not erasures_file.exists():
+        print_line(
+            f"{erasures_file} does not exist, so nothing was erased again. If jobs or"
+            " customers were erased since the backup, run `trackerapi-backend doctor"
+            " --erase-again FILE` with their file of erasures."
+        )
 
 
 def _print_commands(storage: Storage, file: Path, print_line: PrintLine) -> None:
