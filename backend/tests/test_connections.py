@@ -41,9 +41,9 @@ SHORT_LIMITS = """
 from trackerapi_backend.network import connections, time_limits
 
 connections.SWEEP_SECONDS = 0.0
-time_limits.HEAD_SECONDS = time_limits.BODY_SECONDS = 1.5
-time_limits.BODY_PAUSE_SECONDS = time_limits.STALL_SECONDS = 1.0
-time_limits.IDLE_SECONDS = 0.5
+time_limits.HEAD_SECONDS = time_limits.BODY_SECONDS = 3.0
+time_limits.BODY_PAUSE_SECONDS = time_limits.STALL_SECONDS = 2.0
+time_limits.IDLE_SECONDS = 2.0
 """
 FREQUENT_SWEEPS = """
 from trackerapi_backend.network import connections, time_limits
@@ -144,7 +144,7 @@ def send_within_the_limits(service: Service) -> None:
         for _ in range(4):
             for part in (post[:50], post[50:], b"{", b"}"):
                 connection.sendall(part)
-                time.sleep(0.2)
+                time.sleep(0.25)
             answer = read_answer(file)
             assert answer is not None
             assert answer.status == 201
@@ -171,7 +171,7 @@ def view_stream(service: Service) -> None:
         open_stream(viewer, f"/jobs/{(job := new_job(api))['id']}/stream") as stream,
     ):
         stream.message()
-        time.sleep(2.5)
+        time.sleep(3.5)
         report(api, job, kind="start")
         assert stream.message().data["status"] == "running"
 
