@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -25,15 +23,21 @@ if TYPE_CHECKING:
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
 
 
-@pytest.mark.parametrize("is_served", [True, False])
 def test_commands_erase_with_and_without_a_server(
-    tmp_path: Path, database_url: str | None, is_served: bool
+    tmp_path: Path, database_url: str | None
 ) -> None:
     """Jobs by either id, and a customer, are erased; each has a line in the file."""
     keys, variables = (
         prepare(tmp_path, database_url),
         variables_of(tmp_path, database_url),
     )
+
+    def erase(*arguments: str) -> None:
+        done = command_here(*arguments, "--yes", environment=variables)
+        assert (done.returncode, done.stdout) == (0, "jobs\t1\n"), done.stderr
+        again = command_here(*arguments, "--yes", environment=variables)
+        assert "has no such" in error_line(again)
+
     with (
         serve_existing(tmp_path, keys, database_url) as (process, service),
         service.client() as api,
@@ -41,20 +45,12 @@ def test_commands_erase_with_and_without_a_server(
         jobs = [new_job(api) for _ in range(3)]
         for job in jobs:
             report(api, job, **EVENT)
-        if not is_served:
-            process.terminate()
-            process.wait(MAX_WAIT_SECONDS)
-        for arguments in (
-            ("job", "erase", str(jobs[0]["id"])),
-            ("job", "erase", "--provider-job-id", jobs[1]["provider_job_id"]),
-            ("customer", "erase", str(CUSTOMER)),
-        ):
-            done = command_here(*arguments, "--yes", environment=variables)
-            assert (done.returncode, done.stdout) == (0, "jobs\t1\n"), done.stderr
-            again = command_here(*arguments, "--yes", environment=variables)
-            assert "has no such" in error_line(again)
-        if is_served:
-            assert {api.get(f"/jobs/{job['id']}").status_code for job in jobs} == {404}
+        erase("job", "erase", str(jobs[0]["id"]))
+        assert api.get(f"/jobs/{jobs[0]['id']}").status_code == 404
+        process.terminate()
+        process.wait(MAX_WAIT_SECONDS)
+    erase("job", "erase", "--provider-job-id", jobs[1]["provider_job_id"])
+    erase("customer", "erase", str(CUSTOMER))
     lines = (tmp_path / "erasures").read_text().splitlines()
     kinds = [json.loads(line)["kind"] for line in lines]
     assert kinds == ["job", "job", "customer", "job"]

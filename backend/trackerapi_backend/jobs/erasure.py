@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +190,8 @@ class Eraser:
             if job.provider_id == erasure.ERASED:
                 await _delete_rows(self.services, job.id, self.provider_id)
             else:
-                await self.erase_named(job.id, job.provider_job_id)
+                of_job = replace(self, provider_id=job.provider_id)
+                await of_job.erase_named(job.id, job.provider_job_id)
             count += 1
         await self._write(partial(erasure.delete_customer, customer_id=customer_id))
         return count
@@ -270,11 +271,8 @@ async def finish_erasures(services: Services) -> None:
         return
     for job_id in hidden:
         await _delete_rows(services, job_id, erasure.ERASED)
+    eraser = Eraser(services=services, provider_id=erasure.ERASED, key_id=None)
     for customer_id in customers:
-        find = partial(erasure.find_job_of_customer, customer_id=customer_id)
-        job = await run_in_threadpool(read, find)
-        provider_id = erasure.ERASED if job is None else job.provider_id
-        eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         await eraser.erase_rest(customer_id)
     residue = await purge(services)
     if residue is not None:

@@ -1,0 +1,143 @@
+"""Erasures that cannot be recorded, cannot end or leave bytes."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store import sqlite
+
+from backend.tests.support.postgres import new_database
+from backend.tests.support.servers import Servers, wait_until
+from backend.tests.support.service import (
+    command_here,
+    new_job,
+    new_name,
+    prepare,
+    problem_name,
+    report,
+    serve_existing,
+    variables_of,
+)
+from backend.tests.support.streams import open_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+    import pytest
+
+EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
+FULL_DISK = """
+from trackerapi_backend.jobs import erasure
+from trackerapi_backend.store import StoreError
+def fail(*_arguments, **_options):
+    raise StoreError("the disk is full", cause="the disk is full")
+erasure.delete_job_rows = fail
+"""
+NO_FOLDER = """
+import os
+variable = "TRACKERAPI_BACKEND_ERASURES_FILE"
+os.environ[variable] = os.environ[variable] + "/missing/file"
+"""
+
+
+def new_customer(api: httpx.Client) -> int:
+    """Create a customer; return its id."""
+    return int(api.post("/customers", json={"name": "Ward 3"}).json()["id"])
+
+
+def status_of_creation(api: httpx.Client, job: dict[str, Any]) -> int:
+    """Return the status of the answer to a repeated creation of a job."""
+    members = ("provider_job_id", "customer_id", "tag")
+    return api.post("/jobs", json={each: job[each] for each in members}).status_code
+
+
+def has_rows(folder: Path, url: str | None) -> bool:
+    """Return whether the database has rows of a job, as `export` counts them."""
+    exported = folder / new_name()
+    done = command_here("export", f"{exported}", environment=variables_of(folder, url))
+    assert done.returncode == 0, done.stderr
+    counts = dict(line.split("\t") for line in done.stdout.splitlines())
+    names = ("jobs", "events", "customer_values", "customer_messages")
+    return any(counts[name] != "0" for name in names)
+
+
+def test_next_server_finishes_an_erasure(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """After a failure in the middle, the next server erases the rest of a customer."""
+    keys = prepare(tmp_path, database_url)
+    with (
+        serve_existing(tmp_path, keys, database_url, prelude=FULL_DISK) as (_, service),
+        service.client() as api,
+    ):
+        customer = new_customer(api)
+        jobs = [new_job(api, customer_id=customer) for _ in range(3)]
+        for job in jobs:
+            report(api, job, **EVENT, message="hello")
+        failed = api.delete(f"/customers/{customer}")
+        assert (failed.status_code, problem_name(failed)) == (503, "unavailable")
+        assert api.get(f"/customers/{customer}").status_code == 404
+    assert has_rows(tmp_path, database_url)
+    with (
+        serve_existing(tmp_path, keys, database_url) as (_, service),
+        service.client() as api,
+    ):
+        wait_until(lambda: not has_rows(tmp_path, database_url))
+        assert {status_of_creation(api, job) for job in jobs} == {410}
+
+
+def test_erasure_that_cannot_be_recorded_is_rejected(tmp_path: Path) -> None:
+    """Without a line in the file of erasures, nothing is erased."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=NO_FOLDER) as (_process, service),
+        service.client() as api,
+    ):
+        job, customer = new_job(api), new_customer(api)
+        for path in (f"/jobs/{job['id']}", f"/customers/{customer}"):
+            answer = api.delete(path)
+            assert (answer.status_code, problem_name(answer)) == (503, "unavailable")
+            assert "Nothing was erased" in answer.json()["detail"]
+            assert str(tmp_path) not in answer.text
+            assert api.get(path).status_code == 200
+
+
+def test_stream_of_another_process_ends(tmp_path: Path, postgres: str) -> None:
+    """A stream ends when any process on the database erases its job."""
+    with (
+        new_database(postgres) as url,
+        closing(Servers(tmp_path, url, count=2)) as servers,
+    ):
+        one, other = servers.services
+        with one.client() as api, other.client() as reader:
+            job = new_job(api)
+            with open_stream(reader, f"/jobs/{job['id']}/stream") as stream:
+                assert stream.message().data["id"] == job["id"]
+                assert api.delete(f"/jobs/{job['id']}").status_code == 200
+                assert list(stream.messages()) == []
+
+
+def test_purge_names_what_it_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large file, and a log that a reader uses, are reasons why bytes may be left."""
+    prepare(tmp_path)
+    monkeypatch.setattr(sqlite, "EMPTY_LOG_SECONDS", 0.1)
+    storage = storage_from({}, variables_of(tmp_path))
+    with closing(open_store(storage)) as store:
+        assert store.purge() is None
+        with closing(sqlite3.connect(tmp_path / "backend.db")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM providers").fetchall()
+            assert "a long read" in str(store.purge())
+        assert store.purge() is None
+        monkeypatch.setattr(sqlite, "MAX_REWRITTEN_BYTES", 0)
+        assert "`trackerapi-backend compact`" in str(store.purge())
+        assert store.purge(whole=True) is None
+    done = command_here("compact", environment=variables_of(tmp_path))
+    assert done.stdout == f"{tmp_path / 'backend.db'} has no bytes of deleted rows.\n"
