@@ -89,12 +89,16 @@ def test_restore_erases_again(tmp_path: Path) -> None:
         jobs = [new_job(api) for _ in range(2)]
         backup = command_here("backup", str(tmp_path / "saved"), environment=variables)
         assert backup.returncode == 0, backup.stderr
-        assert api.delete(f"/jobs/{jobs[0]['id']}").status_code == 200
+        assert api.delete(f"/jobs/{jobs[0]['id']}").json()["backups"] == ["saved"]
     restore = ("restore", "--move-aside", str(tmp_path / "saved"))
     restored = command_here(*restore, environment=variables)
     assert restored.stdout.splitlines()[-1] == "erased again\t1 jobs, 0 customers"
     with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
         assert statuses(api, jobs) == [410, 200]
+        erased = ("job", "erase", "--yes", str(jobs[1]["id"]))
+        printed = command_here(*erased, environment=variables).stdout.splitlines()
+    copies = [tmp_path / name for name in ("backend.db.before-restore", "saved")]
+    assert {"jobs\t1", *(f"backup\t{copy}" for copy in copies)} <= {*printed}
 
 
 GOOD = (

@@ -16,6 +16,7 @@ from trackerapi_backend.settings import (
 )
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import Manifest, write_archive
+from trackerapi_backend.store.known_backups import record_backup
 from trackerapi_backend.store.new_file import new_private_file
 from trackerapi_backend.store.postgres_commands import backup_commands
 from trackerapi_backend.store.sqlite_copy import Contents, copy_database, inspect_copy
@@ -59,6 +60,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         ) from None
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {file} was not written") from None
+    record_backup(storage.database, file)
     for name, count in manifest.counts.items():
         print_line(f"{name}\t{count}")
 

@@ -20,6 +20,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from trackerapi_backend.store import PoolUse, StoreError, sqlite_sql
+from trackerapi_backend.store.known_backups import find_backups
 from trackerapi_backend.store.migrations import (
     HEAD,
     current_revision,
@@ -266,11 +267,8 @@ class SqliteStore:
             time.sleep(EMPTY_LOG_PAUSE_SECONDS)
 
     def backups(self) -> Sequence[Path]:
-        """Return the copies of the database in its folder."""
-        folder, name = self._named.parent, self._named.name
-        return sorted(
-            path for path in folder.iterdir() if path.name.startswith(f"{name}.before-")
-        )
+        """Return the copies of `migrate`, `restore` and `backup` that exist."""
+        return find_backups(self._named)
 
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""

@@ -1,0 +1,44 @@
+"""Known copies of a SQLite file: an erasure names them, and changes none of them.
+
+`backup` adds the path of each backup to `<database>.backups`, one JSON text in a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def record_backup(database: Path, backup: Path) -> None:
+    """Add a backup to the list beside the database; do nothing if that fails.
+
+    A user who may only read the database can write no list. An erasure then cannot name
+    the backup.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    with (
+        suppress(OSError),
+        os.fdopen(os.open(_list_of(database), flags, 0o600), "a") as file,
+    ):
+        file.write(f"{json.dumps(str(backup))}\n")
+
+
+def find_backups(database: Path) -> list[Path]:
+    """Return the recorded copies of a database that exist, and those beside it."""
+    found = {
+        path
+        for path in database.parent.iterdir()
+        if path.name.startswith(f"{database.name}.before-")
+    }
+    with suppress(OSError):
+        for line in _list_of(database).read_text().splitlines():
+            # A crash may have cut a line off.
+            with suppress(ValueError, TypeError):
+                found.add(Path(json.loads(line)))
+    return sorted(path for path in found if path.exists())
+
+
+def _list_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.backups")
