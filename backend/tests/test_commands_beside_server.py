@@ -296,7 +296,7 @@ def test_only_the_owner_may_connect_to_the_server(served: Served) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("migrate",), ("serve", "--port", "0"), ("import", "old.export")],
+    [("migrate",), ("import", "old.export")],
     ids=" ".join,
 )
 def test_command_that_needs_the_file_alone_names_the_server(
@@ -339,6 +339,10 @@ def test_commands_print_the_same_with_and_without_a_server(
         ("audit", *provider, "--limit", "3", "--json"),
         ("audit", *provider, "--since", "2020-01-01T00:00:00Z"),
         ("audit", "--all", *provider),
+        ("customer", "erase", *provider, "--yes", "4711"),
+        ("customer", "erase", *provider, "--yes", "4711"),
+        ("job", "erase", *provider, "--yes", "--provider-job-id", "unknown"),
+        ("job", "erase", *provider, "4711"),
         ("pepper", "status"),
         ("pepper", "finish"),
         ("export", str(tmp_path / "missing" / "x.export")),

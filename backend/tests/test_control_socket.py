@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import socket
 import threading
@@ -11,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from trackerapi_backend.cli import server_client
-from trackerapi_backend.control import socket_file
+from trackerapi_backend.control import commands, execution, socket_file
+from trackerapi_backend.control.commands import MAX_RUNNING, Commands
+from trackerapi_backend.control.messages import Request
 from trackerapi_backend.control.socket_file import connect, is_trusted, listening
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
@@ -24,8 +29,10 @@ from backend.tests.support.service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from trackerapi_backend.control.execution import Execution
 
 NOBODY = 65534
 
@@ -207,3 +214,49 @@ def test_command_waits_while_the_queue_of_the_server_is_full(
                 )
                 listener.accept()[0].close()
                 waiting.result().close()
+
+
+def print_lines(words: Sequence[str], printing: Execution) -> str | None:
+    """Print the lines of a command; without end for the command `endless`."""
+    while True:
+        printing.print_line("x" * 10_000)
+        if words != ["endless"]:
+            return None
+
+
+def test_program_that_takes_no_output_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads nothing loses its connection, and other commands go on."""
+    for module in (commands, execution):
+        monkeypatch.setattr(module, "SEND_SECONDS", 0.1)
+    prepare(tmp_path)
+    database = tmp_path / "backend.db"
+
+    def send(words: Sequence[str]) -> socket.socket:
+        connection = connect(database, MAX_WAIT_SECONDS)
+        connection.sendall(Request(arguments=words).encode())
+        return connection
+
+    def ask() -> list[bytes]:
+        stuck = [send(["endless"]) for _ in range(MAX_RUNNING + 1)]
+        with send(["key", "list"]) as connection, connection.makefile("rb") as lines:
+            answer = list(lines)
+        for each in stuck:
+            each.close()
+        return answer
+
+    async def scenario(listener: socket.socket, writer: Writer) -> list[bytes]:
+        served = Commands(listener, print_lines, writer)
+        answer = await asyncio.to_thread(ask)
+        await served.close(MAX_WAIT_SECONDS)
+        return answer
+
+    with (
+        closing(SqliteStore(database)) as store,
+        closing(Writer(store)) as writer,
+        listening(database) as listener,
+    ):
+        assert listener is not None
+        answer = asyncio.run(scenario(listener, writer))
+    assert json.loads(answer[-1]) == {"error": None}
