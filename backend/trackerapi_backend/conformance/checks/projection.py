@@ -17,7 +17,7 @@ from trackerapi_backend.conformance.expectations import Mismatch, expect, expect
 from trackerapi_backend.conformance.group import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from trackerapi_backend.conformance.session import Session
 
@@ -30,7 +30,19 @@ TABLE: Mapping[str, Any] = json.loads(
 CASES: Sequence[Mapping[str, Any]] = [
     case for case in TABLE["cases"] if case["points"] != {}
 ]
-CELLS: Mapping[str, Any] = TABLE["cells"]
+BEFORE: Mapping[str, Any] = TABLE["cells"]["before"]
+# Events that change no status share their jobs.
+CELL_ROWS: Sequence[Mapping[str, Any]] = [
+    *(
+        {"events": [row["event"]], "after": row["after"]}
+        for row in TABLE["cells"]["rows"]
+        if row["after"]
+    ),
+    {
+        "events": [row["event"] for row in TABLE["cells"]["rows"] if not row["after"]],
+        "after": {},
+    },
+]
 # One event has no other order.
 LATE_CASES = [case for case in CASES if len(case["events"]) > 1]
 MAX_LINES = 1000
@@ -140,41 +152,38 @@ class _Rows:
             for case, job in zip(LATE_CASES, jobs, strict=True)
         }
 
-    def _cells(self) -> dict[tuple[str, str], tuple[Job, Job]]:
-        """Return the states before and after the event of each cell."""
-        cells = {
-            (before, _text(row["event"])): self._histories.new_job(
-                _points(row["event"])
-            )
-            for row, before in _all_cells()
+    def _cells(self) -> dict[tuple[int, str], tuple[Job, Job]]:
+        """Return the states before and after the events of each cell.
+
+        A cell has the number of its row, and the status before.
+        """
+        jobs = {
+            (number, before): self._histories.new_job(_points(row["events"]))
+            for number, row in enumerate(CELL_ROWS)
+            for before in BEFORE
         }
         earlier = [
-            (cells[before, _text(row["event"])], event)
-            for row, before in _all_cells()
-            for event in CELLS["before"][before]
+            (job, event)
+            for (_number, before), job in jobs.items()
+            for event in BEFORE[before]
         ]
-        self._histories.report(earlier)
-        states = [self._histories.states()]
-        last = [
-            (cells[before, _text(row["event"])], row["event"])
-            for row, before in _all_cells()
+        later = [
+            (job, event)
+            for (number, _before), job in jobs.items()
+            for event in CELL_ROWS[number]["events"]
         ]
-        self._histories.report(last)
-        states.append(self._histories.states())
+        states = []
+        for reports in (earlier, later):
+            self._histories.report(reports)
+            states.append(self._histories.states())
         return {
             cell: (states[0][job["id"]], states[1][job["id"]])
-            for cell, job in cells.items()
+            for cell, job in jobs.items()
         }
 
 
-def _all_cells() -> Iterator[tuple[Mapping[str, Any], str]]:
-    for row in CELLS["rows"]:
-        for before in CELLS["before"]:
-            yield row, before
-
-
-def _points(event: Mapping[str, Any]) -> dict[str, int]:
-    return {"last": 1} if event.get("tag") == "last" else {"a": 1, "b": 1}
+def _points(events: Events) -> dict[str, int]:
+    return {"last": 1} if events[0].get("tag") == "last" else {"a": 1, "b": 1}
 
 
 def _timed(events: Events) -> Events:
@@ -184,10 +193,6 @@ def _timed(events: Events) -> Events:
         event | {"occurred_at": (start + timedelta(seconds=number)).isoformat()}
         for number, event in enumerate(events)
     ]
-
-
-def _text(event: Mapping[str, Any]) -> str:
-    return json.dumps(event)
 
 
 def _rows(session: Session) -> _Rows:
@@ -219,14 +224,14 @@ def _check_end(case: Mapping[str, Any], job: Job) -> None:
         expect("percent at the end", case["percents"][-1], job["percent"])
 
 
-def _check_cells(row: Mapping[str, Any], session: Session) -> None:
-    for before in CELLS["before"]:
-        earlier, after = _rows(session).cells[before, _text(row["event"])]
+def _check_cells(number: int, session: Session) -> None:
+    for before in BEFORE:
+        earlier, after = _rows(session).cells[number, before]
         what = f"job that was {before}"
         expect(
             f"status of a {what} first", before.split(maxsplit=1)[0], earlier["status"]
         )
-        status = row["after"].get(before, earlier["status"])
+        status = CELL_ROWS[number]["after"].get(before, earlier["status"])
         expect(f"status of a {what}", status, after["status"])
         if after["percent"] < earlier["percent"]:
             percent = f"at least {earlier['percent']}"
@@ -245,11 +250,16 @@ for _number, _case in enumerate(LATE_CASES, start=1):
         f"{_case['name']}, with the events in reverse order",
         partial(_check_late, _case),
     )
-for _row in CELLS["rows"]:
-    _kind, _tag = _row["event"]["kind"], _row["event"].get("tag", "job")
-    _more = "-retrying" if _row["event"].get("retrying") else ""
+for _number, _row in enumerate(CELL_ROWS[:-1]):
+    [_event] = _row["events"]
+    _more = "-retrying" if _event.get("retrying") else ""
     group.add(
-        f"{_kind}-of-{_tag}{_more}",
-        f"{_text(_row['event'])} changes each status of a job as in the table",
-        partial(_check_cells, _row),
+        f"{_event['kind']}-of-{_event.get('tag', 'job')}{_more}",
+        f"{json.dumps(_event)} changes each status of a job as in the table",
+        partial(_check_cells, _number),
     )
+group.add(
+    "no-effect",
+    f"{len(CELL_ROWS[-1]['events'])} other events change no status of a job",
+    partial(_check_cells, len(CELL_ROWS) - 1),
+)
