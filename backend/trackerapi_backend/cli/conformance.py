@@ -102,7 +102,6 @@ def check_backend(options: Namespace, print_line: PrintLine) -> None:
             for outcome in run_checks(session, options.only):
                 results[outcome.result] += 1
                 print_line(_line(outcome, as_json=options.json))
-            session.end()
     except KitError as error:
         raise SettingsError(str(error)) from None
     print_line(_summary(session, results, time.monotonic() - started, options))
@@ -164,5 +163,5 @@ def _summary(
         f" {session.exchange.request_count} requests in {seconds:.1f} s. The run"
         f" {session.run} made {made.get('create_customer', 0)} customers and"
         f" {made.get('create_job', 0)} jobs, named conformance-{session.run}-…."
-        " Its keys are expired, and its links expire within an hour."
+        " Its keys, tokens and links expire within an hour."
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections import defaultdict
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,13 +36,9 @@ STEPS = [
     {"tag": "store", "name": "Store", "points": 3},
 ]
 KEY_LIFETIME = timedelta(hours=1)
-"""Lifetime of keys, tokens and links that the kit makes: a killed run leaves none."""
+"""Lifetime of keys, tokens and links that the kit makes.
 
-_KEY_OF: Mapping[str, Callable[[Any], object]] = {
-    "create_api_key": lambda created: created["key"]["key_id"],
-    "create_job_token": lambda created: created["key_id"],
-}
-"""Id of the new key in a response, by operation."""
+The kit does not expire them: some backends take a second for each expiry."""
 
 
 class Session:
@@ -62,7 +57,6 @@ class Session:
         self.made: dict[str, int] = defaultdict(int)
         self._rules = AnswerRules()
         self._operations = _described_operations()
-        self._key_ids: list[str] = []
         self._names = 0
         self._shared: dict[Callable[[Session], Any], Any] = {}
 
@@ -129,14 +123,8 @@ class Session:
             subject = "problems" if answer.status >= 400 else operation_id
             self.deviations[subject].append(mismatch)
         if answer.status == 201:
-            self._note_made(operation_id, answer)
+            self.made[operation_id] += 1
         return answer
-
-    def _note_made(self, operation_id: str, answer: Answer) -> None:
-        self.made[operation_id] += 1
-        if operation_id in _KEY_OF:
-            with suppress(Mismatch, *UNEXPECTED_FORM):
-                self._key_ids.append(str(_KEY_OF[operation_id](answer.json())))
 
     def address(
         self, operation_id: str, query: Mapping[str, object] | None = None, **path: Any
@@ -271,12 +259,6 @@ class Session:
                 f" {', '.join(SCOPES)}"
             )
         return provider_id
-
-    def end(self) -> None:
-        """Expire all keys and tokens of the run."""
-        while self._key_ids:
-            with suppress(Mismatch):
-                self.call("expire_api_key", key_id=self._key_ids.pop())
 
 
 def lines_of(lines: Sequence[object]) -> bytes:
