@@ -12,11 +12,12 @@ import hmac
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from unittest.mock import patch
+from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 import trackerapi_backend
 from starlette.datastructures import Headers
@@ -24,6 +25,7 @@ from trackerapi_backend.app import create_app
 from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
+from trackerapi_backend.requests.call import Services
 from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.requests.credentials import generate_key
 from trackerapi_backend.routes import HANDLERS
@@ -31,13 +33,21 @@ from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
 from backend.tests.support.pages import new_link
-from backend.tests.support.service import MAX_WAIT_SECONDS, new_job, prepare, report
+from backend.tests.support.postgres import changed_url, new_database
+from backend.tests.support.service import (
+    MAX_WAIT_SECONDS,
+    command_here,
+    new_job,
+    prepare,
+    report,
+    serve_new,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
-    from trackerapi_backend.requests.call import Call, Services
+    from trackerapi_backend.requests.call import Call
 
     from backend.tests.support.service import Service
 
@@ -137,6 +147,9 @@ CHECKLIST = {
     "Configuration (API8): headers of every response": (
         "test_security_checklist::test_every_response_has_its_headers",
         "test_pages::test_page_has_security_headers",
+    ),
+    "Configuration: the role in PostgreSQL owns its database and nothing else": (
+        "test_security_checklist::test_owner_of_the_database_needs_no_other_right",
     ),
     "Configuration: errors show nothing of the code": (
         "test_security_checklist::test_internal_error_shows_nothing_of_the_code",
@@ -331,7 +344,8 @@ def test_internal_error_shows_nothing_of_the_code() -> None:
         raise RuntimeError("canary of the code")
 
     async def ask(path: str) -> httpx.Response:
-        services = cast("Services", SimpleNamespace(readiness=_NoChecks()))
+        names = ("store", "writer", "hub", "authenticator", "readiness", "pepper")
+        services = Services(**dict.fromkeys(names, cast("Any", _NoService())))
         transport = httpx.ASGITransport(create_app(services))
         async with httpx.AsyncClient(transport=transport, base_url="http://t") as api:
             return await api.get(path)
@@ -348,9 +362,33 @@ def test_internal_error_shows_nothing_of_the_code() -> None:
         assert hint not in answer.text
 
 
-class _NoChecks:
+class _NoService:
     def run_checks(self, _app: object) -> Any:
         """Run no checks: the application is never started."""
+
+
+def test_owner_of_the_database_needs_no_other_right(
+    tmp_path: Path, postgres: str
+) -> None:
+    """A role of PostgreSQL without any privilege serves the database that it owns."""
+    role, key = f"role_{uuid4().hex}", tmp_path / "key"
+    with psycopg.connect(postgres, autocommit=True) as db:
+        db.execute(f"CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB".encode())
+    with (
+        new_database(postgres, f"OWNER {role}") as url,
+        serve_new(tmp_path, changed_url(url, options=f"-c role={role}")) as service,
+    ):
+        key.write_text(service.keys["all"])
+        checks = ("events/repeated-id", "streams/change", "erasure/customer")
+        run = command_here(
+            *("conformance", "--base-url", service.base_url),
+            *("--api-key-file", str(key)),
+            *(f"--only={name}" for name in checks),
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.count("pass  ") == len(checks)
+    with psycopg.connect(postgres, autocommit=True) as db:
+        db.execute(f"DROP ROLE {role}".encode())
 
 
 def test_backend_requests_no_address() -> None:
