@@ -14,6 +14,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib import metadata as distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.diagnosis import database, files, machine
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store import sqlite_reading
 from trackerapi_backend.store.schema import metadata
 
 from backend.tests.support.disks import make_space, small_disk
@@ -32,7 +34,6 @@ from backend.tests.support.revisions import downgrade, record_newer_revision
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
-    command,
     command_here,
     new_name,
     prepare,
@@ -385,8 +386,7 @@ def test_doctor_beside_a_server_changes_nothing(own: Installation) -> None:
     """A running server is no fault, and serves on after `doctor`."""
     keys = {"all": "none"}
     with serve_existing(own.folder, keys) as (process, service):
-        result = command("doctor", "--json", environment=own.variables)
-        assert result.returncode == 0, result.stdout
+        assert own.faults() == []
         with service.client(None) as reader:
             assert reader.get("/readyz").status_code == 200
         assert process.poll() is None
@@ -424,6 +424,22 @@ def test_wrong_clock_is_found(
     [fault] = own.faults()
     assert (fault["check"], fault["level"]) == ("clock", level)
     assert fault["command"] == "timedatectl set-ntp true"
+
+
+def test_locked_database_is_not_replaced(
+    own: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that another program locks is a finding; the command lists it."""
+    impatient = partial(sqlite3.connect, timeout=0.1)
+    monkeypatch.setattr(sqlite_reading.sqlite3, "connect", impatient)
+    with closing(sqlite3.connect(own.database, isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute("PRAGMA user_version=1")
+        [fault] = own.faults()
+    assert fault["check"] == "database"
+    assert "locked" in fault["what"]
+    assert fault["command"].startswith("fuser")
+    assert own.faults() == []
 
 
 def test_network_file_system_is_found(

@@ -7,6 +7,7 @@ import re
 import shlex
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,15 @@ def check_rights(settings: Settings) -> Iterator[Fault]:
     """Find files and folders that other users of the machine can read or change."""
     database = f"{_resolved(settings.database)}" if settings.database else None
     open_files: dict[str, Path] = {}
-    for path in _files(settings):
-        if path.stat().st_mode & _NOT_FOR_FILES:
+    modes = {path: status.st_mode for path, status in _files(settings).items()}
+    for path, mode in modes.items():
+        if mode & _NOT_FOR_FILES:
             is_part = database is not None and f"{path}".startswith(database)
             # SQLite gives new files beside the database the rights of the database.
             names = f"{shlex.quote(database)}*" if database and is_part else quote(path)
             open_files.setdefault(names, path)
     for names, path in open_files.items():
-        is_error = path.stat().st_mode & stat.S_IRWXO
+        is_error = modes[path] & stat.S_IRWXO
         yield Fault(
             f"{path} can be read or changed by every user"
             if is_error
@@ -74,8 +76,8 @@ def check_owners(settings: Settings) -> Iterator[Fault]:
     if settings.database is None or not settings.database.exists():
         return
     owner, folder = settings.database.stat().st_uid, _resolved(settings.database).parent
-    for path in (*_files(settings), folder):
-        found = path.stat().st_uid
+    for path, status in {**_files(settings), folder: folder.stat()}.items():
+        found = status.st_uid
         # The server does not write to the pepper file, and root may own a folder.
         may_be_of_root = path in (_resolved(settings.pepper_file), folder)
         if found != owner and not (found == 0 and may_be_of_root):
@@ -96,13 +98,13 @@ def check_links(settings: Settings) -> Iterator[Fault]:
         if link is not None and link not in seen:
             seen.add(link)
             yield Fault(
-                f"{link} is a symbolic link: who changes it changes the place of"
-                f" {path.name}, and copies of the path may lack its files",
+                f"{link} is a symbolic link: a change of the link would move"
+                f" {path.name}, and a copy of this folder may lack the file",
                 f"export TRACKERAPI_BACKEND_{name}={quote(_resolved(path))}",
                 "warning",
             )
-    for path in _files(settings):
-        if path.stat().st_nlink > 1:
+    for path, status in _files(settings).items():
+        if status.st_nlink > 1:
             copy = quote(path.with_name(f"{path.name}.copy"))
             yield Fault(
                 f"{path} has a second name (hard link), by which another program"
@@ -125,7 +127,7 @@ def check_leftovers(settings: Settings) -> Iterator[Fault]:
                     "warning",
                 )
             elif _is_temporary(name, names) and _age_seconds(path) > LEFTOVER_SECONDS:
-                what = f"{path} is left of a killed command"
+                what = f"a killed command has left {path}"
                 yield Fault(what, f"rm {quote(path)}", "warning")
 
 
@@ -135,7 +137,8 @@ def check_log_size(settings: Settings) -> Iterator[Fault]:
         return
     database = _resolved(settings.database)
     log = database.with_name(f"{database.name}-wal")
-    size = log.stat().st_size if log.exists() else 0
+    status = _files(settings).get(log)
+    size = 0 if status is None else status.st_size
     if size > MAX_LOG_BYTES:
         yield Fault(
             f"{log} has {size // 2**20} MiB: end programs that read the database for"
@@ -177,8 +180,8 @@ def _file_system(folder: Path) -> str:
     return found
 
 
-def _files(settings: Settings) -> list[Path]:
-    """Return the existing files of an installation, without links."""
+def _files(settings: Settings) -> dict[Path, os.stat_result]:
+    """Return the status of each existing file of an installation, without links."""
     paths = [settings.pepper_file]
     if settings.erasures_file is not None:
         paths.append(settings.erasures_file)
@@ -186,7 +189,14 @@ def _files(settings: Settings) -> list[Path]:
         database = _resolved(settings.database)
         beside = [database.with_name(f"{database.name}{end}") for end in _BESIDE]
         paths += [database, *beside]
-    return [path for path in dict.fromkeys(map(_resolved, paths)) if path.is_file()]
+    found = {}
+    for path in map(_resolved, paths):
+        # A server that stops deletes the files beside the database.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found[path] = status
+    return found
 
 
 def _folders(settings: Settings) -> list[Path]:

@@ -51,6 +51,9 @@ _OF_DATABASE: Final = {
     "pepper": (database.check_pepper, "the pepper is the pepper of the database"),
 }
 
+_DAMAGES = ("malformed", "not a database", "not valid UTF-8")
+"""Parts of the causes that SQLite and its driver name for a damaged file."""
+
 
 @dataclass(frozen=True, slots=True)
 class _PostgresReader:
@@ -83,7 +86,7 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
             reader = stack.enter_context(closing(_open(settings)))
             is_empty = not reader.read(has_schema)
         except StoreError as error:
-            yield Fault(f"{error}", _opening_command(settings)).of("database")
+            yield Fault(f"{error}", _opening_command(settings, error)).of("database")
             return
         yield Finding("ok", "database", "the database can be read")
         subject = Subject(settings, reader, is_thorough)
@@ -101,7 +104,7 @@ def _findings(
     try:
         found = list(check())
     except StoreError as error:
-        found = [Fault(f"{error}", _opening_command(settings))]
+        found = [Fault(f"{error}", _opening_command(settings, error))]
     except OSError as error:
         found = [
             Fault(
@@ -122,8 +125,8 @@ def _open(settings: Settings) -> Reader:
     return _PostgresReader(store)
 
 
-def _opening_command(settings: Settings) -> str:
-    """Return the command for a database that cannot be opened."""
+def _opening_command(settings: Settings, error: StoreError) -> str:
+    """Return the command for a database that cannot be opened or read."""
     path = settings.database
     if path is None:
         return ready_command(settings.database_url or "")
@@ -139,4 +142,7 @@ def _opening_command(settings: Settings) -> str:
         return migrate
     if not path.is_file():
         return "export TRACKERAPI_BACKEND_DATABASE=FILE"
-    return f"trackerapi-backend restore FILE --database {quote(path)} --move-aside"
+    if any(reason in error.cause for reason in _DAMAGES):
+        return f"trackerapi-backend restore FILE --database {quote(path)} --move-aside"
+    # The command lists the programs that use the file.
+    return f"fuser --verbose {quote(path)}"
