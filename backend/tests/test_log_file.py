@@ -82,12 +82,15 @@ def test_two_processes_append_to_one_file(tmp_path: Path) -> None:
     assert path.read_text() == "{}\n" * 6
 
 
-def test_folder_that_is_gone_costs_one_warning_and_no_line(tmp_path: Path) -> None:
+def test_folder_that_is_gone_costs_one_warning_and_no_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """While no new file can be opened, lines go to the renamed file."""
     folder, moved = tmp_path / "logs", tmp_path / "moved"
     folder.mkdir()
     handler = LogStream(LogFile(folder / "log"))
     logger = logging.getLogger("trackerapi_backend")
+    caplog.set_level(logging.WARNING, logger.name)
     logger.addHandler(handler)
     try:
         logger.error("first")

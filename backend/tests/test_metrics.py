@@ -22,6 +22,7 @@ from backend.tests.support.postgres import new_database
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
     Service,
+    command,
     command_here,
     error_line,
     first_line,
@@ -239,7 +240,7 @@ def test_address_in_use_is_reported_with_its_option(tmp_path: Path) -> None:
     prepare(tmp_path)
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
-        line = command_here(
+        line = command(
             *("serve", "--port", "0", "--metrics-address", f"127.0.0.1:{port}"),
             *("--log-level", "error"),
             environment=variables_of(tmp_path),
