@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.pepper import PepperFile
+from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.erasures_file import (
     ErasuresFile,
     erased_customer,
@@ -145,3 +146,9 @@ def test_line_after_a_cut_line_is_complete(tmp_path: Path) -> None:
     first, cut, last = path.read_text().splitlines()
     assert (first, cut) == (GOOD, GOOD[:20])
     assert '"customer_id":7' in last
+
+
+def test_backend_without_a_file_of_erasures_erases_nothing() -> None:
+    """With PostgreSQL and without the setting, the error names the setting."""
+    with pytest.raises(StoreError, match="nothing was erased: set TRACKERAPI_BACKEND"):
+        ErasuresFile().append(erased_customer(1, 7, now=utc_now()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from trackerapi_backend.settings import (
     DEFAULT_PORT,
     MAX_LIMIT,
     MAX_MAX_CONNECTIONS,
+    PREFIX,
     RequestLimits,
     settings_from,
 )
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from trackerapi_backend.cli.arguments import PrintLine
+
+_log = logging.getLogger(__name__)
 
 _LIMITS = {
     "key_requests_per_second": "requests of a key per second",
@@ -96,6 +100,11 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     inherited = inherited_listeners()
     settings = settings_from(vars(options))
     start_log(settings.log)
+    if settings.erasures_file is None:
+        _log.warning(
+            "no job and no customer can be erased: set %sERASURES_FILE to a file",
+            PREFIX,
+        )
     with closing(open_store(settings)) as store, ExitStack() as stack:
         # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
         # makes none.
