@@ -13,6 +13,8 @@ import pytest
 from trackerapi_backend.conformance.checks.limits import SENDERS
 from trackerapi_backend.conformance.checks.projection import TABLE
 from trackerapi_backend.conformance.checks.samples import SAMPLES, UNKNOWN_IDS
+from trackerapi_backend.conformance.exchange import Answer
+from trackerapi_backend.conformance.expectations import Mismatch
 from trackerapi_backend.conformance.run import GROUPS, all_checks
 from trackerapi_backend.requests.contract import document, operations
 
@@ -162,6 +164,16 @@ def test_kit_has_the_table_of_library_and_backend() -> None:
     assert json.loads(TABLE_OF_BOTH.read_text()) == TABLE
     names = [check.name for check in all_checks()]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("body", [b'{"api_key": "trk_secret"}', b"trk_secret"])
+def test_report_of_a_success_has_no_secret(body: bytes) -> None:
+    """The report of an unexpected success does not contain its body."""
+    answer = Answer("POST /api-keys", 200, {}, body)
+    with pytest.raises(Mismatch, match=r"expected 201, got 200$"):
+        answer.require(201)
+    with pytest.raises(Mismatch, match=r"expected 201, got 500 with oops$"):
+        Answer("POST /api-keys", 500, {}, b"oops").require(201)
 
 
 def test_selected_checks_are_printed(own_service: Service, tmp_path: Path) -> None:

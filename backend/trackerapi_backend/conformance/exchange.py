@@ -51,6 +51,16 @@ class Answer:
         """Media type without its parameters, in lower case; empty if missing."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    @property
+    def outline(self) -> str:
+        """Status and beginning of the body, for reports.
+
+        Without the body of a success, which may have the secret of a new key.
+        """
+        if self.status < 400 or not self.body:
+            return str(self.status)
+        return f"{self.status} with {self.body[:200].decode('utf-8', 'replace')}"
+
     def json(self) -> Any:
         """Return the parsed body.
 
@@ -60,12 +70,7 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise Mismatch(f"body of {self.request}", "JSON", self.text) from None
-
-    @property
-    def text(self) -> str:
-        """Beginning of the body, for reports."""
-        return self.body[:200].decode("utf-8", "replace")
+            raise Mismatch(f"body of {self.request}", "JSON", self.outline) from None
 
     def require(self, *statuses: int) -> Any:
         """Check the status; return the parsed body.
@@ -75,8 +80,7 @@ class Answer:
         """
         if self.status not in statuses:
             expected = " or ".join(map(str, statuses))
-            got = f"{self.status} with {self.text}" if self.body else str(self.status)
-            raise Mismatch(f"status of {self.request}", expected, got)
+            raise Mismatch(f"status of {self.request}", expected, self.outline)
         return self.json()
 
 

@@ -241,7 +241,7 @@ class Session:
             answer = self.call("verify_api_key", key=key)
             if answer.status == 401:
                 raise KitError(
-                    f"the backend rejects the key of {option}: {answer.text}"
+                    f"the backend rejects the key of {option}: {answer.outline}"
                 )
             owner = answer.require(200)
             missing = [scope for scope in SCOPES if scope not in owner["scopes"]]
