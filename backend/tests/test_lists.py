@@ -68,7 +68,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
             provider_id = stored_providers.create_provider(db, "One", now=now)
             customer_id = create_customer(db, provider_id)
             sent = {"provider_job_id": "x", "customer_id": customer_id, "tag": "t"}
-            create_job(db, provider_id, sent, now=now)
+            create_job(db, provider_id, sent, name_hmac=b"", now=now)
         yield store
 
 

@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = add_group(parser, "ACTION")
     create = actions.add_parser("create", help="create a customer and print its id")
     add_provider_options(create)
-    create.add_argument("--id", type=_customer_id, help="default: the next free id")
+    create.add_argument("--id", type=_customer_id, help="default: a new id")
     create.add_argument("--reference", help="id of the customer at the provider")
     create.add_argument("--name", help="name of the customer")
     set_command(create, create_customer)

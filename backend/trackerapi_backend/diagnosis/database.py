@@ -13,7 +13,7 @@ from trackerapi_backend.instants import format_instant, from_micros, utc_now
 from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.settings import Settings, SettingsError
 from trackerapi_backend.store import health
-from trackerapi_backend.store.jobs import LAST_CLOCK_ID, created_by_id
+from trackerapi_backend.store.ids import LAST_CLOCK_ID, created_by_id
 from trackerapi_backend.store.migrations import HEAD, current_revision, is_newer
 from trackerapi_backend.store.postgres_commands import psql_command
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from trackerapi_backend.projection.snapshot import find_step
 from trackerapi_backend.projection.statuses import JobStatus, StepStatus
 from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.ids import created_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,7 +47,7 @@ def find_usual_interval(db: Connection, job: Row[Any], state: JobState) -> float
         job: Row of the job.
         state: State of the job.
     """
-    known_for = (state.last_event_at or 0) - stored_jobs.created_by_id(job.id)
+    known_for = (state.last_event_at or 0) - created_by_id(job.id)
     intervals = []
     unknown = []
     for name, step in state.steps.items():

@@ -91,7 +91,7 @@ def create_customer(
     Args:
         db: Connection in a transaction.
         provider_id: Provider of the customer.
-        customer_id: Id of the customer; None for the next free id.
+        customer_id: Id of the customer; None for a new id.
         reference: Id of the customer at the provider.
         name: Name of the customer.
     """

@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, or_, select, update
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.ids import API_KEY_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import api_keys, jobs, providers
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a key, and an entry of the audit log; return the row of the key."""
-    row = db.execute(insert(api_keys).values(values).returning(api_keys)).one()
+    new_id = API_KEY_IDS.make(db, values["provider_id"], now=values["created_at"])
+    stored = insert(api_keys).values({**values, "id": new_id})
+    row = db.execute(stored.returning(api_keys)).one()
     changes_of(db).keys.add(row.key_id)
     expires_at = None if row.expires_at is None else format_instant(row.expires_at)
     record_change(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
+from trackerapi_backend.store.ids import CONFIGURATION_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import job_configurations
 
@@ -40,10 +41,11 @@ def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
             _stored.provider_id == values["provider_id"], _stored.tag == values["tag"]
         )
     ).scalar()
+    new_id = CONFIGURATION_IDS.make(db, values["provider_id"], now=values["created_at"])
     revision = (newest or 0) + 1
     return db.execute(
         insert(job_configurations)
-        .values({**values, "revision": revision})
+        .values({**values, "id": new_id, "revision": revision})
         .returning(job_configurations)
     ).one()
 

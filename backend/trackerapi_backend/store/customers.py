@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, insert, select
+from sqlalchemy import insert, select
 
 from trackerapi_backend.store.audit_log import record_change
+from trackerapi_backend.store.ids import CUSTOMER_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
-from trackerapi_backend.store.schema import MAX_ID, audit_log, customers
+from trackerapi_backend.store.schema import customers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,21 +22,14 @@ def create_customer(
 ) -> Row[Any]:
     """Store a customer, and an entry of the audit log; return the customer's row.
 
-    Without an `id` among the values, the customer gets the id after the largest id,
-    which may be the id of an erased customer.
-    A sequence of PostgreSQL would return ids that were given with `id` before.
-
     Args:
         db: Connection in a transaction.
-        values: Values of the columns.
+        values: Values of the columns; without an `id`, the customer gets a new id.
         caller_key_id: Public part of the key that makes the change; None for a command.
     """
     if "id" not in values:
-        # Read, then write, without a race: transactions run one at a time.
-        newest = _newest_id(db)
-        # Ids after `MAX_ID` would exceed the limit of the contract.
-        free = newest + 1 if newest < MAX_ID else _first_free_id(db)
-        values = {**values, "id": free}
+        new_id = CUSTOMER_IDS.make(db, values["provider_id"], now=values["created_at"])
+        values = {**values, "id": new_id}
     row = db.execute(insert(customers).values(values).returning(customers)).one()
     record_change(
         db,
@@ -47,27 +41,10 @@ def create_customer(
     return row
 
 
-def _newest_id(db: Connection) -> int:
-    """Return the largest id, also of an erased customer; 0 without a customer.
-
-    Scripts of an erased customer must not report on a new customer.
-    """
-    columns = (customers.c.id, audit_log.c.customer_id)
-    return max(db.execute(select(func.max(each))).scalar() or 0 for each in columns)
-
-
 def customer_exists(db: Connection, customer_id: int) -> bool:
     """Return whether a customer with this id exists, of any provider."""
     query = select(customers.c.id).where(customers.c.id == customer_id)
     return db.execute(query).first() is not None
-
-
-def _first_free_id(db: Connection) -> int:
-    """Return the lowest free id that follows a used id."""
-    follower = customers.alias()
-    is_followed = exists().where(follower.c.id == customers.c.id + 1)
-    query = select(func.min(customers.c.id)).where(~is_followed)
-    return int(db.execute(query).scalar_one()) + 1
 
 
 def find_customer(

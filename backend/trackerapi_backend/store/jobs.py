@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Text, func, insert, select, type_coerce
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.store import postgres_sql, sqlite_sql
 from trackerapi_backend.store.driver_sql import is_postgres
+from trackerapi_backend.store.ids import JOB_IDS, LAST_CLOCK_ID, first_id_at
 from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
 from trackerapi_backend.store.schema import (
     MAX_ID,
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
 
     from trackerapi_backend.store.documents import Document
-
-_COUNTER_BITS = 12
-"""Number of low bits of a job id, which count the jobs of one millisecond.
-
-The high bits are the millisecond of the creation."""
-
-LAST_CLOCK_ID = MAX_ID - 2**40
-"""Largest id that is derived from the clock, reached in September 2039.
-
-Ids must grow: after a job with this id, created with a wrong clock, further jobs count
-up from this id to `MAX_ID`."""
 
 MAX_JOBS_BY_ID = 400
 """Maximum number of jobs that a condition lists by id: some builds of SQLite accept no
@@ -76,34 +66,18 @@ class ClockError(Exception):
 
 
 def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> int:
-    """Store a job; return its id, which is larger than all earlier ids.
+    """Store a job; return its id, larger than those of the provider's earlier jobs.
 
     Raises:
         ClockError: If `now` is later than `LAST_CLOCK_ID` allows.
     """
-    by_clock = first_id_at(now)
-    # No race between query and insert: the writer runs one transaction at a time. Ids
-    # above MAX_ID, which an earlier release may have stored, are ignored.
-    newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
-    # If the clock went back, the ids continue after the largest stored id.
-    job_id = max((newest.scalar() or 0) + 1, by_clock)
-    if by_clock > LAST_CLOCK_ID or job_id > MAX_ID:
+    if first_id_at(now) > LAST_CLOCK_ID:
+        raise ClockError(now)
+    job_id = JOB_IDS.make(db, values["provider_id"], now=now)
+    if job_id > MAX_ID:
         raise ClockError(now)
     db.execute(insert(jobs).values({**values, "id": job_id}))
     return job_id
-
-
-def first_id_at(instant: datetime) -> int:
-    """Return the smallest id of a job that is made in the millisecond of an instant."""
-    return to_micros(instant) // 1000 << _COUNTER_BITS
-
-
-def created_by_id(job_id: int) -> int:
-    """Return the time at which the backend made a job id, in microseconds since 1970.
-
-    `created_at` may be a time of another clock.
-    """
-    return (job_id >> _COUNTER_BITS) * 1000
 
 
 def find_job(db: Connection, provider_id: int, job_id: int) -> Row[Any] | None:

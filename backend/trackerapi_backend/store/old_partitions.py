@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, and_, cast, func, literal, select, text
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.store.audit_log import record_change
-from trackerapi_backend.store.jobs import first_id_at
+from trackerapi_backend.store.ids import first_id_at
 from trackerapi_backend.store.partitions import (
     Partition,
     drop_partition,

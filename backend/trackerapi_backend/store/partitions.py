@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from trackerapi_backend.store.driver_sql import is_postgres
-from trackerapi_backend.store.jobs import first_id_at
+from trackerapi_backend.store.ids import first_id_at
 from trackerapi_backend.store.postgres_sql import LOCK_SCHEMA
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sqlalchemy import func, or_, select
 from trackerapi_backend.instants import from_micros, to_micros
 from trackerapi_backend.store.changes import changes_of
 from trackerapi_backend.store.deletion import delete_job_rows
-from trackerapi_backend.store.jobs import created_by_id, first_id_at
+from trackerapi_backend.store.ids import created_by_id, first_id_at
 from trackerapi_backend.store.schema import (
     MAX_ID,
     api_keys,

@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select, update
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.ids import SHARE_LINK_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import jobs, providers, share_links
 
@@ -29,7 +30,9 @@ def create_share_link(
         provider_id: Provider of the job.
         values: Values of the columns.
     """
-    row = db.execute(insert(share_links).values(values).returning(share_links)).one()
+    new_id = SHARE_LINK_IDS.make(db, values["job_id"], now=values["created_at"])
+    stored = insert(share_links).values({**values, "id": new_id})
+    row = db.execute(stored.returning(share_links)).one()
     record_change(
         db,
         provider_id=provider_id,
