@@ -80,8 +80,9 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
         self._file = DatabaseFile(path, create=migrate)
-        self._named, self._is_writing = path, False
-        # Transactions and `purge()` use the writing connection in turns.
+        self._named = path
+        # Transactions and `purge()` use the writing connection in turns. `close()` may
+        # be called by another thread meanwhile, and asks whether the lock is held.
         self._turn = threading.Lock()
         self._writer = _writing_engine(self._file.path)
         # Open between two transactions: a connection from the pool would need more time
@@ -152,28 +153,23 @@ class SqliteStore:
             StoreError: If SQLite fails, SQLite has ended the transaction itself, or
                 the file was moved or deleted. Then nothing is stored.
         """
-        # `close()` reads this flag. Another thread may call `close()` during the block.
-        self._is_writing = True
-        try:
-            with self._turn, sqlite_errors(self._named), self._writing() as db:
-                if not shared:
-                    # A transaction of SQLAlchemy, without which alembic would commit.
-                    # Reports need none, and it needs more time than the engine.
-                    db.begin()
-                yield db
-                # A commit to a deleted file would succeed, but its data would be lost.
-                self._file.require_unchanged()
-                # SQLite may have rolled the transaction back, for example on a full
-                # disk. The driver's COMMIT then does nothing and raises no error.
-                if not self.is_in_transaction(db):
-                    raise StoreError("SQLite has rolled the transaction back")
-                sqlite_sql.commit(db)
-                # Check after COMMIT too: the caller acknowledges the changes only
-                # after a confirmed commit.
-                if self.is_in_transaction(db):
-                    raise StoreError("SQLite has not ended the transaction")
-        finally:
-            self._is_writing = False
+        with self._turn, sqlite_errors(self._named), self._writing() as db:
+            if not shared:
+                # A transaction of SQLAlchemy, without which alembic would commit.
+                # Reports need none, and it needs more time than the engine.
+                db.begin()
+            yield db
+            # A commit to a deleted file would succeed, but its data would be lost.
+            self._file.require_unchanged()
+            # SQLite may have rolled the transaction back, for example on a full
+            # disk. The driver's COMMIT then does nothing and raises no error.
+            if not self.is_in_transaction(db):
+                raise StoreError("SQLite has rolled the transaction back")
+            sqlite_sql.commit(db)
+            # Check after COMMIT too: the caller acknowledges the changes only
+            # after a confirmed commit.
+            if self.is_in_transaction(db):
+                raise StoreError("SQLite has not ended the transaction")
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -234,15 +230,11 @@ class SqliteStore:
     def _alone(self) -> Iterator[Connection]:
         """Yield the connection that writes, between two transactions."""
         with self._turn, sqlite_errors(self._named):
-            self._is_writing = True
+            db, self._idle = self._idle or self._writer.connect(), None
             try:
-                db, self._idle = self._idle or self._writer.connect(), None
-                try:
-                    yield db
-                finally:
-                    self._idle = db
+                yield db
             finally:
-                self._is_writing = False
+                self._idle = db
 
     def _empty_log(self) -> None:
         """Copy the write-ahead log into the file, and truncate the log.
@@ -301,7 +293,7 @@ class SqliteStore:
         the process. At the end of the process, its transaction is rolled back.
         """
         self._readers.dispose()
-        if not self._is_writing:
+        if not self._turn.locked():
             if self._idle is not None:
                 self._idle.close()
             self._writer.dispose()
