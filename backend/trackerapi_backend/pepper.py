@@ -86,7 +86,7 @@ class Pepper:
         )
 
     def seal(self, api_key: str) -> dict[str, Any]:
-        """Return what the store has in place of a key: columns of `api_keys`."""
+        """Return the columns of `api_keys` that represent a key in the store."""
         return {
             "key_hmac": _key_hmac(self.current, api_key),
             "pepper": self.fingerprints[0],

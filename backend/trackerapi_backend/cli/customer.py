@@ -84,7 +84,7 @@ def list_customers(options: Namespace, database: Database) -> None:
 
 
 def erase_customer(options: Namespace, database: Database) -> None:
-    """Erase a customer; print what may still have the data of the customer."""
+    """Erase a customer; print the places that may still have the data."""
     provider_id = database.read(lambda db: find_known_provider(db, options.provider))
 
     async def erase(services: Services) -> models.Erasure:

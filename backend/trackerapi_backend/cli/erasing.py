@@ -46,7 +46,7 @@ def confirm(options: Namespace) -> None:
 
 
 def print_erasure(erased: models.Erasure, database: Database) -> None:
-    """Print the number of erased jobs, and what may still have their data."""
+    """Print the number of erased jobs, and places that may still have their data."""
     database.print_line(f"jobs\t{erased['erased_jobs']}")
     for path in database.store.backups():
         database.print_line(f"backup\t{path}")

@@ -53,7 +53,7 @@ def _check_and_confirm(options: Namespace) -> None:
 
 
 def erase_job(options: Namespace, database: Database) -> None:
-    """Erase a job; print what may still have its data."""
+    """Erase a job; print the places that may still have its data."""
     provider_id, job_id = database.read(lambda db: _find(db, options))
 
     async def erase(services: Services) -> models.Erasure:

@@ -77,7 +77,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
 
 
 def _print_missing(erasures_file: Path | None, print_line: PrintLine) -> None:
-    """Print a line if no file tells what was erased since the backup."""
+    """Print a line if there is no file of the erasures since the backup."""
     if erasures_file is not None and not erasures_file.exists():
         print_line(
             f"{erasures_file} does not exist, so nothing was erased again. If jobs or"

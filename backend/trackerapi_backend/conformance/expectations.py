@@ -1,4 +1,4 @@
-"""Expectations of checks: what a check expects, what it got, and why it is skipped."""
+"""Expectations of checks: expected and received values, and reasons to skip a check."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def check_log_size(settings: Settings) -> Iterator[Fault]:
 
 
 def check_file_system(settings: Settings) -> Iterator[Fault]:
-    """Find a SQLite file on a network file system, whose locks may not work."""
+    """Find a SQLite file on a network file system: its locks may not work."""
     if settings.database is None:
         return
     folder = _resolved(settings.database).parent

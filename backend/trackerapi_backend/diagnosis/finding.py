@@ -1,4 +1,4 @@
-"""Result of a check: what was found, and the command that fixes it."""
+"""Result of a check: a fault, and the command that fixes it."""
 
 from __future__ import annotations
 

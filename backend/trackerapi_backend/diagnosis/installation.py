@@ -1,4 +1,4 @@
-"""All checks of an installation, also of one whose database cannot be opened."""
+"""All checks of an installation, even if its database cannot be opened."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ErasedAgain(NamedTuple):
 async def erase_again(
     services: Services, erased: Sequence[ErasedObject]
 ) -> ErasedAgain:
-    """Erase what a file lists and the database still has; close all its names.
+    """Erase the listed jobs and customers that are stored, and close all listed names.
 
     A job is found by its id or by the HMAC of its name: the backup may be older than
     the job, which a script has then created again under another id. A customer is found

@@ -130,7 +130,7 @@ class Eraser:
         return 1
 
     async def erase_named(self, job_id: int, provider_job_id: str) -> None:
-        """Erase a job of the provider, whose name is known."""
+        """Erase a job of the provider by id and name."""
         secrets, now = self.services.pepper.read(), utc_now()
         name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
         erased = erased_job(self.provider_id, job_id, name_hmac, now=now)

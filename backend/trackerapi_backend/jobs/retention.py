@@ -176,7 +176,7 @@ class _Retention:
     async def _drop_partitions(
         self, ages: Sequence[tuple[int, int]], now: datetime
     ) -> None:
-        """Drop the partitions of PostgreSQL whose jobs are all old."""
+        """Drop the partitions of PostgreSQL that have only old jobs."""
         if time.monotonic() < self._partitions_at:
             return
         self._partitions_at = time.monotonic() + PARTITIONS_EVERY_SECONDS

@@ -56,7 +56,7 @@ class Connections:
                 protocol.check_time(now)
 
     def abort_stalled(self) -> None:
-        """Close all connections whose client does not read."""
+        """Close all connections to clients that do not read."""
         for protocol in tuple(self._protocols):
             if protocol.flow.write_paused:
                 protocol.transport.abort()

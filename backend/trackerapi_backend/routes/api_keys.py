@@ -88,7 +88,7 @@ async def list_api_keys(call: Call) -> Response:
 
 
 async def expire_api_key(call: Call) -> Response:
-    """Set the expiry of a key to the time of the request; also end what it has made."""
+    """Set the expiry of a key to the time of the request; may also end its keys."""
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot expire itself: use another key.")

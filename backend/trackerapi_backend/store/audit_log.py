@@ -92,7 +92,7 @@ def record_change(
 
 
 def replace_details(db: Connection, entry_id: int, details: Details) -> None:
-    """Replace the details of an entry, whose change is made in several transactions."""
+    """Replace the details of an entry about a change in several transactions."""
     entry = update(audit_log).where(audit_log.c.id == entry_id)
     db.execute(entry.values(details=details))
 

@@ -103,13 +103,13 @@ def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
 
 
 def list_hidden_jobs(db: Connection) -> Sequence[int]:
-    """Return the ids of the jobs whose erasure has begun but not ended."""
+    """Return the ids of the jobs with an unfinished erasure."""
     query = select(jobs.c.id).where(jobs.c.provider_id == ERASED)
     return db.execute(query.order_by(jobs.c.id)).scalars().all()
 
 
 def list_hidden_customers(db: Connection) -> Sequence[int]:
-    """Return the ids of the customers whose erasure has begun but not ended."""
+    """Return the ids of the customers with an unfinished erasure."""
     query = select(customers.c.id).where(customers.c.provider_id == ERASED)
     return db.execute(query.order_by(customers.c.id)).scalars().all()
 

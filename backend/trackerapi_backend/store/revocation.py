@@ -1,4 +1,4 @@
-"""Revocation of what a key has made: keys, job tokens and share links."""
+"""Revocation of the keys, job tokens and share links that a key has made."""
 
 from __future__ import annotations
 
@@ -87,5 +87,5 @@ def _created_keys(provider_id: int, key_id: str, caller_key_id: str | None) -> C
     if caller_key_id is not None:
         keys = keys.where(api_keys.c.key_id != caller_key_id)
     made = keys.where(api_keys.c.created_by == key_id).cte("made", recursive=True)
-    # UNION without ALL: it ends, whatever the column `created_by` has.
+    # UNION without ALL ends even if keys have created each other.
     return made.union(keys.where(api_keys.c.created_by == made.c.key_id))

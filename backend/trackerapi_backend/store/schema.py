@@ -357,7 +357,7 @@ audit_log = Table(
     Column("action", String(50), nullable=False),
     Column("job_id", BigInteger, index=True),
     Column("customer_id", BigInteger, index=True),
-    # What has changed, without secrets; null after an erasure.
+    # Ids, scopes and times of the change, no secrets; null after an erasure.
     Column("details", JsonText),
     Index(None, "provider_id", "id"),
 )

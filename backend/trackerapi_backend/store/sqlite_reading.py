@@ -114,7 +114,7 @@ def _existing_file(path: Path) -> Path:
 
 
 def reading_engine(path: Path, *, pool_size: int = 1, is_fixed: bool = False) -> Engine:
-    """Return an engine whose connections only read; each transaction is a snapshot.
+    """Return an engine with connections that only read; each transaction is a snapshot.
 
     Args:
         path: Path of the file.

@@ -136,7 +136,7 @@ class _Rows:
         return states
 
     def _late(self) -> dict[str, Job]:
-        """Return the last states of rows whose events arrive in reverse order."""
+        """Return the last states of rows, with the events in reverse order."""
         jobs = self._new_jobs(LATE_CASES)
         for number in range(max(len(case["events"]) for case in LATE_CASES)):
             self._histories.report(
