@@ -95,7 +95,7 @@ def db(tmp_path: Path, database_url: str | None) -> Iterator[Connection]:
     with closing(store), store.transaction() as db:
         provider_id = stored_providers.create_provider(db, "One", now=utc_now())
         values = {"id": CUSTOMER, "provider_id": provider_id, "created_at": utc_now()}
-        customers.create_customer(db, values)
+        customers.create_customer(db, values, caller_key_id=None)
         yield db
 
 
@@ -116,7 +116,7 @@ def create(db: Connection) -> tuple[int, str]:
         "tag": document["tag"],
         "configuration": document,
     }
-    job = create_job(db, 1, sent, now=utc_now()).job
+    job = create_job(db, 1, sent, name_hmac=b"", now=utc_now()).job
     return job.id, sent["provider_job_id"]
 
 

@@ -133,6 +133,20 @@ def test_ids_tell_nothing_about_the_rows_of_others(store: Store) -> None:
         assert bits != sorted(bits), table
 
 
+def test_ids_of_providers_tell_nothing_about_their_number(store: Store) -> None:
+    """After the first provider, ids are times with random bits; they grow."""
+    first = to_micros(NOW) // 1000 << 12
+    with store.transaction() as db:
+        made = [
+            stored_providers.create_provider(db, f"P{number}", now=now)
+            for number, now in enumerate(CLOCKS)
+        ]
+        oldest = stored_providers.find_provider(db, None)
+    assert oldest == 1
+    assert made == sorted(set(made))
+    assert all(first <= each <= MAX_ID for each in made)
+
+
 def test_given_ids_of_customers_do_not_affect_new_ids(
     tmp_path: Path, database_url: str | None
 ) -> None:

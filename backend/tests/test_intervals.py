@@ -46,8 +46,8 @@ def store(tmp_path: Path, database_url: str | None) -> Iterator[Store]:
     storage = storage_from({}, variables_of(tmp_path, database_url))
     with closing(open_store(storage, migrate=True)) as store:
         with store.transaction() as db:
-            for provider_id, name in ((1, "One"), (2, "Two")):
-                stored_providers.create_provider(db, name, now=utc_now())
+            for name in ("One", "Two"):
+                provider_id = stored_providers.create_provider(db, name, now=utc_now())
                 create_customer(db, provider_id, provider_id)
         yield store
 
@@ -77,7 +77,7 @@ class Kind:
             "configuration": steps | members,
         }
         with self._store.transaction() as db:
-            create_job(db, self._provider_id, job, now=utc_now())
+            create_job(db, self._provider_id, job, name_hmac=b"", now=utc_now())
         return name
 
     def record(
@@ -159,7 +159,9 @@ def test_interval_is_of_a_step_tag_and_provider(store: Store) -> None:
     kind.succeed(30)
     other.succeed(50)
     running = {}
-    for each in (kind, other, Kind(store, provider_id=2)):
+    provider_id = store.read(lambda db: stored_providers.find_provider(db, "Two"))
+    assert provider_id is not None
+    for each in (kind, other, Kind(store, provider_id=provider_id)):
         name = each.new_job(name="A new revision")
         each.record(name, reports("load", 1, 1))
         running[each] = name
@@ -338,7 +340,7 @@ def test_job_without_configuration_has_no_interval(store: Store) -> None:
     name = "untold"
     job: Any = {"provider_job_id": name, "customer_id": 1, "tag": "untold"}
     with store.transaction() as db:
-        create_job(db, 1, job, now=datetime.now(UTC))
+        create_job(db, 1, job, name_hmac=b"", now=datetime.now(UTC))
     kind = Kind(store, "untold")
     kind.record(name, reports("load", 10, 9))
     assert kind.usual(name) is None

@@ -78,8 +78,8 @@ def store(tmp_path: Path, database_url: str | None) -> Iterator[Store]:
     storage = storage_from({}, variables_of(tmp_path, database_url))
     with closing(open_store(storage, migrate=True)) as store:
         with store.transaction() as db:
-            for provider_id, customer_id in ((1, CUSTOMER), (2, OTHER_CUSTOMER)):
-                stored_providers.create_provider(db, f"{provider_id}", now=NOW)
+            for name, customer_id in (("One", CUSTOMER), ("Two", OTHER_CUSTOMER)):
+                provider_id = stored_providers.create_provider(db, name, now=NOW)
                 create_customer(db, provider_id, customer_id)
         yield store
 
@@ -125,7 +125,9 @@ def test_ended_jobs_without_a_recent_event_are_old(store: Store) -> None:
     """A job is old if it has ended, and its creation and its events are old."""
     expected = set()
     add_job(store, "pending")
-    add_job(store, "foreign", (OLD, "complete"), provider_id=2)
+    other = store.read(lambda db: stored_providers.find_provider(db, "Two"))
+    assert other is not None
+    add_job(store, "foreign", (OLD, "complete"), provider_id=other)
     # In the order of the creation, because ids grow even if the clock goes back.
     spans = ((OLD, OLD), (OLD, NEW), (NEW, NEW))
     for (created_at, latest), status in product(spans, ENDS):

@@ -19,6 +19,7 @@ from trackerapi_backend.store.schema import (
     customers,
     job_configurations,
     jobs,
+    providers,
     share_links,
 )
 
@@ -41,7 +42,7 @@ class NewIds:
 
     Args:
         key: Column of the ids.
-        owner: Column of the owner, within whose rows ids grow.
+        owner: Column of the owner, within whose rows ids grow; None for all rows.
         max_newest: Largest id that counts as newest: ids of new rows ignore rows with
             larger ids.
         taken: Further columns with ids that no new row may get.
@@ -50,25 +51,25 @@ class NewIds:
     def __init__(
         self,
         key: Column[int],
-        owner: Column[int],
+        owner: Column[int] | None = None,
         *,
         max_newest: int = LAST_CLOCK_ID,
         taken: tuple[Column[int], ...] = (),
     ) -> None:
-        newest = select(func.max(key)).where(
-            owner == bindparam("owner_id"), key <= max_newest
-        )
+        newest = select(func.max(key)).where(key <= max_newest)
+        if owner is not None:
+            newest = newest.where(owner == bindparam("owner_id"))
         new_id = bindparam("new_id", type_=key.type)
         is_taken = or_(*(exists().where(each == new_id) for each in (key, *taken)))
         # Made once: SQLAlchemy needs more time to make a query than to run it.
         self._query = select(newest.scalar_subquery(), is_taken)
 
-    def make(self, db: Connection, owner_id: int, *, now: datetime) -> int:
+    def make(self, db: Connection, owner_id: int = 0, *, now: datetime) -> int:
         """Return an id that no row has, larger than the newest id of the owner.
 
         Args:
             db: Connection in a transaction: no other transaction makes ids meanwhile.
-            owner_id: Owner of the new row.
+            owner_id: Owner of the new row; not read for a table without an owner.
             now: Time of the creation. If the clock went back, ids go on after the
                 newest id.
         """
@@ -95,6 +96,7 @@ def created_by_id(row_id: int) -> int:
     return (row_id >> _RANDOM_BITS) * 1000
 
 
+PROVIDER_IDS = NewIds(providers.c.id)
 # Job ids grow up to `MAX_ID`, also after a wrong clock: lists rely on their order.
 JOB_IDS = NewIds(jobs.c.id, jobs.c.provider_id, max_newest=MAX_ID)
 # The id of an erased customer is in the audit log: scripts of that customer must not

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.changes import changes_of, profile_source
 from trackerapi_backend.store.erasure import ERASED
+from trackerapi_backend.store.ids import PROVIDER_IDS
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ _PROFILE = select(*(each for each in providers.c if each is not providers.c.mark
 
 
 def create_provider(db: Connection, name: str, *, now: datetime) -> int:
-    """Store a provider, and an entry of the audit log; return the provider's id."""
-    stored = insert(providers).values(name=name, created_at=now)
-    provider_id = int(db.execute(stored.returning(providers.c.id)).scalar_one())
+    """Store a provider, and an entry of the audit log; return the provider's id.
+
+    The first provider of a database has the id 1. Later ids tell nothing about others.
+    """
+    is_first = find_provider(db, None) is None
+    provider_id = 1 if is_first else PROVIDER_IDS.make(db, now=now)
+    db.execute(insert(providers).values(id=provider_id, name=name, created_at=now))
     # Only commands create providers.
     record_change(db, provider_id=provider_id, key_id=None, action="create_provider")
     return provider_id
