@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import pytest
 from sqlalchemy import func, select
 from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.instants import to_micros, utc_now
+from trackerapi_backend.jobs import retention
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.new_event import read_event
 from trackerapi_backend.jobs.providers import create_customer
@@ -24,6 +27,7 @@ from trackerapi_backend.jobs.retention import (
     ClockGuard,
 )
 from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store import StoreError
 from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.retention import (
     OldJobs,
@@ -31,6 +35,8 @@ from trackerapi_backend.store.retention import (
     find_newest_time,
 )
 from trackerapi_backend.store.schema import events, jobs
+from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.support.pages import new_link
 from backend.tests.support.service import (
@@ -54,9 +60,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from trackerapi_backend.store import Store
 
     from backend.tests.support.service import Service
+
+T = TypeVar("T")
 
 NOW = utc_now()
 DAYS = 30
@@ -336,6 +345,61 @@ def test_signal_ends_a_pass_and_the_server(
     with closing(open_store(storage)) as store:
         old = OldJobs(1, utc_now() + timedelta(days=1), DELETED_STATUSES)
         assert len(store.read(old.find)) == 1
+
+
+class FailingStore(SqliteStore):
+    """Store whose first reads fail."""
+
+    failures = 5
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return the result of a query, or fail."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the disk is gone")
+        return super().read(query)
+
+
+def test_failure_is_logged_once_and_ends_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After several failed passes with one line in the log, a pass deletes the job."""
+    monkeypatch.setattr(retention, "START_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "PASS_EVERY_SECONDS", 0.0)
+    with closing(FailingStore(tmp_path / "own.db", migrate=True)) as store:
+        with store.transaction() as db:
+            stored_providers.create_provider(db, "One", now=NOW)
+            stored_providers.set_retention(db, 1, DAYS, caller_key_id=None)
+            create_customer(db, 1, CUSTOMER)
+        add_job(store, "old", (OLD, "complete"))
+        asyncio.run(_delete_all_jobs(store))
+    lines = [each for each in caplog.messages if "old jobs are not deleted" in each]
+    assert lines == ["old jobs are not deleted: the disk is gone"]
+
+
+async def _delete_all_jobs(store: FailingStore) -> None:
+    writer = Writer(store)
+    services: Any = SimpleNamespace(store=store, writer=writer)
+    async with (
+        retention.deleting_old_jobs(services),
+        asyncio.timeout(MAX_WAIT_SECONDS),
+    ):
+        while store.failures or store.read(
+            lambda db: db.execute(select(jobs.c.id)).first()
+        ):
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(writer.close)
+
+
+def test_age_can_be_set_beside_a_server(tmp_path: Path) -> None:
+    """`provider set` sets the age while a server uses the SQLite file."""
+    keys, environment = prepare(tmp_path), variables_of(tmp_path)
+    with serve_existing(tmp_path, keys):
+        change = ("provider", "set", "--retention-days", "7")
+        result = command_here(*change, environment=environment)
+        assert result.returncode == 0, result.stderr
+        shown = command_here("provider", "show", environment=environment).stdout
+    assert "retention-days\t7\n" in shown
 
 
 def test_command_sets_and_shows_the_age(tmp_path: Path) -> None:
