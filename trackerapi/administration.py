@@ -1,4 +1,4 @@
-"""Administration of a provider: keys, customers, configurations, profile."""
+"""Administration of a provider: keys, audit log, customers, configurations, profile."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from trackerapi.models import (
         ApiKey,
+        AuditEntry,
         Customer,
         Erasure,
         NewApiKey,
@@ -80,6 +81,17 @@ class Administration:
             # The message never repeats `key_id`: a whole key may have been passed.
             raise ValueError("key_id must be the public part of a key")
         return self._calls().expire_api_key(key_id, revoke_created=revoke_created)
+
+    def list_audit_entries(self) -> "Iterator[AuditEntry]":
+        """Iterate over the administrative changes of the provider, newest first.
+
+        Needs the scope `admin`.
+
+        Example:
+            for entry in tracker.admin.list_audit_entries():
+                print(entry.at, entry.key_id or "command", entry.action)
+        """
+        return self._calls().list_audit_entries()
 
     def create_customer(
         self, *, reference: str | None = None, name: str | None = None

@@ -288,6 +288,29 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An administrative change, without secrets and without texts of people.
+
+    Attributes:
+        at: Time on the clock of the backend.
+        key_id: Public part of the key that made the change; None for a command, and
+            for a change by the backend itself.
+        action: Name of the change, such as `create_api_key`.
+        job_id: Job of the change; None for a change without a job.
+        customer_id: Customer of the change; None for a change without a customer.
+        details: What has changed, such as `scopes` and `expires_at`; None for nothing
+            more, and after an erasure of the job or customer.
+    """
+
+    at: datetime
+    key_id: str | None
+    action: str
+    job_id: int | None
+    customer_id: int | None
+    details: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """Result of the erasure of a job or customer.
 

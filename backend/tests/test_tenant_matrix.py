@@ -49,6 +49,7 @@ SCOPES = {
     },
     "admin": {
         *("create_api_key", "list_api_keys", "expire_api_key", "create_customer"),
+        "list_audit_entries",
         *("update_provider_profile", "erase_job", "erase_customer"),
     },
     "any": {"verify_api_key"},
@@ -80,6 +81,7 @@ REFERENCES = {
     "list_job_configurations": {"tag", "cursor"},
     "list_customers": {"reference", "cursor"},
     "list_api_keys": {"cursor"},
+    "list_audit_entries": {"cursor"},
     "create_customer": {"reference"},
 }
 """Objects that a request names in its query or body, by operation.
@@ -287,7 +289,7 @@ def test_references_of_lists_find_no_foreign_object(
 
 
 @pytest.mark.parametrize(
-    "path", ["/jobs", "/job_configurations", "/customers", "/api-keys"]
+    "path", ["/jobs", "/job_configurations", "/customers", "/api-keys", "/audit-log"]
 )
 def test_references_of_cursors_show_no_foreign_object(
     api: httpx.Client, other_api: httpx.Client, path: str

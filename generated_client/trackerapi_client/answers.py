@@ -32,6 +32,7 @@ OPERATIONS: Final[dict[str, dict[int, str]]] = {
     "DELETE /customers/{}": {200: "Erasure"},
     "GET /provider-profile": {200: "ProviderProfile"},
     "PATCH /provider-profile": {200: "ProviderProfile"},
+    "GET /audit-log": {200: "AuditEntryPage"},
     "GET /livez": {200: "Health"},
     "GET /readyz": {200: "Health"},
 }
@@ -106,6 +107,26 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
         "required": ["items", "next_cursor"],
         "properties": {
             "items": {"type": "array", "items": {"$ref": "ApiKey"}},
+            "next_cursor": {"type": ["string", "null"]},
+        },
+    },
+    "AuditEntry": {
+        "type": "object",
+        "required": ["at", "key_id", "action", "job_id", "customer_id", "details"],
+        "properties": {
+            "at": {"type": "string", "format": "date-time"},
+            "key_id": {"type": ["string", "null"]},
+            "action": {"type": "string"},
+            "job_id": {"type": ["integer", "null"], "format": "int64"},
+            "customer_id": {"type": ["integer", "null"], "format": "int64"},
+            "details": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+        },
+    },
+    "AuditEntryPage": {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": "AuditEntry"}},
             "next_cursor": {"type": ["string", "null"]},
         },
     },

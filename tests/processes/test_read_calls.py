@@ -1,6 +1,7 @@
 """Read calls and administration on a real backend."""
 
 import dataclasses
+import itertools
 import uuid
 from base64 import b64decode
 from collections.abc import Callable
@@ -192,6 +193,12 @@ def test_keys_are_made_used_and_revoked(
 
     listed = {key.key_id: key for key in tracker.admin.list_api_keys()}
     assert listed[new.key.key_id].expires_at is not None
+    expired, created = itertools.islice(tracker.admin.list_audit_entries(), 2)
+    assert (created.action, expired.action) == ("create_api_key", "expire_api_key")
+    assert created.details is not None
+    assert created.details["key_id"] == new.key.key_id
+    assert created.key_id == tracker.verify_api_key().key_id
+    assert expired.at >= created.at
 
 
 def test_key_is_expired_with_all_that_it_has_made(

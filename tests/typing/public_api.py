@@ -47,6 +47,7 @@ from trackerapi.integrations.tqdm import tqdm, trange
 from trackerapi.models import (
     ApiKey,
     ApiKeyOwner,
+    AuditEntry,
     Customer,
     Erasure,
     JobEvent,
@@ -205,6 +206,7 @@ def administration(tracker: TrackerApi) -> None:
     assert_type(tracker.admin.create_api_key("nightly", ["ingest"]), NewApiKey)
     assert_type(tracker.admin.list_api_keys(), Iterator[ApiKey])
     assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
+    assert_type(tracker.admin.list_audit_entries(), Iterator[AuditEntry])
     assert_type(tracker.admin.create_customer(reference="ward-3"), Customer)
     assert_type(tracker.admin.list_customers(), Iterator[Customer])
     assert_type(tracker.admin.erase_job(1), Erasure)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trackerapi.administration import Administration
     from trackerapi.models import (
         ApiKey,
+        AuditEntry,
         Customer,
         Erasure,
         NewApiKey,
@@ -55,6 +56,10 @@ class AsyncAdministration:
         return await run_in_thread(
             partial(self._sync.expire_api_key, key_id, revoke_created=revoke_created)
         )
+
+    def list_audit_entries(self) -> "AsyncIterator[AuditEntry]":
+        """Iterate over the administrative changes of the provider, newest first."""
+        return paged(self._sync.list_audit_entries)
 
     async def create_customer(
         self, *, reference: str | None = None, name: str | None = None

@@ -18,6 +18,7 @@ from trackerapi_client.api.api_keys import (
     list_api_keys,
     verify_api_key,
 )
+from trackerapi_client.api.audit_log import list_audit_entries
 from trackerapi_client.api.customers import (
     create_customer,
     erase_customer,
@@ -138,6 +139,13 @@ class Calls:
             key_id, client=self._client, revoke_created=revoke_created or UNSET
         )
         return _api_key(_parsed_of(key_id, answer, models.ApiKey, "key_id"))
+
+    def list_audit_entries(self) -> Iterator[answers.AuditEntry]:
+        """Iterate over the administrative changes of the provider, newest first."""
+        return map(
+            _audit_entry,
+            self._items(list_audit_entries.sync_detailed, models.AuditEntryPage),
+        )
 
     def register_job_configuration(
         self, document: Mapping[str, Any]
@@ -457,6 +465,11 @@ def _api_key(model: models.ApiKey) -> answers.ApiKey:
         _plain(answers.RevokedCredentials, model.revoked) if model.revoked else None
     )
     return _plain(answers.ApiKey, model, scopes=_texts(model.scopes), revoked=revoked)
+
+
+def _audit_entry(model: models.AuditEntry) -> answers.AuditEntry:
+    details = None if model.details is None else model.details.to_dict()
+    return _plain(answers.AuditEntry, model, details=details)
 
 
 def _erasure(answer: Response[Any]) -> answers.Erasure:

@@ -42,7 +42,7 @@ def map_case(_context: Any, case: Any) -> Any:
     # The chains of the phase `stateful` have the ids of their own objects.
     if is_good and case.meta.phase.name.value != "stateful":
         _name_known_ids(case)
-    _name_a_job(case.path_parameters or {})
+    _name_an_object(case.path_parameters or {})
     if case.headers:
         # Generated bodies are not compressed, so a generated Content-Encoding is wrong.
         case.headers.pop("Content-Encoding", None)
@@ -67,10 +67,11 @@ def _correct(body: dict[str, Any]) -> None:
             _name_known_steps_and_keys(configuration)
 
 
-def _name_a_job(path_parameters: dict[str, Any]) -> None:
-    """Replace a job id of null, which the list of keys has for a key without a job."""
-    if path_parameters.get("job_id", 1) in (None, "None"):
-        path_parameters["job_id"] = 1
+def _name_an_object(path_parameters: dict[str, Any]) -> None:
+    """Replace an id of null, which lists have for a key or change without an object."""
+    for name, value in path_parameters.items():
+        if value in (None, "None"):
+            path_parameters[name] = 1
 
 
 def _name_known_objects(body: dict[str, Any]) -> None:

@@ -33,6 +33,10 @@ class RevokedCredentials(TypedDict):
     revoked_share_links: int
 
 
+class AuditDetails(TypedDict):
+    """Details of a change; later releases may have other members."""
+
+
 class MetadataConfiguration(TypedDict):
     """A metadata key of a step, with its format and audience."""
 
@@ -266,6 +270,24 @@ class ApiKeyPage(TypedDict):
     """One page of keys."""
 
     items: list[ApiKey]
+    next_cursor: str | None
+
+
+class AuditEntry(TypedDict):
+    """An administrative change."""
+
+    at: str
+    key_id: str | None
+    action: str
+    job_id: int | None
+    customer_id: int | None
+    details: AuditDetails | None
+
+
+class AuditEntryPage(TypedDict):
+    """One page of the audit log."""
+
+    items: list[AuditEntry]
     next_cursor: str | None
 
 

@@ -43,7 +43,7 @@ PASS_EVERY_SECONDS = 300.0
 """Time between two passes, in seconds."""
 PARTITIONS_EVERY_SECONDS = 3600.0
 """Time between two checks of the partitions of PostgreSQL, in seconds."""
-MAX_ROWS = 500
+MAX_ROWS = 250
 """Maximum number of rows that one step deletes."""
 PAUSE = 9.0
 """Pause after a step, as a multiple of the duration of the step."""

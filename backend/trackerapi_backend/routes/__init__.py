@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.routes import (
     api_keys,
+    audit_log,
     customers,
     erasures,
     events,
@@ -28,6 +29,7 @@ HANDLERS: dict[str, Handler] = {
         api_keys.create_api_key,
         api_keys.list_api_keys,
         api_keys.expire_api_key,
+        audit_log.list_audit_entries,
         customers.create_customer,
         customers.list_customers,
         customers.get_customer,

@@ -145,6 +145,18 @@ def serialize_event(row: Row[Any] | StoredEvent, provider_job_id: str) -> models
     }
 
 
+def serialize_audit_entry(row: Row[Any]) -> models.AuditEntry:
+    """Return the document of an entry of the audit log."""
+    return {
+        "at": format_instant(row.at),
+        "key_id": row.key_id,
+        "action": row.action,
+        "job_id": row.job_id,
+        "customer_id": row.customer_id,
+        "details": row.details,
+    }
+
+
 def serialize_share_link(row: Row[Any]) -> models.ShareLink:
     """Return the document of a share link; the row does not have the token."""
     return {

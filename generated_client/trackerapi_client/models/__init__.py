@@ -7,6 +7,9 @@ from .api_key_owner import ApiKeyOwner
 from .api_key_page import ApiKeyPage
 from .api_key_scope import ApiKeyScope
 from .audience import Audience
+from .audit_details import AuditDetails
+from .audit_entry import AuditEntry
+from .audit_entry_page import AuditEntryPage
 from .batch_report import BatchReport
 from .configuration_texts import ConfigurationTexts
 from .customer import Customer
@@ -60,6 +63,9 @@ __all__ = (
     "ApiKeyPage",
     "ApiKeyScope",
     "Audience",
+    "AuditDetails",
+    "AuditEntry",
+    "AuditEntryPage",
     "BatchReport",
     "ConfigurationTexts",
     "Customer",

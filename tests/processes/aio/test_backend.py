@@ -112,6 +112,8 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
             ended = await admin.expire_api_key(made.key.key_id, revoke_created=True)
             assert ended.expires_at is not None
             assert ended.revoked is not None
+            entries = [entry async for entry in admin.list_audit_entries()]
+            assert "expire_api_key" in [entry.action for entry in entries[:2]]
             customer = await admin.create_customer(reference=reference)
             assert [one async for one in admin.list_customers(reference=reference)] == [
                 customer

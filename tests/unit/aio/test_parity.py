@@ -52,6 +52,7 @@ AWAITABLE_BLOCKS: Final = {"create_job", "run_job"}
 ASYNC_ITERATORS: Final = {
     *("events", "share_links", "track"),
     *("list_jobs", "list_api_keys", "list_customers", "list_job_configs", "watch"),
+    "list_audit_entries",
 }
 """Methods that return an async iterator."""
 

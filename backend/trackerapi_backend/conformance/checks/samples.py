@@ -48,6 +48,7 @@ SAMPLES: Mapping[str, Callable[[Session], Sample]] = {
         {"label": "Conformance kit", "scopes": ["read"], "expires_at": session.soon}
     ),
     "list_api_keys": _empty,
+    "list_audit_entries": _empty,
     "expire_api_key": lambda session: Sample(
         path={"key_id": session.new_key("read")[0]}
     ),
