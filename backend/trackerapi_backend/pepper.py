@@ -1,8 +1,10 @@
-"""Pepper file: the secrets of an installation, which no database contains.
+"""Pepper file: secrets with which an installation hashes keys and names of jobs.
 
-The file begins with the secret of API keys. Two kinds of lines may follow it, both with
-a value in hexadecimal: `previous` with the secret before a rotation that has not ended,
-and `erasure` with the secret of the names of erased jobs, which a rotation keeps.
+The database contains the hashes but no secret. The file begins with the secret of API
+keys. Two lines, each with a value in hexadecimal, may follow the secret:
+
+- `previous`: secret that a running rotation replaces.
+- `erasure`: secret of the names of erased jobs, which no rotation changes.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ _MISSING_PEPPER = (
     f" backup; {LOST_PEPPER}"
 )
 _NO_PEPPER_YET = (
-    ", and the database has no key: `trackerapi-backend key create` makes both; copy"
-    " the file to the other hosts"
+    ", and the database has no key: `trackerapi-backend key create` makes both"
+    " the file and a key; copy the file to the other hosts"
 )
 _MIN_BYTES = 32
 _LAST_LINE = re.compile(rb"\s*\n(previous|erasure) ((?:[0-9a-f]{2})+)$")
@@ -48,7 +50,7 @@ class Pepper:
     """Secrets of an installation.
 
     Attributes:
-        current: Secret of new API keys.
+        current: Secret of the HMACs of new API keys.
         previous: Secret of older keys during a rotation; None outside of a rotation.
         erasure_key: Secret of the names of erased jobs.
     """
@@ -64,7 +66,7 @@ class Pepper:
         while last := _LAST_LINE.search(rest):
             lines[last[1]] = bytes.fromhex(last[2].decode())
             rest = rest[: last.start()]
-        # The file of an installation without a rotation has only the first secret.
+        # Before the first rotation, the file has no line `erasure`: derive the secret.
         derived = hmac.digest(rest, b"erasure", hashlib.sha256)
         return cls(rest, lines.get(b"previous"), lines.get(b"erasure", derived))
 
@@ -72,7 +74,8 @@ class Pepper:
     def fingerprints(self) -> tuple[str, ...]:
         """Texts that identify the secrets of keys without revealing them, newest first.
 
-        Each API key begins with `trk_`, so no key has the HMAC of a fingerprint.
+        A fingerprint is the HMAC of a fixed text. Each API key begins with `trk_`, so
+        no fingerprint is the HMAC of a key.
         """
         return tuple(
             hmac.digest(secret, b"fingerprint", hashlib.sha256).hex()
@@ -86,14 +89,14 @@ class Pepper:
         )
 
     def seal(self, api_key: str) -> dict[str, Any]:
-        """Return the columns of `api_keys` that represent a key in the store."""
+        """Return the values of the columns of `api_keys` that identify a key."""
         return {
             "key_hmac": _key_hmac(self.current, api_key),
             "pepper": self.fingerprints[0],
         }
 
     def hash_job_name(self, provider_id: int, provider_job_id: str) -> bytes:
-        """Return the HMAC of the name of a job, which stays after its erasure.
+        """Return the HMAC of the name of a job; the database keeps it after an erasure.
 
         Equal names of two providers have different HMACs.
         """
@@ -101,9 +104,9 @@ class Pepper:
         return hmac.digest(self.erasure_key, name.encode(), hashlib.sha256)
 
     def find_fingerprint(self, api_key: str, stored_hmac: bytes) -> str | None:
-        """Return the fingerprint of the secret with which a key has a stored HMAC.
+        """Return the fingerprint of the secret that made a stored HMAC of a key.
 
-        The time does not depend on the result. None if no secret gives the HMAC.
+        None if no secret made the HMAC. The duration does not reveal the result.
         """
         found = None
         for secret, fingerprint in zip(
@@ -119,9 +122,9 @@ def _key_hmac(secret: bytes, api_key: str) -> bytes:
 
 
 class PepperFile:
-    """Pepper file of a process, which is read again after each change of the file.
+    """Pepper file of a process; `read()` reads a changed file again.
 
-    So a rotation needs no restart, neither here nor on other hosts with a copy.
+    A rotation needs no restart of servers, on this host or on hosts with a copy.
 
     Args:
         path: File of the secrets.
@@ -136,7 +139,10 @@ class PepperFile:
         self._seen = self._identity()
 
     def read(self) -> Pepper:
-        """Return the secrets; the last usable ones if the file cannot be used now."""
+        """Return the secrets.
+
+        If the changed file cannot be used, log an error and return the earlier secrets.
+        """
         identity = self._identity()
         if identity != self._seen:
             self._seen = identity
@@ -175,6 +181,7 @@ class PepperFile:
             raise _unusable(self.path, error) from None
 
     def _identity(self) -> tuple[int, int, int] | None:
+        """Return values that differ after a change of the file; None without a file."""
         try:
             status = self.path.stat()
         except OSError:
@@ -190,8 +197,8 @@ def open_pepper_file(
     Args:
         path: File of the secrets.
         create: Whether to create a missing file, with a new secret.
-        has_keys: Whether keys need the secret of a missing file; chooses the advice of
-            the error.
+        has_keys: Whether the database has API keys; decides the advice in the error
+            about a missing file.
 
     Raises:
         SettingsError: If the file is missing, cannot be used or is too short.
@@ -223,6 +230,6 @@ def _read(path: Path) -> Pepper:
 def _unusable(path: Path, error: OSError) -> SettingsError:
     return SettingsError(
         f"the pepper file {path} cannot be used ({error.strerror}): make its"
-        f" folder, let this user read it, or name another file with"
+        f" folder, let this user read the file, or name another file with"
         f" {PREFIX}PEPPER_FILE"
     )

@@ -1,4 +1,4 @@
-"""Run of the kit: selected checks, one after another, each with its outcome."""
+"""Runner of the conformance kit: selected checks in order, and their outcomes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.conformance.group import Check
     from trackerapi_backend.conformance.session import Session
 
-# The last two groups also report what the responses to all other checks had wrong.
+# The last two groups also report faults in the responses to all earlier checks.
 GROUPS = (
     *(health.group, keys.group, customers.group, configurations.group, jobs.group),
     *(events.group, projection.group, limits.group, lists.group, tokens.group),
@@ -50,7 +50,8 @@ class Outcome:
 
     Attributes:
         result: `pass`, `fail` or `skip`.
-        reason: What was expected and what was got, or why the check was skipped.
+        reason: Expected and received value of a failed check, or cause of a skip;
+            empty for `pass`.
     """
 
     check: Check
@@ -64,13 +65,16 @@ def all_checks() -> list[Check]:
 
 
 def is_selected(name: str, selected: Collection[str]) -> bool:
-    """Return whether a check has one of the names or belongs to a group of them."""
+    """Return whether a check or its group is selected.
+
+    An empty selection contains all checks.
+    """
     group = name.partition("/")[0]
     return not selected or name in selected or group in selected
 
 
 def run_checks(session: Session, selected: Collection[str] = ()) -> Iterator[Outcome]:
-    """Run checks and yield their outcomes; all checks without a selection."""
+    """Run the selected checks and yield their outcomes; see `is_selected()`."""
     for check in all_checks():
         if is_selected(check.name, selected):
             yield _outcome(check, session)

@@ -1,7 +1,7 @@
-"""Commands of other processes on the UNIX socket of a server.
+"""Commands that other processes send to a server through its UNIX socket.
 
-A connection carries one command. The number of connections and the size and duration of
-a request have limits: a silent or broken client keeps no other command out.
+A connection carries one command. Limits on the number of connections, and on the size
+and duration of a request, keep silent and broken clients from blocking other commands.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     RunCommand = Callable[[Sequence[str], Execution], str | None]
 
 MAX_CONNECTIONS = 256
-"""Maximum number of connections; the commands of further connections get an error."""
+"""Maximum number of connections; a command on a further connection gets an error."""
 MAX_RUNNING = 3
 """Maximum number of commands that run at the same time; further commands wait.
 
-One reader of the SQLite file stays free for requests."""
+One connection that reads the SQLite file stays free for HTTP requests."""
 REQUEST_SECONDS = 5.0
-"""Time limit for the request of a command, in seconds."""
+"""Time limit for receiving the request of a command, in seconds."""
 STOP_SECONDS = 0.2
-"""Time limit of each step of the shutdown after its first time limit, in seconds."""
+"""Time limit of each wait in `Commands.close()` after the first wait, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ _log = logging.getLogger(__name__)
 class Commands:
     """Commands of other processes, which run in threads of this server.
 
-    Only the event loop calls its methods.
+    Not safe between threads: call the methods in the event loop.
 
     Args:
-        listener: Listening UNIX socket; `close()` closes it.
+        listener: Listening UNIX socket, which `Commands.close()` closes.
         run: Function that runs a command and returns its error; None without an error.
         writer: Writer of the server.
     """
@@ -67,9 +67,13 @@ class Commands:
         self._acceptor = Acceptor(listener, self._new_protocol)
 
     async def close(self, timeout_seconds: float) -> None:
-        """Accept no more commands; stop those that still run after the time limit.
+        """Accept no more commands; stop commands that run longer than the time limit.
 
-        Each command gets an answer, which says whether its change is stored.
+        Each command gets an answer. The error of a stopped command says whether its
+        change is stored.
+
+        Args:
+            timeout_seconds: Time for running commands to end.
         """
         self._acceptor.close()
         for task, execution in self._tasks.items():
@@ -102,7 +106,7 @@ class Commands:
         self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter
     ) -> None:
         try:
-            # The program may end at any time.
+            # The program of the command may end at any time.
             with suppress(OSError, asyncio.IncompleteReadError):
                 error = await self._answer(reader, stream)
                 stream.write(encode({"error": error}))
@@ -111,7 +115,7 @@ class Commands:
                     stream.close()
                     await stream.wait_closed()
         finally:
-            # A program that takes no output must not keep the connection open.
+            # A program that does not read its output must not keep the connection open.
             stream.transport.abort()
 
     async def _answer(
@@ -119,7 +123,9 @@ class Commands:
     ) -> str | None:
         """Run the command of a connection; return its error."""
         if not is_trusted(stream.get_extra_info("socket")):
-            return "only the user of the server and root may run commands beside it"
+            return (
+                "only root and the user of the server may run commands beside a server"
+            )
         if len(self._tasks) > MAX_CONNECTIONS:
             return "too many commands wait for the server: try again later"
         try:
@@ -128,7 +134,7 @@ class Commands:
         except (asyncio.LimitOverrunError, TimeoutError):
             request = None
         if request is None:
-            return "the server has not understood the command"
+            return "the server has not understood the command: run it again"
         if request.version != __version__:
             return (
                 f"the server is release {__version__} and the command is release"

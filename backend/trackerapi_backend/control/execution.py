@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHANGE_SECONDS = 60.0
-"""Time limit of a change, with its wait in the queue of the writer, in seconds."""
+"""Time limit of a change, including its wait for the writer, in seconds."""
 SEND_SECONDS = 30.0
-"""Time limit for a program that takes no output, in seconds."""
+"""Time limit for a program that does not read its output, in seconds."""
 _CHUNK_CHARACTERS = 32 * 1024
 
 
 @dataclass(slots=True)
 class _Progress:
-    """Changes of a command that the writer has begun, and has stored."""
+    """Numbers of the changes of a command that the writer has begun and stored."""
 
     begun: int = 0
     stored: int = 0
@@ -43,7 +43,9 @@ class _Progress:
 
 
 class Execution:
-    """Output and changes of a command. One thread calls its methods, but `stop()`.
+    """Output and changes of a command.
+
+    One thread runs the command and calls the methods. Any thread may call `stop()`.
 
     Args:
         writer: Writer of the server.
@@ -66,10 +68,10 @@ class Execution:
         self._change: Future[Any] | None = None
 
     def print_line(self, line: str) -> None:
-        """Send a line to print, together with the next lines.
+        """Queue a line to print; send the queued lines once they are large.
 
         Raises:
-            OSError: If the program has ended or takes no output.
+            OSError: If the program has ended or does not read its output.
         """
         self._lines.append(line)
         self._size += len(line)
@@ -77,14 +79,14 @@ class Execution:
             self.flush()
 
     def flush(self) -> None:
-        """Send all lines; raise the errors of `print_line()`."""
+        """Send the queued lines and wait for the end; raise like `print_line()`."""
         lines, self._lines, self._size = self._lines, [], 0
         if lines:
             sending = self._send(encode({"lines": lines}))
             asyncio.run_coroutine_threadsafe(sending, self._loop).result(SEND_SECONDS)
 
     def change(self, work: Callable[[Connection], T]) -> T:
-        """Run a change in the writer; return its result once it is on the disk.
+        """Run a change in the writer; block until its transaction is on the disk.
 
         Raises:
             StoreError: If the server stops, or the writer is busy for
@@ -98,7 +100,7 @@ class Execution:
             with self._lock:
                 if self._is_stopped:
                     raise StoreError("the command was given up")
-                # The writer may run a change several times.
+                # Set, not incremented: the writer may run a change several times.
                 self._progress.begun = number
             return work(db)
 
@@ -122,7 +124,7 @@ class Execution:
         return result
 
     def wait_for(self, working: Awaitable[T]) -> T:
-        """Return the result of an awaitable of the server, which may take minutes.
+        """Run an awaitable in the event loop; wait for its result without a time limit.
 
         Raises:
             StoreError: If the server stops.
@@ -147,7 +149,7 @@ class Execution:
         return result
 
     def stop(self) -> str:
-        """Begin no more change; return what is stored."""
+        """Begin no more changes; return a sentence about the stored changes."""
         with self._lock:
             self._is_stopped = True
             if self._change is not None:

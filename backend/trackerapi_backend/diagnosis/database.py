@@ -24,21 +24,24 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Reader
 
 MAX_CLOCK_LAG = timedelta(seconds=5)
+"""Accepted time by which the clock may be behind the newest job."""
 MAX_IDLE = timedelta(days=365)
-"""Age of the newest job from which the clock may be ahead."""
+"""Age of the newest job above which `check_clock()` suspects that the clock is ahead.
+"""
 MIN_POSTGRES = 13
+"""Oldest supported major version of PostgreSQL."""
 
 _SET_CLOCK = "timedatectl set-ntp true"
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Installation with an open database.
+    """Installation to check, with its open database.
 
     Attributes:
         settings: Settings of a server.
-        reader: The database.
-        is_thorough: Whether all indexes are compared with their tables.
+        reader: Read access to the open database.
+        is_thorough: Whether `check_integrity()` compares each index with its table.
     """
 
     settings: Settings
@@ -64,7 +67,7 @@ class Subject:
 
 
 def check_schema(subject: Subject) -> Iterator[Fault]:
-    """Find a schema of another release."""
+    """Find a schema that is older or newer than the schema of this release."""
     revision = subject.reader.read(current_revision)
     if revision is not None and is_newer(revision):
         yield Fault(
@@ -81,7 +84,7 @@ def check_schema(subject: Subject) -> Iterator[Fault]:
 
 
 def check_integrity(subject: Subject) -> Iterator[Fault]:
-    """Find damage of a SQLite file, and rows that refer to missing rows."""
+    """Find damage in a SQLite file, and rows that refer to missing rows."""
     if not subject.is_sqlite:
         return
     find = partial(health.find_damage, is_thorough=subject.is_thorough)
@@ -102,13 +105,14 @@ def check_clock(subject: Subject) -> Iterator[Fault]:
     if made_at > now + MAX_CLOCK_LAG or newest >= LAST_CLOCK_ID:
         yield Fault(
             f"the clock ({format_instant(now)}) is behind the newest job"
-            f" ({format_instant(made_at)}): new jobs get ids after that time",
+            f" ({format_instant(made_at)}): new jobs get ids of a later"
+            " time than the clock shows",
             _SET_CLOCK,
         )
     elif now > made_at + MAX_IDLE:
         yield Fault(
-            f"the newest job is of {format_instant(made_at)}: if jobs were created"
-            f" since, the clock ({format_instant(now)}) is ahead",
+            f"the newest job was created at {format_instant(made_at)}: if jobs were"
+            f" created since, the clock ({format_instant(now)}) is ahead",
             _SET_CLOCK,
             "warning",
         )
@@ -133,19 +137,20 @@ def check_pepper(subject: Subject) -> Iterator[Fault]:
     if missing == recorded and recorded:
         yield Fault(
             f"{path} is not the pepper of the database: copy the right file from a"
-            " backup or from another host; the command makes all keys invalid",
+            " backup or from another host; only if it is lost, run the command, which"
+            " makes all keys invalid",
             accept,
         )
     elif missing:
         yield Fault(
-            f"{path} lacks a pepper of the rotation that runs: copy the file from the"
-            " host of the rotation",
+            f"{path} lacks one of the two peppers of a running rotation: copy the file"
+            " from the host on which `pepper rotate` was run",
             f"scp OTHER-HOST:{quote(path)} {quote(path)}",
         )
 
 
 def _replacement(path: Path, accept: str) -> str:
-    """Return the command for a pepper file that is missing or cannot be used."""
+    """Return the command that makes a missing or unusable pepper file usable."""
     if not path.exists():
         return accept
     if not os.access(path, os.R_OK, effective_ids=True):

@@ -1,9 +1,10 @@
-"""Erasure of jobs and customers for good, in steps between other requests.
+"""Permanent erasure of jobs and customers, in steps between other requests.
 
-First a line in the file of erasures, then the first transaction: the job is unknown
-from then on, and its name is closed to new jobs and events. Its events are deleted in
-steps, so that reports of other jobs do not wait. A server finishes the erasures that a
-crash has interrupted.
+An erasure begins with a line in the file of erasures. Its first transaction then hides
+the job: the job counts as unknown, and new jobs and events with its name are rejected.
+Further transactions delete the events in steps, so that reports of other jobs do not
+wait. A server looks for hidden jobs and customers at its start and every
+`FINISH_EVERY_SECONDS`, and finishes the erasures that a crash has interrupted.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 FINISH_EVERY_SECONDS = 600.0
 """Interval between two searches for interrupted erasures, in seconds."""
 RETRY_AFTER_SECONDS = 60
-"""Time after which a rejected erasure may be repeated, in seconds."""
+"""`Retry-After` if the file of erasures cannot be written, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ _log = logging.getLogger(__name__)
 def find_erased(
     db: Connection, pepper: PepperFile, provider_id: int, names: Collection[str]
 ) -> set[str]:
-    """Return those of some `provider_job_id` that are names of erased jobs."""
+    """Return the names (`provider_job_id`) of erased jobs among `names`."""
     secrets = pepper.read()
     by_hmac = {secrets.hash_job_name(provider_id, name): name for name in names}
     found = erasure.find_names(db, provider_id, by_hmac)
@@ -57,21 +58,23 @@ def find_erased(
 
 
 def erased_problem(provider_job_id: str) -> Problem:
-    """Return the problem of a creation or event for an erased job."""
+    """Return the problem (410) of a new job or event with the name of an erased job."""
     return Problem(
         "erased",
-        f"Job {provider_job_id!r} was erased: no job gets its name again, and no event"
-        " is accepted.",
+        f"Job {provider_job_id!r} was erased: the backend accepts no new job and no"
+        " event with this name.",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eraser:
-    """Erasures on behalf of a key or command.
+    """Erasures of jobs and customers on behalf of a key or command.
 
     Attributes:
+        provider_id: Provider of the jobs and customers.
         key_id: Public part of the key; None for a command.
-        is_again: Whether the file of erasures has the erasures already.
+        is_again: Whether the file of erasures lists the erasures already: the eraser
+            then appends no lines.
     """
 
     services: Services
@@ -82,33 +85,36 @@ class Eraser:
     async def erase_job(self, job_id: int) -> models.Erasure:
         """Erase a job; return once it is deleted.
 
-        If an erasure of the job runs in this process already, return its result.
+        If this process is erasing the job already, wait for the result of that erasure.
 
         Raises:
             Problem: If the provider has no such job, or the erasure cannot be recorded
-                or stored now. A server finishes an erasure that has begun.
+                or stored now. A server finishes an erasure after its first transaction.
+            StoreError: If a command cannot write the file of erasures.
         """
         return await self._join("job", job_id, self._erase_job)
 
     async def erase_customer(self, customer_id: int) -> models.Erasure:
-        """Erase a customer and all its jobs; otherwise as `erase_job()`."""
+        """Erase a customer and all its jobs; return and raise like `erase_job()`."""
         return await self._join("customer", customer_id, self._erase_customer)
 
     async def _join(
         self, kind: str, id_: int, erase: Callable[[int], Awaitable[int]]
     ) -> models.Erasure:
+        """Start an erasure, or wait for the running erasure of the same object."""
         key = (kind, self.provider_id, id_)
         running = self.services.erasing
         task = running.get(key)
         if task is None:
             task = running[key] = asyncio.create_task(self._run(erase, id_))
             task.add_done_callback(lambda done: _forget(running, key, done))
-        # The erasure goes on without its caller.
+        # Shield the task: the erasure goes on if this caller is cancelled.
         return await asyncio.shield(task)
 
     async def _run(
         self, erase: Callable[[int], Awaitable[int]], id_: int
     ) -> models.Erasure:
+        """Erase an object, remove the bytes of its rows, and return the result."""
         now, count = utc_now(), await erase(id_)
         residue = await purge(self.services)
         if residue is not None and self.key_id is not None:
@@ -130,7 +136,7 @@ class Eraser:
         return 1
 
     async def erase_named(self, job_id: int, provider_job_id: str) -> None:
-        """Erase a job of the provider by id and name."""
+        """Record the erasure of a job in the file, hide the job and delete its rows."""
         secrets, now = self.services.pepper.read(), utc_now()
         name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
         erased = erased_job(self.provider_id, job_id, name_hmac, now=now)
@@ -140,7 +146,7 @@ class Eraser:
 
     def _hide_job(self, job_id: int, name_hmac: bytes, db: Connection) -> None:
         now = utc_now()
-        # Another erasure may have been faster.
+        # Another process may have erased the job since it was found.
         require(stored_jobs.find_job(db, self.provider_id, job_id), "job")
         erasure.record_name(db, self.provider_id, name_hmac, now=now)
         erasure.hide_job(db, job_id, now=now)
@@ -165,7 +171,10 @@ class Eraser:
         return await self.erase_found_customer(customer_id)
 
     async def erase_found_customer(self, customer_id: int) -> int:
-        """Erase a customer that the provider has; return the number of jobs."""
+        """Hide and erase a customer; return the number of its jobs.
+
+        The file of erasures gets no line for the customer.
+        """
         await self._write(partial(self._hide_customer, customer_id))
         return await self.erase_rest(customer_id)
 
@@ -182,14 +191,16 @@ class Eraser:
         )
 
     async def erase_rest(self, customer_id: int) -> int:
-        """Erase the jobs of a hidden customer, then the customer; count the jobs."""
+        """Erase the jobs of a hidden customer, then the customer; return the count."""
         count = 0
         find = partial(erasure.find_job_of_customer, customer_id=customer_id)
         read = self.services.store.read
         while (job := await run_in_threadpool(read, find)) is not None:
+            # An interrupted erasure has hidden this job already.
             if job.provider_id == erasure.ERASED:
                 await _delete_rows(self.services, job.id, self.provider_id)
             else:
+                # `finish_erasures()` does not know the provider; the job does.
                 of_job = replace(self, provider_id=job.provider_id)
                 await of_job.erase_named(job.id, job.provider_job_id)
             count += 1
@@ -197,6 +208,7 @@ class Eraser:
         return count
 
     async def _record(self, erased: ErasedObject) -> None:
+        """Append an erasure to the file of erasures, unless `is_again`."""
         if self.is_again:
             return
         try:
@@ -204,7 +216,7 @@ class Eraser:
         except StoreError as error:
             if self.key_id is None:
                 raise
-            # The path of the file is not for callers of the API.
+            # The response omits the path of the file, which only the operator may see.
             _log.error("an erasure is rejected: %s", error)
             raise unavailable(
                 f"Nothing was erased ({error.cause}).", RETRY_AFTER_SECONDS
@@ -220,13 +232,13 @@ def _forget(
     done: asyncio.Task[models.Erasure],
 ) -> None:
     del running[key]
-    # The caller may have gone: without this, asyncio would log the exception.
+    # Retrieve the exception: asyncio logs an exception that no caller has retrieved.
     if not done.cancelled():
         done.exception()
 
 
 async def _delete_rows(services: Services, job_id: int, provider_id: int) -> None:
-    """Delete the rows of a hidden job step by step, and then the job."""
+    """Delete the rows of a hidden job in steps; the last step deletes the job."""
     rest = 0
     while not rest:
         size = services.writer.max_item_events
@@ -235,14 +247,14 @@ async def _delete_rows(services: Services, job_id: int, provider_id: int) -> Non
 
 
 async def purge(services: Services) -> str | None:
-    """Remove the bytes of deleted rows; return why some may be left."""
+    """Remove the bytes of deleted rows; return the reason if some may be left."""
     async with services.purging:
         return await run_in_threadpool(services.store.purge)
 
 
 @asynccontextmanager
 async def finishing_erasures(services: Services) -> AsyncIterator[None]:
-    """Finish interrupted erasures during the block."""
+    """Run a task that finishes interrupted erasures until the end of the block."""
     task = asyncio.create_task(_finish_repeatedly(services))
     try:
         yield
@@ -266,7 +278,7 @@ async def finish_erasures(services: Services) -> None:
     read = services.store.read
     hidden = await run_in_threadpool(read, erasure.list_hidden_jobs)
     customers = await run_in_threadpool(read, erasure.list_hidden_customers)
-    # A running erasure finishes itself.
+    # A running erasure of this process may own the hidden rows: try again later.
     if services.erasing or not (hidden or customers):
         return
     for job_id in hidden:

@@ -1,9 +1,9 @@
-"""Retention: jobs that ended long ago are deleted in small steps while the server runs.
+"""Retention: deletion of jobs that ended long ago, in small steps beside requests.
 
-A pass deletes the old jobs of each provider with an age of retention. A step deletes a
-bounded number of rows in one transaction, and the pause after it is several times as
-long as the step: requests of other providers seldom wait for a step. Of several
-processes on one database, one process at a time makes a pass.
+A pass deletes the old jobs of each provider that has set an age (`retention_days`). A
+step of the pass deletes at most `MAX_ROWS` rows in one transaction. The pause after a
+step is `PAUSE` times as long as the step, so requests seldom wait for a step. If many
+processes share a database, one process at a time makes a pass.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ PAUSE = 9.0
 """Pause after a step, as a multiple of the duration of the step."""
 MIN_PAUSE_SECONDS = 0.02
 MAX_JUMP = timedelta(days=1)
-"""Difference between the clock and the expected time from which the clock is doubted.
-"""
+"""Maximum time by which a trusted clock may be ahead of the expected time."""
 DOUBT_SECONDS = 86_400.0
-"""Time for which nothing is deleted after a jump of the clock, in seconds."""
+"""Time without deletions after the clock has jumped ahead, in seconds."""
 
 DELETED_STATUSES = (*sorted(ENDED), JobStatus.INTERRUPTED)
+"""Statuses of the jobs that the retention deletes."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +62,13 @@ _log = logging.getLogger(__name__)
 class ClockGuard:
     """Protection of stored jobs against a clock that is far ahead.
 
-    A clock with a wrong year would make all jobs old. So after a jump of the clock of
-    more than `MAX_JUMP`, nothing is deleted for `DOUBT_SECONDS`, in which somebody, or
-    the time service of the machine, may correct the clock.
+    A clock with a wrong year would make all jobs look old. If the clock jumps ahead by
+    more than `MAX_JUMP`, nothing is deleted for `DOUBT_SECONDS`: meanwhile the operator
+    or the time service of the machine can correct the clock.
 
     Args:
-        newest: Newest time in the database at the start of the server. Times that are
-            stored later may come from the wrong clock.
+        newest: Newest time in the database at the start of the server. Later times do
+            not count: the server may have taken them from the wrong clock.
         monotonic_seconds: Time on the monotonic clock at the start, in seconds.
     """
 
@@ -84,9 +84,9 @@ class ClockGuard:
         if jump > MAX_JUMP:
             self._trusted_from = monotonic_seconds + DOUBT_SECONDS
             _log.warning(
-                "no old jobs are deleted for %d hours, because the clock is %d days"
-                " ahead of the time that the database and the last check let expect:"
-                " correct the clock of this machine if it is wrong",
+                "no old jobs are deleted for %d hours: the clock is %d days ahead of"
+                " the time expected from the database and the last check; correct the"
+                " clock of this machine if it is wrong",
                 DOUBT_SECONDS // 3600,
                 jump.days,
             )
@@ -95,7 +95,7 @@ class ClockGuard:
 
 @asynccontextmanager
 async def deleting_old_jobs(services: Services) -> AsyncIterator[None]:
-    """Make passes during the block; the end of the block abandons a running pass."""
+    """Run a task that makes passes; the end of the block cancels a running pass."""
     task = asyncio.create_task(_Retention(services).run())
     try:
         yield
@@ -124,7 +124,10 @@ class _Retention:
             await asyncio.sleep(PASS_EVERY_SECONDS)
 
     async def _try(self, action: Callable[[], Awaitable[object]]) -> None:
-        """Run an action; log the first of several failures."""
+        """Run an action; log only the first of consecutive failures.
+
+        The log has the traceback of an unexpected exception.
+        """
         try:
             await action()
         except Exception as error:  # noqa: BLE001 -- the next pass tries again
@@ -141,6 +144,7 @@ class _Retention:
             self._is_failing = False
 
     async def _find_clock(self) -> ClockGuard:
+        """Return the guard of the clock; the first call reads the newest time."""
         if self._clock is None:
             newest = await run_in_threadpool(
                 self._services.store.read, retention.find_newest_time
@@ -149,14 +153,14 @@ class _Retention:
         return self._clock
 
     async def _add_partitions(self) -> None:
-        """Create the tables of the next months before jobs need them."""
+        """Create the partitions of the next months, if PostgreSQL lacks them."""
         services, now = self._services, utc_now()
         find = partial(missing_partitions, now=now)
         if await run_in_threadpool(services.store.read, find):
             await services.writer.write(partial(add_partitions, now=now))
 
     async def _make_pass(self) -> None:
-        """Delete the old jobs of all providers, unless another process does it."""
+        """Delete the old jobs of all providers, unless another process makes a pass."""
         store = self._services.store
         ages = await run_in_threadpool(store.read, retention.list_ages)
         clock, now = await self._find_clock(), utc_now()
@@ -176,7 +180,7 @@ class _Retention:
     async def _drop_partitions(
         self, ages: Sequence[tuple[int, int]], now: datetime
     ) -> None:
-        """Drop the partitions of PostgreSQL that have only old jobs."""
+        """Drop the partitions of PostgreSQL that contain events of old jobs only."""
         if time.monotonic() < self._partitions_at:
             return
         self._partitions_at = time.monotonic() + PARTITIONS_EVERY_SECONDS
@@ -193,14 +197,14 @@ class _Retention:
                 _log.info("dropped the partition %s of the events", partition.name)
 
     async def _delete_all(self, old: OldJobs) -> None:
-        """Delete the old jobs of a provider, with one entry of the audit log."""
+        """Delete the old jobs of a provider; count them in one audit log entry."""
         entry = _Entry(None, 0)
         while job_ids := await run_in_threadpool(self._services.store.read, old.find):
             is_complete = False
             while not is_complete:
                 started = time.monotonic()
                 step = partial(_delete_some, old=old, job_ids=job_ids, entry=entry)
-                # Among the large items, which come after the reports of others.
+                # A large load, so that the reports of other providers come first.
                 load = Load(SERVER, MAX_ROWS)
                 deleted, entry = await self._services.writer.write(step, load)
                 is_complete = deleted.is_complete
@@ -209,10 +213,11 @@ class _Retention:
 
 
 class _Entry(NamedTuple):
-    """Entry of the audit log about a pass, with its number of jobs.
+    """Entry of the audit log about the deletions of a pass for one provider.
 
     Attributes:
         id: Id of the entry; None before the first deletion.
+        jobs: Number of jobs that the pass has deleted so far.
     """
 
     id: int | None
@@ -222,7 +227,7 @@ class _Entry(NamedTuple):
 def _delete_some(
     db: Connection, old: OldJobs, job_ids: Sequence[int], entry: _Entry
 ) -> tuple[DeletedJobs, _Entry]:
-    """Delete at most `MAX_ROWS` rows, and record the deletion in the audit log."""
+    """Delete at most `MAX_ROWS` rows; create or update the entry of the audit log."""
     deleted = retention.delete_old_jobs(db, old, job_ids, MAX_ROWS)
     if deleted.is_complete and not deleted.job_ids:
         return deleted, entry

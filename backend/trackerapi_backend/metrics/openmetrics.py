@@ -1,7 +1,7 @@
 """Text format of metrics: OpenMetrics 1.0, which Prometheus and others read.
 
-The counts are plain numbers in `measurements`: `prometheus_client` acquires a lock for
-each count, and needs six times as long for a request.
+The module `measurements` counts with plain numbers. The library `prometheus_client`
+acquires a lock for each count, and needs six times as long for a request.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _BOUNDS = (*map(str, BOUNDS_SECONDS), "+Inf")
 
 @dataclass(slots=True)
 class Family:
-    """Metric with all its values.
+    """Metric family: one metric with all its values.
 
     Attributes:
-        name: Name without a suffix such as `_total`; ends with the unit.
+        name: Name without a suffix such as `_total`; ends with the unit, if any.
         kind: `counter`, `gauge`, `histogram` or `info`.
         text: Description in one line.
-        unit: `seconds` or `bytes`; empty for a number.
+        unit: `seconds` or `bytes`; empty for a metric without a unit.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Family:
 
         Args:
             value: Number.
-            suffix: End of the name of the value; the suffix of the kind if empty.
-            labels: Labels by name.
+            suffix: Suffix of the name; empty for that of the kind, such as `_total`.
+            labels: Values of the labels, by name of the label.
         """
         suffix = suffix or {"counter": "_total", "info": "_info"}.get(self.kind, "")
         texts = ",".join(f'{name}="{_escape(text)}"' for name, text in labels.items())
@@ -52,8 +52,8 @@ class Family:
         self._lines.append(f"{self.name}{suffix}{shown} {value}\n")
 
     def add_histogram(self, histogram: Histogram, **labels: str) -> None:
-        """Add the buckets, the number and the sum of durations."""
-        # A thread may add a duration meanwhile: the number is read once.
+        """Add the buckets of a histogram, and the number and sum of its durations."""
+        # Read the counts once: a thread may add a duration before `_count` is added.
         counts = histogram.cumulative_counts()
         for bound, count in zip(_BOUNDS, counts, strict=True):
             self.add(count, "_bucket", **labels, le=bound)
@@ -61,7 +61,7 @@ class Family:
         self.add(histogram.sum_seconds, "_sum", **labels)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of the metric; none without a value."""
+        """Yield the lines of the metric; no lines if the metric has no value."""
         if self._lines:
             yield f"# TYPE {self.name} {self.kind}\n"
             if self.unit:
@@ -71,9 +71,11 @@ class Family:
 
 
 def gauges(values: Mapping[str, tuple[float | None, str]]) -> Iterator[Family]:
-    """Yield a gauge for each value that is known, by name, with its description.
+    """Yield a gauge for each name; a gauge has no line if its value is None.
 
-    The unit is the end of the name, if it is one.
+    Args:
+        values: Value and description by name. A name that ends with `_seconds` or
+            `_bytes` states the unit.
     """
     for name, (value, text) in values.items():
         ending = name.rpartition("_")[2]
@@ -85,7 +87,7 @@ def gauges(values: Mapping[str, tuple[float | None, str]]) -> Iterator[Family]:
 
 
 def render(families: Iterable[Family]) -> bytes:
-    """Return the document of all metrics."""
+    """Return the document of all metrics, as OpenMetrics in UTF-8."""
     lines = [line for family in families for line in family.lines()]
     return "".join([*lines, "# EOF\n"]).encode()
 

@@ -1,4 +1,4 @@
-"""Open connections of a server: their maximum number, and the check of their times.
+"""Open connections of a server: maximum number, time limits and eviction.
 
 One sweep a second checks the time limits of all connections, so that a request needs no
 timer of its own.
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 DEFAULT_MAX_CONNECTIONS = 20_000
 """Maximum number of open connections, if the limit of open files allows as many."""
 RESERVED_FILES = 256
-"""Number of descriptors for other files: store, log, connections that are refused.
+"""Number of file descriptors reserved for store, log and refused connections.
 
-At most half of a small limit of open files is reserved."""
+If the limit of open files is small, half of the limit is reserved."""
 SWEEP_SECONDS = 1.0
 """Interval between two checks of all connections, in seconds."""
 EVICTED_SHARE = 0.01
-"""Share of all connections that are evicted at once.
+"""Share of the maximum number of connections that one search evicts.
 
-The search for the oldest connections looks at all of them. Each search makes room for
-several new connections, so that a flood of new connections does not search for each."""
+A search examines all connections. One search makes room for several new connections, so
+that a flood of new connections does not cause a search for each connection."""
 SEARCH_PAUSE_SECONDS = 0.1
 """Time after a search without a result until the next search, in seconds."""
 
@@ -56,21 +56,22 @@ class Connections:
                 protocol.check_time(now)
 
     def abort_stalled(self) -> None:
-        """Close all connections to clients that do not read."""
+        """Abort the connections of clients that do not read: unsent data is lost."""
         for protocol in tuple(self._protocols):
             if protocol.flow.write_paused:
                 protocol.transport.abort()
 
     def make_room(self, pending_count: int) -> bool:
-        """Return whether a new connection may be opened.
+        """Return whether a new connection may be opened; evict others if necessary.
 
-        At the maximum number, connections are evicted that answer no request. Clients
-        that send a request at once are served in this way even if others keep all
-        connections open and send nothing: an unfinished request is the oldest one
-        after `max_count` further connections.
+        At the maximum number, the connections to evict are chosen by
+        `HttpProtocol.eviction_order()`. A client that sends its request at once is
+        served even if other clients keep all connections open and send nothing: an
+        unfinished request becomes the oldest only after `max_count` further
+        connections.
 
         Args:
-            pending_count: Number of accepted connections without a protocol.
+            pending_count: Number of accepted connections that have no protocol yet.
         """
         if len(self._protocols) + pending_count < self.max_count:
             return True
@@ -84,7 +85,7 @@ class Connections:
             key=itemgetter(0),
         )
         for _order, protocol in evicted:
-            # The event loop removes the protocol later than the next call.
+            # Remove the protocol now: the event loop does so after the next call.
             self._protocols.discard(protocol)
             protocol.transport.abort()
         if not evicted:
@@ -93,10 +94,10 @@ class Connections:
 
 
 def connection_limit(chosen: int | None) -> int:
-    """Raise the limit of open files; return the maximum number of open connections.
+    """Raise the soft limit of open files; return the maximum number of connections.
 
     Args:
-        chosen: Setting of the operator; None for the default.
+        chosen: Maximum number that the operator has set; None for the default.
 
     Raises:
         SettingsError: If the limit of open files does not allow as many connections.

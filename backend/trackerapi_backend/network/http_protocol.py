@@ -1,8 +1,9 @@
-"""HTTP protocol of the server: a connection that answers each request in order.
+"""HTTP protocol of a connection, which answers requests in the order of arrival.
 
-httptools parses and uvicorn's protocol runs the application. This subclass bounds the
-head of a request, the number of waiting requests and the time of a slow client, rejects
-more invalid requests than the parser, and answers each of them with a problem document.
+httptools parses the bytes, and the protocol class of uvicorn runs the application. The
+subclass here limits the size of a request head, the number of waiting requests and the
+time of a slow client. It also rejects invalid requests that the parser accepts, and
+answers each invalid request with a problem document.
 """
 
 from __future__ import annotations
@@ -38,21 +39,23 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 MAX_WAITING_REQUESTS = 100
-"""Maximum number of requests that wait on one connection for their turn.
+"""Maximum number of requests of one connection that wait for earlier responses.
 
-Each of them needs about 3 KB, and a client can send thousands of requests at once."""
+A waiting request needs about 3 KB, and a client can send thousands of requests at once.
+"""
 
 NEW_CONNECTION_SECONDS = 0.3
-"""Time for the first request of a connection at the shutdown, in seconds."""
+"""Time in which a new connection may send its first request during a shutdown."""
 
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection to the server.
 
-    The server closes the connection after a rejected request: it cannot know where the
-    next request begins.
+    The server closes the connection after a rejected request: the server cannot know
+    where the next request begins.
     """
 
+    # Newest request; `_running` is the request whose application has started last.
     cycle: _Exchange
 
     def __init__(
@@ -63,25 +66,26 @@ class HttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # Bytes since the last progress: a complete head, a part of a body, or the end
-        # of a request. This bounds headers, trailers and extensions of chunks.
+        # Bytes received since the last complete head, part of a body or end of a
+        # request. A limit of this number bounds headers, trailers and chunk extensions.
         self._bytes_without_progress = 0
         self._has_open_head = self._has_open_body = False
         self._is_rejected = self._is_ending = False
-        # Begin of the open head, of the open body, or of the wait for a request.
+        # `_since`: start of the open head, of the open body, or of the idle time.
+        # `_progress_at`: time of the latest part of the open body.
         self._since = self._progress_at = time.monotonic()
         self._unsent = time_limits.UnsentData()
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin the connection."""
+        """Begin the connection with a transport that joins small writes."""
         super().connection_made(transport)
         self.transport = JoinedWrites(transport, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection and the running request.
 
-        uvicorn ends only the newest request, which may still wait for its turn.
+        uvicorn ends only the newest request, which may wait behind the running request.
         """
         super().connection_lost(exc)
         if self._running is not None:
@@ -110,10 +114,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._reject(problem)
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Parse bytes; read a request for another protocol as a request of HTTP.
+        """Parse bytes; answer a request with `Upgrade` as if it had no such header.
 
-        The Java HTTP client asks for HTTP/2 in this way. The parser stops after the
-        head of such a request and takes its body for the other protocol.
+        The Java HTTP client asks for HTTP/2 by `Upgrade`. The parser stops after such a
+        head and treats the body as data of the other protocol. So a new parser reads
+        the same head without `Upgrade`, and then the body.
         """
         while True:
             try:
@@ -136,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header to the request; ignore headers after the body."""
+        """Add a header to the request; ignore trailers, which follow the body."""
         if not self._has_open_body:
             super().on_header(name, value)
 
@@ -146,7 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope["method"] = method.decode("ascii")
         self.scope["http_version"] = version
         if self.parser.should_upgrade() and method != b"CONNECT":
-            return  # `_feed()` parses the request again.
+            return  # `_feed()` parses the head again, without `Upgrade`.
         check_head(version, self.url, self.headers)
         path, query = split_target(self.url)
         if self.root_path:
@@ -167,7 +172,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _begin(
         self, app: ASGI3Application, transport: asyncio.Transport, *, is_kept: bool
     ) -> None:
-        """Run an application for the request, after those of earlier requests."""
+        """Start the application of a request, or queue it behind earlier requests."""
         earlier = self.cycle
         self.cycle = cycle = _Exchange(
             scope=self.scope,
@@ -195,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the request."""
+        """End the body of the request."""
         if self._has_open_body:
             self._has_open_body = False
             self._bytes_without_progress = 0
@@ -203,7 +208,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._begin_wait()
 
     def on_response_complete(self) -> None:
-        """Begin the next request, or the wait for it, at the end of a response."""
+        """Start the next waiting request; if none waits, start the idle time."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -214,15 +219,16 @@ class HttpProtocol(HttpToolsProtocol):
             self._begin_wait()
 
     def _begin_wait(self) -> None:
-        """Count the time from now, unless the client sends a head or a body."""
+        """Start the idle time, unless the client is sending a head or a body."""
         if not (self._has_open_head or self._has_open_body):
             self._since = time.monotonic()
 
     def shutdown(self) -> None:
         """Close the connection after the running response.
 
-        The client has to repeat the requests that wait for their turn. The request of a
-        new connection is on its way, so it is answered too.
+        Waiting requests are dropped, and the client has to repeat them. On a new
+        connection, the first request may be on its way: the connection stays open for
+        `NEW_CONNECTION_SECONDS`, and the request is answered.
         """
         self._is_ending = True
         self.pipeline.clear()
@@ -256,6 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._check_request(now - self._since, now - self._progress_at)
 
     def _check_request(self, seconds: float, pause_seconds: float) -> None:
+        """Apply the time limits of bodies, heads and idle connections."""
         if self._has_open_body:
             is_paused = pause_seconds > time_limits.BODY_PAUSE_SECONDS
             if is_paused or seconds > time_limits.BODY_SECONDS:
@@ -270,11 +277,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def eviction_order(self, now: float) -> tuple[int, float] | None:
-        """Return a key by which connections are evicted, the smallest first.
+        """Return the sort key for eviction, smallest first; None for no eviction.
 
-        Connections between two requests come first, then those whose client has sent
-        no complete request, then those whose client does not read; of each kind, the
-        oldest first. None for a connection that must stay.
+        The key is the class of the connection and the time when its state began:
+
+        - 0: idle after a response.
+        - 1: without a complete request.
+        - 2: the client has read nothing for `EVICTED_STALL_SECONDS`.
 
         Args:
             now: Time of `time.monotonic()`.
@@ -289,14 +298,15 @@ class HttpProtocol(HttpToolsProtocol):
         return (1 if has_begun or self.cycle is None else 0, self._since)
 
     def _reject(self, problem: Problem) -> None:
-        """Answer an invalid request after all earlier requests, then close."""
+        """Answer an invalid request after all earlier responses, then close."""
         self._is_rejected = True
         transport = LastResponse(self.transport)
         has_open_body, self._has_open_body = self._has_open_body, False
         if has_open_body:
-            # The application reads this body, or will do so.
+            # The application reads this body now or later: `receive()` raises there.
             self.cycle.fail(problem, transport)
             return
+        # No application has the request: run one that only returns the problem.
         method = self.scope.get("method", "") if self.scope else ""
         super().on_message_begin()
         self._has_open_head = False
@@ -316,7 +326,10 @@ class _Exchange(RequestResponseCycle):
     problem: Problem | None = None
 
     def fail(self, problem: Problem, transport: asyncio.Transport) -> None:
-        """End the body with a problem, which `receive()` raises."""
+        """Make `receive()` raise a problem in place of the rest of the body.
+
+        If the response has begun, close the connection instead.
+        """
         if self.response_started:
             self.transport.close()
             return
@@ -327,7 +340,7 @@ class _Exchange(RequestResponseCycle):
         """Return the next part of the body.
 
         Raises:
-            Problem: If the body is not valid HTTP.
+            Problem: If the body is not valid HTTP, or arrives too slowly.
         """
         message = await super().receive()
         if self.problem is not None:
@@ -337,6 +350,7 @@ class _Exchange(RequestResponseCycle):
 
 def _problem_of(error: httptools.HttpParserError) -> Problem:
     """Return the problem of a request that the parser has rejected."""
+    # The parser wraps each exception of a callback, such as `on_headers_complete()`.
     cause = error.__context__
     if isinstance(cause, Problem):
         return cause
@@ -346,4 +360,4 @@ def _problem_of(error: httptools.HttpParserError) -> Problem:
 
 
 def _too_slow(part: str) -> Problem:
-    return Problem("request-timeout", f"The {part} of the request comes too slowly.")
+    return Problem("request-timeout", f"The {part} of the request arrives too slowly.")

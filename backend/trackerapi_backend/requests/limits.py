@@ -1,7 +1,7 @@
-"""Limits of requests: rate and number at the same time, of keys and of providers.
+"""Limits on the requests of keys and providers: rate, and number at the same time.
 
 Each request counts against its key and against the provider of the key: a provider
-cannot raise its limit by making tokens. Each process counts for itself, in memory.
+cannot raise its limit by making tokens. Each process counts only its own requests.
 """
 
 from __future__ import annotations
@@ -21,22 +21,27 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.auth import Caller
 
 BURST_SECONDS = 10
-"""Time whose requests a bucket admits at once after a pause, in seconds."""
+"""Length of a pause after which a bucket is full, in seconds.
+
+A full bucket admits the requests of this time at once."""
 MAX_BUCKETS = 10_000
-"""Maximum number of buckets of one rate. Beyond it, the fuller half is forgotten."""
+"""Maximum number of stored buckets of a `Rate`; then the fuller half is deleted."""
 RETRY_AFTER_SECONDS = 1
-"""`Retry-After` for a request beyond the number at the same time, in seconds."""
+"""`Retry-After` beyond the limit on requests at the same time, in seconds."""
 
 _SECONDS_PER_MINUTE = 60
 _NETWORK_BITS = 64
-"""Number of bits by which IPv6 addresses are counted: a host can use all others."""
+"""Number of leading bits of an IPv6 address that identify a client.
+
+One host can use all values of the other bits."""
 _ROUNDING_SECONDS = 1e-6
+"""Maximum wait that is a rounding error and counts as no wait, in seconds."""
 
 
 class Rate:
     """Rate limit of many names, such as keys: one token bucket for each name.
 
-    A bucket that holds all its tokens is not stored.
+    A name without a stored bucket has all its tokens.
 
     Args:
         count: Tokens that return to a bucket in `seconds`; 0 for no limit.
@@ -47,7 +52,7 @@ class Rate:
 
     def __init__(self, count: int, seconds: float = 1.0) -> None:
         self._interval = seconds / count if count else 0.0
-        # A bucket has at least one token.
+        # Time in which an empty bucket becomes full; enough for one token.
         self._save_seconds = max(BURST_SECONDS, seconds, self._interval)
         # Time at which a bucket has all its tokens again, on the monotonic clock.
         self._full_at: dict[Hashable, float] = {}
@@ -65,7 +70,7 @@ class Rate:
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
     def take(self, name: Hashable, now: float) -> None:
-        """Take a token; an empty bucket owes the token."""
+        """Take a token; without a token, make the next wait longer."""
         if not self._interval:
             return
         full_at = self._full_at.get(name, now)
@@ -74,6 +79,7 @@ class Rate:
         self._full_at[name] = max(full_at, now) + self._interval
 
     def _forget(self, now: float) -> None:
+        """Keep only the emptiest buckets, half of `MAX_BUCKETS`."""
         used = [item for item in self._full_at.items() if item[1] > now]
         emptiest = heapq.nlargest(MAX_BUCKETS // 2, used, key=lambda item: item[1])
         self._full_at = dict(emptiest)
@@ -107,7 +113,7 @@ class CallLimits:
 
     Args:
         settings: Limits; None for the default limits.
-        clock: Function that returns a time in seconds, which never goes back.
+        clock: Function that returns the monotonic time, in seconds.
     """
 
     def __init__(
@@ -123,10 +129,11 @@ class CallLimits:
         self._unknown_keys = Rate(limits.unknown_keys_per_minute, _SECONDS_PER_MINUTE)
 
     def begin(self, caller: Caller) -> None:
-        """Begin a request of a caller; `end()` must follow.
+        """Count a request of a caller as running until the call of `end()`.
 
         Raises:
-            Problem: If a limit is reached; `end()` must not follow.
+            Problem: If a limit is reached: the request does not count, so `end()` must
+                not be called.
         """
         key_id, provider_id, now = caller.key_id, caller.provider_id, self._now()
         if self._key_running.is_full(key_id):
@@ -143,7 +150,7 @@ class CallLimits:
         self._provider_running.begin(provider_id)
 
     def end(self, caller: Caller) -> None:
-        """End a request that `begin()` has begun."""
+        """End a request that `begin()` has counted."""
         self._key_running.end(caller.key_id)
         self._provider_running.end(caller.provider_id)
 
@@ -166,15 +173,15 @@ def too_many(detail: str, wait_seconds: float = RETRY_AFTER_SECONDS) -> Problem:
     """Return the problem of a request beyond a limit.
 
     Args:
-        detail: Limit that is reached, in a sentence.
-        wait_seconds: Time until a request is admitted, if no other comes before it.
+        detail: Sentence that names the reached limit.
+        wait_seconds: Time until a request is admitted, if no other request comes first.
     """
     headers = {"Retry-After": str(math.ceil(wait_seconds))}
     return Problem("too-many-requests", detail, headers=headers)
 
 
 def _network(address: str) -> str:
-    """Return the network of an IPv6 address; return any other text unchanged."""
+    """Return the network part of an IPv6 address; return other texts unchanged."""
     if ":" not in address:
         return address
     try:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 PAGES_PER_STEP = 1000
-"""Pages that SQLite copies before Python can handle a signal such as Ctrl-C."""
+"""Pages per step of a copy: Python handles signals such as Ctrl-C between steps."""
 
+# SQLite codes of errors in the source; other errors concern the target.
 _OF_THE_SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -34,7 +35,8 @@ class Contents:
 
     Attributes:
         schema: Revision of the schema.
-        peppers: Fingerprints of the accepted peppers; none if the schema records none.
+        peppers: Fingerprints of the accepted peppers; empty in a schema
+            before 0006, which has no table of peppers.
         counts: Number of rows of each table.
     """
 
@@ -51,22 +53,23 @@ class Contents:
 def copy_database(source: SqliteReader, target: Path) -> dict[str, int]:
     """Copy one snapshot of a database; return the number of rows of each table.
 
-    A server may write meanwhile: neither waits for the other.
+    A server may write during the copy: neither the copy nor the server waits.
 
     Args:
         source: Database of any schema.
-        target: Empty file, which only one process uses. Not synced to the disk.
+        target: Empty file that no other process uses. The copy is not synced to the
+            disk.
 
     Raises:
         StoreError: If the database cannot be read, or the file cannot be written.
     """
 
     def copy(db: Connection) -> dict[str, int]:
-        # SQLite copies in steps. Without the open transaction of this first query,
-        # SQLite would begin anew after each write of the server.
+        # This query opens a transaction, which keeps one snapshot. Without the
+        # transaction, SQLite would restart the copy after each write of the server.
         counts = _count_rows(db)
         with closing(sqlite3.connect(target, isolation_level=None)) as file:
-            # After a crash, the next backup begins anew.
+            # No crash safety: after a crash, the next backup makes a new copy.
             file.execute("PRAGMA journal_mode=OFF")
             file.execute("PRAGMA synchronous=OFF")
             try:
@@ -86,7 +89,7 @@ def copy_database(source: SqliteReader, target: Path) -> dict[str, int]:
 
 
 def _handle_signals(*_progress: int) -> None:
-    """Do nothing: Python handles signals before it calls a function."""
+    """Do nothing: the call alone lets Python handle pending signals."""
 
 
 def inspect_copy(path: Path, name: str) -> Contents:
