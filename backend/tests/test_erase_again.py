@@ -116,6 +116,9 @@ GOOD = (
         GOOD.replace('"customer"', '"provider"'),
         GOOD.replace("customer_id", "job_id"),
         GOOD.replace("142", '"142"'),
+        GOOD.replace("142", "-1"),
+        GOOD.replace("142", str(2**63)),
+        GOOD.replace('_id":1', f'_id":{2**64}'),
         '{"at":"2026-01-01T00:00:00Z","provider_id":1,"kind":"job","job_id":1,'
         '"name_hmac":"00"}',
         "\udcff",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import pytest
 from trackerapi_backend.cli.database import open_store
 from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import sqlite
+from trackerapi_backend.store.known_backups import record_backup
 
 from backend.tests.support.postgres import new_database
 from backend.tests.support.servers import Servers, wait_until
@@ -27,9 +32,6 @@ from backend.tests.support.streams import open_stream
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import httpx
-    import pytest
-
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
 FULL_DISK = """
 from trackerapi_backend.jobs import erasure
@@ -42,6 +44,12 @@ NO_FOLDER = """
 import os
 variable = "TRACKERAPI_BACKEND_ERASURES_FILE"
 os.environ[variable] = os.environ[variable] + "/missing/file"
+"""
+
+NO_PURGE = """
+import os
+from trackerapi_backend.store.sqlite import SqliteStore
+SqliteStore.purge = lambda self: os._exit(9)
 """
 
 
@@ -105,6 +113,86 @@ def test_erasure_that_cannot_be_recorded_is_rejected(tmp_path: Path) -> None:
             assert "Nothing was erased" in answer.json()["detail"]
             assert str(tmp_path) not in answer.text
             assert api.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["pepper", "backend.db", "backend.db.backups"])
+def test_erasure_changes_no_other_file(tmp_path: Path, name: str) -> None:
+    """A setting that names a file of another kind rejects erasures."""
+    keys = prepare(tmp_path)
+    file = tmp_path / name
+    variable = {"TRACKERAPI_BACKEND_ERASURES_FILE": str(file)}
+    if not file.exists():
+        file.write_text('"/saved"\n')
+    with (
+        serve_existing(tmp_path, keys, environment=variable) as (_process, service),
+        service.client() as api,
+    ):
+        job = new_job(api)
+        answer = api.delete(f"/jobs/{job['id']}")
+        assert (answer.status_code, problem_name(answer)) == (503, "unavailable")
+        assert "it is no file of erasures" in answer.json()["detail"]
+        assert status_of_creation(api, job) == 200
+    assert b'{"at":' not in file.read_bytes()
+
+
+def test_server_removes_the_bytes_of_an_erasure_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    """A server that is killed before its last step leaves the step to the next one."""
+    mark, keys = "Zq7-planted-Wv3", prepare(tmp_path)
+
+    def found() -> bool:
+        files = [each for each in tmp_path.iterdir() if each.is_file()]
+        return any(mark.encode() in each.read_bytes() for each in files)
+
+    with (
+        serve_existing(tmp_path, keys, prelude=NO_PURGE) as (_, service),
+        service.client() as api,
+    ):
+        job = new_job(api)
+        report(api, job, **EVENT, message=mark)
+        with pytest.raises(httpx.TransportError):
+            api.delete(f"/jobs/{job['id']}")
+    assert found()
+    assert not has_rows(tmp_path, None)
+    with serve_existing(tmp_path, keys):
+        wait_until(lambda: not found())
+
+
+def test_customer_is_erased_while_others_erase_its_jobs(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """The erasure of a customer succeeds, whoever erases the jobs of the customer."""
+    keys = prepare(tmp_path, database_url)
+    with (
+        serve_existing(tmp_path, keys, database_url) as (_process, service),
+        service.client() as api,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        for _ in range(3):
+            customer = new_customer(api)
+            jobs = [new_job(api, customer_id=customer) for _ in range(6)]
+            paths = [f"/jobs/{job['id']}" for job in jobs]
+            whole = threads.submit(api.delete, f"/customers/{customer}")
+            single = [*threads.map(api.delete, [*paths, *reversed(paths)])]
+            assert whole.result().status_code == 200, whole.result().text
+            assert {each.status_code for each in single} <= {200, 404}
+            assert {status_of_creation(api, job) for job in jobs} == {410}
+    assert not has_rows(tmp_path, database_url)
+
+
+def test_each_backup_is_named(tmp_path: Path) -> None:
+    """An erasure names a backup that is being written, and one with an odd name."""
+    keys = prepare(tmp_path)
+    odd = tmp_path / os.fsdecode(b"o\xffdd")
+    done = command_here("backup", str(odd), environment=variables_of(tmp_path))
+    assert done.returncode == 0, done.stderr
+    record_backup(tmp_path / "backend.db", tmp_path / "running")
+    record_backup(tmp_path / "backend.db", tmp_path / "failed")
+    (tmp_path / "running.new").touch()
+    with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
+        answer = api.delete(f"/jobs/{new_job(api)['id']}")
+        assert answer.json()["backups"] == ["o\ufffddd", "running"]
 
 
 def test_stream_of_another_process_ends(tmp_path: Path, postgres: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
+from backend.tests.support.raw_http import connect, read_answer
 from backend.tests.support.service import command_here, new_job, prepare, variables_of
 from backend.tests.support.streams import open_stream
 
@@ -156,3 +157,44 @@ def test_command_ends_what_a_key_has_made(
     )
     log = command_here("audit", "--json", environment=variables).stdout
     assert '"revoke_created"' in log
+
+
+def test_request_that_began_before_the_expiry_makes_nothing(
+    service: Service, api: httpx.Client
+) -> None:
+    """A body that ends after the expiry of its key makes no key, token or link."""
+    job, admin = new_job(api), own_maker(api)
+    path = f"/jobs/{job['id']}"
+    bodies = {
+        "/api-keys": b'{"label": "late", "scopes": ["admin"]}',
+        f"{path}/tokens": b"{  }",
+        f"{path}/share-links": b"{  }",
+    }
+    with ExitStack() as stack:
+        leaked = admin.make_key(stack, service)
+        key = leaked.client.headers["X-API-Key"]
+        begun = []
+        for target, body in bodies.items():
+            connection = stack.enter_context(closing(connect(service)))
+            head = (
+                f"POST {target} HTTP/1.1\r\nHost: here\r\nX-API-Key: {key}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+                "Expect: 100-continue\r\n\r\n"
+            )
+            connection.sendall(head.encode())
+            file = stack.enter_context(connection.makefile("rb"))
+            # The server has accepted the key once it wants the body.
+            interim = read_answer(file)
+            assert interim is not None
+            assert interim.status == 100
+            begun.append((connection, file, body))
+        expired = admin.expire(leaked, revoke_created="true")
+        assert set(expired["revoked"].values()) == {0}
+        for connection, file, body in begun:
+            connection.sendall(body)
+            answer = read_answer(file)
+            assert answer is not None
+            assert (answer.status, answer.problem_name) == (401, "unauthorized")
+    made = api.get("/api-keys", params={"limit": 200}).json()["items"]
+    assert leaked.key_id not in {each["created_by"] for each in made}
+    assert api.get(f"{path}/share-links").json()["items"] == []

@@ -60,7 +60,6 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         ) from None
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {file} was not written") from None
-    record_backup(storage.database, file)
     for name, count in manifest.counts.items():
         print_line(f"{name}\t{count}")
 
@@ -79,6 +78,8 @@ def _write_backup(file: Path, database: Path, pepper_file: Path) -> Manifest:
         # The lock on the new file keeps other processes from the copy.
         _temporary_file(file.with_name(f"{file.name}.database.new")) as copy,
     ):
+        # Before the copy: an erasure during the copy names this backup too.
+        record_backup(database, file)
         counts = copy_database(source, copy)
         contents = inspect_copy(copy, f"the copy of {database}")
         if contents.counts != counts:

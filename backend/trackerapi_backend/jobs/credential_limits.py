@@ -1,4 +1,4 @@
-"""Maximum number and lifetime of API keys, job tokens and share links.
+"""Maker, maximum number and lifetime of API keys, job tokens and share links.
 
 Expired and revoked ones do not count.
 """
@@ -8,8 +8,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.store.api_keys import count_live_keys, count_live_tokens
+from trackerapi_backend.requests.auth import unauthorized
+from trackerapi_backend.store.api_keys import (
+    count_live_keys,
+    count_live_tokens,
+    is_live_key,
+)
 from trackerapi_backend.store.share_links import count_live_links
 
 if TYPE_CHECKING:
@@ -27,6 +33,24 @@ MAX_LIFETIME = timedelta(days=366)
 """Maximum time from the creation of a token or link to its expiry."""
 DEFAULT_LIFETIME = timedelta(days=30)
 """Lifetime of a token or link whose creation names no expiry."""
+
+
+def check_maker(db: Connection, provider_id: int, key_id: str) -> None:
+    """Check that the key of a request has not expired since the request began.
+
+    A client may send the body of a request slowly. Without this check, the request of
+    an expired key would make a key that the expiry has not ended.
+
+    Args:
+        db: Connection in the transaction that stores what the key makes.
+        provider_id: Provider of the key.
+        key_id: Public part of the key.
+
+    Raises:
+        Problem: If the key has expired.
+    """
+    if not is_live_key(db, provider_id, key_id, now=utc_now()):
+        raise unauthorized("The key has expired.")
 
 
 def check_key_count(db: Connection, provider_id: int, *, now: datetime) -> None:

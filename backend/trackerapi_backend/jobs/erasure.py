@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,7 @@ from trackerapi_backend.store.fair_queue import Load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -123,7 +125,7 @@ class Eraser:
         return {
             "erased_at": format_instant(now),
             "erased_jobs": count,
-            "backups": [path.name for path in backups],
+            "backups": [_text_of(path) for path in backups],
             "residue": residue,
         }
 
@@ -132,22 +134,30 @@ class Eraser:
             self.services.store.read,
             lambda db: stored_jobs.find_job(db, self.provider_id, job_id),
         )
-        await self.erase_named(job_id, require(job, "job").provider_job_id)
+        name = require(job, "job").provider_job_id
+        require(await self.erase_named(job_id, name) or None, "job")
         return 1
 
-    async def erase_named(self, job_id: int, provider_job_id: str) -> None:
-        """Record the erasure of a job in the file, hide the job and delete its rows."""
+    async def erase_named(self, job_id: int, provider_job_id: str) -> bool:
+        """Record the erasure of a job in the file, hide the job and delete its rows.
+
+        Returns:
+            False if another erasure, or the retention, was faster.
+        """
         secrets, now = self.services.pepper.read(), utc_now()
         name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
         erased = erased_job(self.provider_id, job_id, name_hmac, now=now)
         await self._record(erased)
-        await self._write(partial(self._hide_job, job_id, name_hmac))
-        await _delete_rows(self.services, job_id, self.provider_id)
+        is_hidden: bool = await self._write(partial(self._hide_job, job_id, name_hmac))
+        if is_hidden:
+            await _delete_rows(self.services, job_id, self.provider_id)
+        return is_hidden
 
-    def _hide_job(self, job_id: int, name_hmac: bytes, db: Connection) -> None:
+    def _hide_job(self, job_id: int, name_hmac: bytes, db: Connection) -> bool:
         now = utc_now()
         # Another process may have erased the job since it was found.
-        require(stored_jobs.find_job(db, self.provider_id, job_id), "job")
+        if stored_jobs.find_job(db, self.provider_id, job_id) is None:
+            return False
         erasure.record_name(db, self.provider_id, name_hmac, now=now)
         erasure.hide_job(db, job_id, now=now)
         record_change(
@@ -157,6 +167,7 @@ class Eraser:
             action="erase_job",
             job_id=job_id,
         )
+        return True
 
     async def _erase_customer(self, customer_id: int) -> int:
         customer = await run_in_threadpool(
@@ -202,7 +213,8 @@ class Eraser:
             else:
                 # `finish_erasures()` does not know the provider; the job does.
                 of_job = replace(self, provider_id=job.provider_id)
-                await of_job.erase_named(job.id, job.provider_job_id)
+                if not await of_job.erase_named(job.id, job.provider_job_id):
+                    continue
             count += 1
         await self._write(partial(erasure.delete_customer, customer_id=customer_id))
         return count
@@ -224,6 +236,11 @@ class Eraser:
 
     async def _write(self, command: Callable[[Connection], Any]) -> Any:
         return await self.services.writer.write(command, Load(self.provider_id))
+
+
+def _text_of(path: Path) -> str:
+    """Return the name of a file as a text of JSON: it may have bytes beyond UTF-8."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _forget(
@@ -265,12 +282,27 @@ async def finishing_erasures(services: Services) -> AsyncIterator[None]:
 
 
 async def _finish_repeatedly(services: Services) -> None:
+    is_purged = False
     while True:
         try:
+            if not is_purged:
+                await _purge_after_start(services)
+                is_purged = True
             await finish_erasures(services)
         except (Problem, StoreError) as error:
             _log.warning("interrupted erasures are not finished yet: %s", error)
         await asyncio.sleep(FINISH_EVERY_SECONDS)
+
+
+async def _purge_after_start(services: Services) -> None:
+    """Remove the bytes that an erasure left if its server was killed before the end.
+
+    No row tells that the last step is missing. PostgreSQL removes them by itself.
+    """
+    if services.store.is_shared:
+        return
+    if await run_in_threadpool(services.store.read, erasure.has_erasures):
+        await purge(services)
 
 
 async def finish_erasures(services: Services) -> None:

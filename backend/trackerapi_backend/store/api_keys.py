@@ -92,6 +92,16 @@ def _count_live(db: Connection, *conditions: ColumnElement[bool]) -> int:
     return int(db.execute(query).scalar_one())
 
 
+def is_live_key(
+    db: Connection, provider_id: int, key_id: str, *, now: datetime
+) -> bool:
+    """Return whether a provider has this key, and the key has not expired."""
+    query = select(api_keys.c.id).where(
+        api_keys.c.provider_id == provider_id, api_keys.c.key_id == key_id, is_live(now)
+    )
+    return db.execute(query).first() is not None
+
+
 def is_live(now: datetime) -> ColumnElement[bool]:
     """Return the condition of keys that have not expired."""
     return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)

@@ -102,6 +102,15 @@ def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
     return db.execute(query.where(jobs.c.customer_id == customer_id).limit(1)).first()
 
 
+def has_erasures(db: Connection) -> bool:
+    """Return whether a job or customer has been erased."""
+    is_erasure = audit_log.c.action.in_(("erase_job", "erase_customer"))
+    return (
+        db.execute(select(audit_log.c.id).where(is_erasure).limit(1)).first()
+        is not None
+    )
+
+
 def list_hidden_jobs(db: Connection) -> Sequence[int]:
     """Return the ids of the jobs with an unfinished erasure."""
     query = select(jobs.c.id).where(jobs.c.provider_id == ERASED)

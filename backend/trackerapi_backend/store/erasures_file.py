@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HMAC_BYTES = 32
+_MAX_STORED_ID = 2**63 - 1
 _VARIABLE = "TRACKERAPI_BACKEND_ERASURES_FILE"
 
 
@@ -58,6 +59,9 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     def check(self) -> None:
         """Raise ValueError if a value is missing or invalid."""
         _ = self.erased_at
+        ids = (self.provider_id, self.job_id or 0, self.customer_id or 0)
+        if not all(0 <= each <= _MAX_STORED_ID for each in ids):
+            raise ValueError("id")
         is_job = self.kind == "job"
         if is_job and (self.job_id is None or len(self.name_digest) != HMAC_BYTES):
             raise ValueError("job")
@@ -125,6 +129,9 @@ def _append(path: Path, line: bytes) -> None:
     with _appending, os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
         # A crash or a full disk may have cut off the end of the last line.
         size = file.seek(0, os.SEEK_END)
+        if size and os.pread(file.fileno(), 1, 0) != b"{":
+            # A wrong setting must not damage the pepper or the database.
+            raise OSError(0, "it is no file of erasures")
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
             line = b"\n" + line
         file.write(line)

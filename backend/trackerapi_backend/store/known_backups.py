@@ -26,7 +26,10 @@ def record_backup(database: Path, backup: Path) -> None:
 
 
 def find_backups(database: Path) -> list[Path]:
-    """Return the recorded copies of a database that exist, and those beside it."""
+    """Return the recorded copies of a database, and those beside it.
+
+    A copy that `backup` still writes counts too: it may have rows that are erased now.
+    """
     found = {
         path
         for path in database.parent.iterdir()
@@ -37,7 +40,12 @@ def find_backups(database: Path) -> list[Path]:
             # A crash may have cut a line off.
             with suppress(ValueError, TypeError):
                 found.add(Path(json.loads(line)))
-    return sorted(path for path in found if path.exists())
+    return sorted(path for path in found if path.exists() or _fresh(path).exists())
+
+
+def _fresh(path: Path) -> Path:
+    """Return the name of a backup until it is complete."""
+    return path.with_name(f"{path.name}.new")
 
 
 def _list_of(database: Path) -> Path:

@@ -218,7 +218,10 @@ class SqliteStore:
                     sqlite_sql.fetch(db, "VACUUM")
             self._empty_log()
         except StoreError as error:
-            return f"the database cannot be cleaned now ({error.cause})"
+            return (
+                f"the database cannot be cleaned now ({error.cause}): the next start of"
+                " the server cleans it"
+            )
         if is_rewritten:
             return None
         return (
