@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -60,6 +61,7 @@ class Installation:
     folder: Path
     url: str | None = None
     backup: Path | None = None
+    saved_pepper: Path | None = None
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,8 +90,8 @@ class Installation:
 
     def run(self, printed: str) -> None:
         """Run a printed command as an operator does."""
-        if self.backup is not None:
-            printed = printed.replace(" FILE ", f" {shlex.quote(str(self.backup))} ")
+        file = self.backup if " restore " in printed else self.saved_pepper
+        printed = re.sub(r"(?<=[ =])FILE\b", lambda _: shlex.quote(f"{file}"), printed)
         first, _and, rest = printed.partition(" && ")
         if "trackerapi-backend" in rest:
             self.run(first)
@@ -154,7 +156,8 @@ def own(tmp_path: Path, healthy: Path) -> Installation:
     folder.mkdir(mode=0o700)
     for name in ("backend.db", "pepper"):
         shutil.copy(healthy / name, folder)
-    return Installation(folder, backup=healthy / "x.backup")
+    saved = shutil.copy(healthy / "pepper", tmp_path / "saved pepper")
+    return Installation(folder, backup=healthy / "x.backup", saved_pepper=saved)
 
 
 @pytest.fixture
@@ -163,7 +166,8 @@ def own_postgres(tmp_path: Path, postgres: str) -> Iterator[Installation]:
     with new_database(postgres) as url:
         prepare(tmp_path, url)
         insert_job(tmp_path, url)
-        yield Installation(tmp_path, url)
+        saved = shutil.copy(tmp_path / "pepper", tmp_path / "saved pepper")
+        yield Installation(tmp_path, url, saved_pepper=saved)
 
 
 def open_to(name: str, mode: int) -> Callable[[Installation], None]:
@@ -581,6 +585,10 @@ def test_printed_command_fixes_the_fault_of_postgres(
     assert (fault["check"], fault["level"]) == (check, level), fault
     own_postgres.run(fault["command"])
     assert own_postgres.faults() == []
+    lines = command_here("doctor", environment=own_postgres.variables).stdout
+    assert "ok: pepper: " in lines
+    # These checks concern the SQLite file alone.
+    assert not re.search("^ok: (log size|file system|disk): ", lines, re.MULTILINE)
 
 
 def test_unusable_postgres_is_a_finding(tmp_path: Path, postgres: str) -> None:

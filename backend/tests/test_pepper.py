@@ -9,6 +9,7 @@ import pytest
 from trackerapi_backend.cli import dev, serve
 from trackerapi_backend.cli.main import main
 from trackerapi_backend.pepper import PepperFile
+from trackerapi_backend.requests.credentials import parse_key_id
 
 from backend.tests.support.revisions import downgrade
 from backend.tests.support.service import prepare, serve_existing, variables_of
@@ -194,12 +195,16 @@ def test_keys_stay_valid_through_a_rotation(installation: Installation) -> None:
         used = [known["all"], known["ingest"], new]
         assert statuses(service, *used, known["expired"]) == [200, 403, 200, 401]
         # The keys read, admin and other have not been used since the rotation.
-        assert "3 valid keys" in installation.run("pepper", "status")
-        assert "3 valid keys" in installation.fail("pepper", "finish")
+        first, *listed = installation.run("pepper", "status").splitlines()
+        assert first == "a rotation runs; valid keys with the old pepper: 3"
+        unused = [known["read"], known["admin"], known["other"]]
+        assert {line.split("\t")[1] for line in listed} == {
+            parse_key_id(key) for key in unused
+        }
+        assert f"{installation.pepper}: 3. " in installation.fail("pepper", "finish")
         assert "has not ended" in installation.fail("pepper", "rotate")
         installation.run("pepper", "finish", "--expire-keys")
         assert installation.run("pepper", "status") == "no rotation runs\n"
-        unused = [known["read"], known["admin"], known["other"]]
         assert statuses(service, *used, *unused) == [200, 403, 200, 401, 401, 401]
     content = installation.pepper.read_text()
     assert old not in content

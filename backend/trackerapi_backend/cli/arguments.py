@@ -95,8 +95,8 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
         "--provider",
         type=_provider_name,
         metavar="NAME",
-        help="name of the provider, which `create` adds if it does not exist;"
-        " default: the oldest provider",
+        help="name of the provider; `key create` and `customer create` add a provider"
+        " that does not exist; default: the oldest provider",
     )
 
 

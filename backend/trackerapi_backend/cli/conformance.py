@@ -28,7 +28,7 @@ MAX_KEY_LENGTH = 200
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of `conformance`."""
     parser.description = (
-        "Hold a backend to the contract. The command makes customers, jobs, keys and"
+        "Check a backend of the contract. The command makes customers, jobs, keys and"
         " links whose names begin with `conformance-` or `Conformance kit`, and changes"
         " nothing else. Exit status: 0 all checks passed, 1 a check failed or the"
         " backend cannot be checked, 2 wrong usage."

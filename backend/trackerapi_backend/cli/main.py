@@ -46,7 +46,7 @@ _COMMANDS: Final = {
     ),
     "restore": ("restore", "put the database and the pepper of a backup in place"),
     "import": ("import_", "read all data from a file of `export`"),
-    "conformance": ("conformance", "hold any backend to the contract, over HTTP"),
+    "conformance": ("conformance", "check any backend of the contract, over HTTP"),
 }
 """Module in `trackerapi_backend.cli` and help of each command, by its name.
 
@@ -103,9 +103,10 @@ def build_parser(
         description="Run the reference backend of trackerapi.",
         epilog="Instead of a missing option, all commands that use a database, except"
         " `dev`, read the"
-        " variables TRACKERAPI_BACKEND_DATABASE, _DATABASE_URL, _PEPPER_FILE, _HOST,"
-        " _PORT, _PUBLIC_BASE_URL, _TRUSTED_PROXIES, _MAX_CONNECTIONS and"
-        " _METRICS_ADDRESS. `dev` and `serve` read _LOG_LEVEL and _LOG_FILE.",
+        " variables TRACKERAPI_BACKEND_DATABASE, _DATABASE_URL, _PEPPER_FILE and"
+        " _ERASURES_FILE. `serve` has a variable for each of its options, such as"
+        " TRACKERAPI_BACKEND_PUBLIC_BASE_URL; `doctor` checks them. `dev` reads"
+        " _LOG_LEVEL and _LOG_FILE.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")

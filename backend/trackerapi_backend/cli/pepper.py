@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.cli.database import Database
     from trackerapi_backend.pepper import PepperFile
 
+MAX_LISTED_KEYS = 100
+"""Maximum number of keys that `pepper status` prints."""
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the actions of `pepper`."""
@@ -30,7 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_database_options(rotation)
     set_command(rotation, rotate)
-    status = actions.add_parser("status", help="count the keys of the old pepper")
+    status = actions.add_parser(
+        "status", help="list the valid keys that still have the old pepper"
+    )
     add_database_options(status)
     set_command(status, print_status)
     end = actions.add_parser("finish", help="remove the old pepper from the file")
@@ -38,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     end.add_argument(
         "--expire-keys",
         action="store_true",
-        help="expire the keys that have not been used since the rotation",
+        help="expire the valid keys that still have the old pepper",
     )
     set_command(end, finish)
 
@@ -61,7 +66,10 @@ def rotate(_options: Namespace, database: Database) -> None:
 
 
 def print_status(_options: Namespace, database: Database) -> None:
-    """Print whether a rotation runs, and how many valid keys have the old pepper."""
+    """Print whether a rotation runs, and the valid keys with the old pepper.
+
+    A line has provider, id and label of a key, and the job of a job token.
+    """
     pepper = _open(database).read()
     if pepper.previous is None:
         database.print_line("no rotation runs")
@@ -70,7 +78,16 @@ def print_status(_options: Namespace, database: Database) -> None:
     count = database.read(
         lambda db: stored_keys.count_keys_of_others(db, newest, now=now)
     )
-    database.print_line(f"a rotation runs: {count} valid keys have the old pepper")
+    database.print_line(f"a rotation runs; valid keys with the old pepper: {count}")
+    for row in database.read(
+        lambda db: stored_keys.list_keys_of_others(
+            db, newest, now=now, limit=MAX_LISTED_KEYS
+        )
+    ):
+        job = "" if row.job_id is None else f"\tjob {row.job_id}"
+        database.print_line(f"{row.provider_name}\t{row.key_id}\t{row.label}{job}")
+    if count > MAX_LISTED_KEYS:
+        database.print_line(f"and {count - MAX_LISTED_KEYS} more")
 
 
 def finish(options: Namespace, database: Database) -> None:
@@ -92,14 +109,15 @@ def finish(options: Namespace, database: Database) -> None:
         count = stored_keys.count_keys_of_others(db, newest, now=now)
         if count and not options.expire_keys:
             raise SettingsError(
-                f"{count} valid keys have not been used since the rotation of"
-                f" {file.path}: wait until they are used, or expire them with"
-                " --expire-keys"
+                f"valid keys with the old pepper of {file.path}: {count}."
+                " `trackerapi-backend pepper status` lists them. Each key moves with"
+                " its first use 30 seconds after `rotate`: wait, or expire the keys"
+                " with --expire-keys"
             )
         stored_keys.expire_keys_of_others(db, newest, now=now)
         record_peppers(db, [newest])
         _record_change(db, finish.__name__)
-        return [f"{file.path} has only the new pepper; {count} keys were expired."]
+        return [f"{file.path} has only the new pepper; expired keys: {count}."]
 
     database.change(record)
     # After the commit: without the old pepper, valid keys of it would be lost.

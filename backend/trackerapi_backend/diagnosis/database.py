@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.diagnosis.finding import Fault, make_accessible, quote
 from trackerapi_backend.instants import format_instant, from_micros, utc_now
-from trackerapi_backend.pepper import open_pepper_file
+from trackerapi_backend.pepper import LOST_PEPPER, open_pepper_file
 from trackerapi_backend.settings import Settings, SettingsError
 from trackerapi_backend.store import health
 from trackerapi_backend.store.ids import LAST_CLOCK_ID, created_by_id
@@ -125,21 +125,17 @@ def check_pepper(subject: Subject) -> Iterator[Fault]:
     has_keys = bool(subject.reader.read(health.count_keys))
     if not has_keys and not path.exists():
         return
-    accept = f"trackerapi-backend migrate --accept-pepper{subject.option}"
-    if subject.is_sqlite:
-        accept += f" --pepper-file {quote(path)}"
     try:
         pepper = open_pepper_file(path, create=False, has_keys=has_keys).read()
     except SettingsError as error:
-        yield Fault(f"{error}", _replacement(path, accept))
+        yield Fault(f"{error}", _replacement(path))
         return
     missing = recorded.difference(pepper.fingerprints)
     if missing == recorded and recorded:
         yield Fault(
-            f"{path} is not the pepper of the database: copy the right file from a"
-            " backup or from another host; only if it is lost, run the command, which"
-            " makes all keys invalid",
-            accept,
+            f"{path} is not the pepper of the database: name the right file, such as"
+            f" the pepper of a backup; {LOST_PEPPER}",
+            "export TRACKERAPI_BACKEND_PEPPER_FILE=FILE",
         )
     elif missing:
         yield Fault(
@@ -149,14 +145,19 @@ def check_pepper(subject: Subject) -> Iterator[Fault]:
         )
 
 
-def _replacement(path: Path, accept: str) -> str:
-    """Return the command that makes a missing or unusable pepper file usable."""
+def _replacement(path: Path) -> str:
+    """Return the command for a pepper file that is missing or cannot be used.
+
+    FILE is a copy of the pepper. The command keeps all keys valid, unlike
+    `migrate --accept-pepper`, which is for a pepper without a copy.
+    """
+    copy = f"cp -p FILE {quote(path)}"
     if not path.exists():
-        return accept
+        return copy
     if not os.access(path, os.R_OK, effective_ids=True):
         return make_accessible(path)
     unusable = quote(path.with_name(f"{path.name}.unusable"))
-    return f"mv {quote(path)} {unusable} && {accept}"
+    return f"mv {quote(path)} {unusable} && {copy}"
 
 
 def check_engine(subject: Subject) -> Iterator[Fault]:

@@ -44,6 +44,8 @@ _OF_SETTINGS: Final = {
     "address": (machine.check_address, "share links have an address"),
     "versions": (machine.check_versions, "all dependencies have supported versions"),
 }
+_OF_SQLITE_FILE: Final = ("log size", "file system", "disk")
+"""Checks that PostgreSQL does not need: its files may be on another machine."""
 _OF_DATABASE: Final = {
     "schema": (database.check_schema, "the schema is the schema of this release"),
     "integrity": (database.check_integrity, "no damage was found"),
@@ -80,6 +82,8 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
         is_thorough: Whether to compare all indexes of SQLite with their tables.
     """
     for name, (check, ok) in _OF_SETTINGS.items():
+        if settings.database is None and name in _OF_SQLITE_FILE:
+            continue
         yield from _findings(name, ok, settings, partial(check, settings))
     with ExitStack() as stack:
         try:

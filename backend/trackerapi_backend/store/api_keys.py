@@ -170,6 +170,20 @@ def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
     return int(db.execute(count.where(*_of_others(pepper, now))).scalar_one())
 
 
+def list_keys_of_others(
+    db: Connection, pepper: str, *, now: datetime, limit: int
+) -> Sequence[Row[Any]]:
+    """Return the oldest of these keys, each with its `provider_name`."""
+    query = (
+        select(api_keys, providers.c.name.label("provider_name"))
+        .join(providers, providers.c.id == api_keys.c.provider_id)
+        .where(*_of_others(pepper, now))
+        .order_by(api_keys.c.id)
+        .limit(limit)
+    )
+    return db.execute(query).all()
+
+
 def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
     """Expire the keys that `count_keys_of_others()` counts."""
     _expire(db, *_of_others(pepper, now), now=now)
