@@ -59,7 +59,8 @@ def create_app(services: Services) -> ASGIApp:
     """Return the application; the caller opens and closes the services.
 
     Raises:
-        SettingsError: If the path of the public address is one of these paths.
+        SettingsError: If a path of this application begins with the path of the public
+            address.
     """
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations():
@@ -98,10 +99,11 @@ async def _lifespan(app: object, services: Services) -> AsyncIterator[None]:
 
 
 def _check_base_path(base_path: str, routes: Sequence[BaseRoute]) -> None:
-    """Check that a path which a proxy may add or remove begins no path of a route.
+    """Check that no path of a route begins with the path of the public address.
 
     Raises:
-        SettingsError: If the server could not know whether a proxy has removed it.
+        SettingsError: If a route has such a path: the server could not know whether a
+            proxy has removed the path of the public address from a request.
     """
     paths = [route.path for route in routes if isinstance(route, Route)]
     if base_path and any(f"{path}/".startswith(f"{base_path}/") for path in paths):
@@ -194,7 +196,8 @@ class _RequestMiddleware:
                 await send(message)
                 return
             message["headers"] = _complete(message["headers"], request_id)
-            # The response has begun after the call, which may wait for the client.
+            # Set the status after the call: `send()` may wait for the client, and the
+            # response has not begun until then.
             await send(message)
             status = message["status"]
 

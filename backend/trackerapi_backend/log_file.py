@@ -1,4 +1,4 @@
-"""Log file: appended, and opened again once it was renamed, as by logrotate."""
+"""Log file that is opened again after a rename, such as by logrotate."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class LogFile:
     """File of a log. Several processes may append to one file.
 
     A new file can be read by its owner alone. An existing file must be empty or begin
-    with `{`, as a log does: a wrong path changes no other file. A symbolic link is
-    rejected, because whoever may write to its folder could direct the log elsewhere.
+    with `{`, as a log does: a wrong path must not change another file. A symbolic link
+    is rejected: another user of the folder could direct the log to another file.
 
     Args:
         path: Path of the file; its folder must exist.
@@ -34,7 +34,7 @@ class LogFile:
         self._identity = _identity_of(os.fstat(self._descriptor))
 
     def write(self, text: str) -> None:
-        """Append lines; open the file again before, if it was renamed or deleted.
+        """Append lines. If the file was renamed or deleted, first open a new file.
 
         Raises:
             OSError: If the file cannot be written, for example on a full disk.
@@ -56,12 +56,12 @@ class LogFile:
         return _identity_of(status) == self._identity
 
     def _open_again(self) -> None:
-        """Open the file that has the path now; without success, keep the old file."""
+        """Open the file at the path; if opening fails, keep the renamed file."""
         try:
             descriptor = _open(self._path)
         except OSError as error:
             if not self._is_lost:
-                # Set the flag first: the warning is a line of this file too.
+                # Set the flag first: this file writes the warning too.
                 self._is_lost = True
                 _log.warning(
                     "the log goes to the renamed file: %s cannot be opened (%s)",

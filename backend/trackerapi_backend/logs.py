@@ -166,8 +166,8 @@ def log_request(**members: object) -> None:
 def start_log(settings: LogSettings) -> None:
     """Write the log of the whole process to stderr or to a file.
 
-    The level `debug` holds for this package: other packages log at least with `info`,
-    because their debug lines may contain data of a job.
+    The level `debug` applies to this package alone: other packages log at level `info`
+    or above, because their debug lines may contain data of a job.
 
     Raises:
         SettingsError: If the file cannot be used.

@@ -1,6 +1,6 @@
 """Measurements of this process, which `/metrics` shows: counts and durations.
 
-One thread alone adds to a measurement, so no measurement needs a lock.
+Only one thread adds to each measurement, so the measurements need no lock.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ BOUNDS_SECONDS = (
 )
 """Upper bounds of the buckets of durations, in seconds."""
 NO_OPERATION = "none"
-"""Operation of requests that belong to none: unknown paths, requests that are not HTTP.
+"""Operation of requests without an operation: unknown paths, or invalid HTTP.
 
-A path as the operation would let any client make the list of operations longer."""
+With the path as the operation, any client could make the list of operations longer."""
 
 
 class Histogram:
-    """Numbers of durations in buckets.
+    """Number of durations in each bucket.
 
     Attributes:
         sum_seconds: Sum of all durations, in seconds.
@@ -38,12 +38,12 @@ class Histogram:
         self.sum_seconds += seconds
 
     def cumulative_counts(self) -> list[int]:
-        """Return for each bound the number of durations up to it; at last of all."""
+        """Return the number of durations up to each bound, then of all durations."""
         return list(accumulate(self._counts))
 
 
 class RequestMeasurements:
-    """Requests that are answered; the event loop adds them.
+    """Counts and durations of answered requests; the event loop adds them.
 
     Attributes:
         counts: Number of requests by operation and status.
@@ -55,7 +55,7 @@ class RequestMeasurements:
         self.seconds: dict[str, Histogram] = {}
 
     def add(self, operation: str | None, status: int, seconds: float) -> None:
-        """Count a request; None is the operation of an unknown path."""
+        """Count a request and its duration; None is the operation of unknown paths."""
         operation = operation or NO_OPERATION
         self.counts[operation, status] += 1
         durations = self.seconds.get(operation)
@@ -65,6 +65,6 @@ class RequestMeasurements:
 
 
 requests = RequestMeasurements()
-"""Requests of this process, with those that are not valid HTTP."""
+"""Requests of this process, including requests that are not valid HTTP."""
 events: Counter[str] = Counter(accepted=0, duplicate=0, rejected=0)
-"""Number of events of reports by their outcome; the event loop adds them."""
+"""Number of reported events for each outcome; the event loop adds them."""

@@ -85,7 +85,7 @@ def serve_store(
         listeners: Listening sockets; the server closes them.
         announce: Function called with all addresses once connections are accepted.
         run_command: Function that runs the command line of another process and returns
-            its error; with PostgreSQL no other process needs it.
+            its error. With PostgreSQL, commands open the database themselves.
 
     Raises:
         SettingsError: If the server cannot listen on the address of the metrics, or
@@ -157,7 +157,7 @@ def exit_despite_busy_threads(status: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
-    """Listening sockets of a server; None for a socket that the server does without.
+    """Listening sockets of a server; None for an unused socket.
 
     Attributes:
         requests: Sockets of the API and the pages.
@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
 
     Args:
         config: Configuration of uvicorn.
-        services: Services; the viewers of the hub end at the begin of the shutdown.
+        services: Services of the server; the shutdown ends the streams of the hub.
         listeners: Listening sockets, which the shutdown closes.
         run_command: Function that runs a command of another process.
         max_connections: Maximum number of open connections.
@@ -220,7 +220,7 @@ class _Server(uvicorn.Server):
         notify_ready()
 
     async def on_tick(self, counter: int) -> bool:
-        """Check the connections; uvicorn calls this ten times a second."""
+        """Check the time limits of connections; uvicorn calls this each 0.1 s."""
         self._connections.sweep()
         if self._metrics is not None:
             self._metrics.sweep()
@@ -230,18 +230,19 @@ class _Server(uvicorn.Server):
         return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, then end those that are open."""
+        """Accept no more connections, then end the open connections."""
         for acceptor in self._acceptors:
             acceptor.close()
         if self._metrics is not None:
             self._metrics.close()
-        # A stream would last for minutes.
+        # End the streams now: a stream would last for minutes.
         self._services.hub.close()
         stopping = [super().shutdown(sockets)]
         if self._commands is not None:
             stopping.append(self._commands.close(SHUTDOWN_SECONDS))
         await asyncio.gather(*stopping)
-        # A cancelled request would wait for its client to read, also for an answer 503.
+        # Abort the connections of clients that do not read: cancelled requests would
+        # wait until these clients read, also with an answer 503.
         self._connections.abort_stalled()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=CANCEL_SECONDS)

@@ -33,7 +33,7 @@ DEFAULT_TRUSTED_PROXIES = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 MAX_LIMIT = 1_000_000
 
 _BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
-"""Path of a public address: no browser and no proxy writes it in another way."""
+"""Path of a public address, in characters that browsers and proxies never escape."""
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql://", "postgres://")
 _ADDRESS = re.compile(r"(?:(?P<host>[^][:]+)|\[(?P<ipv6>[^][]+)\]):(?P<port>\d+)")
@@ -58,8 +58,8 @@ class Storage:
         database_url: Address of the PostgreSQL database; None with SQLite. May contain
             a password.
         pepper_file: Absolute path of the file with the secret of this installation.
-        erasures_file: Absolute path of the file that lists all erasures; without it,
-            which is possible with PostgreSQL alone, nothing can be erased.
+        erasures_file: Absolute path of the file that lists all erasures. None is
+            possible with PostgreSQL only: nothing can then be erased.
     """
 
     database: Path | None = None
@@ -83,15 +83,15 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """Limits of requests in one process; each is 0 to `MAX_LIMIT`, and 0 is no limit.
+    """Limits of requests in one process, 0 to `MAX_LIMIT` each; 0 stands for no limit.
 
     Attributes:
         key_requests_per_second: Requests of one key or job token in a second.
         provider_requests_per_second: Requests of all keys of a provider in a second.
         key_requests_at_once: Requests of one key or job token at the same time.
         provider_requests_at_once: Requests of all keys of a provider at the same time.
-        unknown_keys_per_minute: Different keys that do not exist, of one client
-            address in a minute.
+        unknown_keys_per_minute: Different unknown keys from one client address in a
+            minute.
     """
 
     key_requests_per_second: int = 0
@@ -114,7 +114,7 @@ class Settings(Storage):
         log: Level and destination of the log.
         metrics_address: Host and port of the metrics, with port 0 for a free port; None
             for no metrics.
-        trusted_proxies: Networks of the proxies from whose headers the server takes
+        trusted_proxies: Networks of trusted proxies: the headers of such a proxy name
             client and scheme of a request.
         max_connections: Maximum number of open connections, 1 to 1,000,000; None for
             a number that the limit of open files allows.

@@ -32,7 +32,7 @@ MAX_LIMIT = 100_000
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `audit`."""
     parser.description = (
-        "Print the latest administrative changes, the newest one last: time, key id"
+        "Print the latest administrative changes, oldest change first: time, key id"
         " (or `command`), change, ids and details."
     )
     add_provider_options(parser)
@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--since",
         type=instant,
         metavar="TIME",
-        help="time of the oldest change, such as 2030-01-01T00:00:00Z; default: any",
+        help="earliest time of a change, as in 2030-01-01T00:00:00Z; default: none",
     )
     parser.add_argument(
         "--limit",
@@ -65,16 +65,21 @@ def _limit(text: str) -> int:
 
 
 def run(options: Namespace, database: Database) -> None:
-    """Print the latest entries of the audit log, one line for each entry."""
+    """Print the latest entries of the audit log, one line for each entry.
+
+    Raises:
+        SettingsError: If the options give both `--all` and a provider, or the provider
+            does not exist.
+    """
     if options.all and options.provider is not None:
-        raise SettingsError("--all and --provider exclude each other")
+        raise SettingsError("--all and --provider exclude each other: give one")
     for row in database.read(lambda db: _read_entries(db, options)):
         document = _document(row)
         database.print_line(json.dumps(document) if options.json else _line(document))
 
 
 def _read_entries(db: Connection, options: Namespace) -> Sequence[Row[Any]]:
-    """Return the latest entries, the newest entry last."""
+    """Return the latest entries, oldest entry first."""
     provider_id = None if options.all else find_known_provider(db, options.provider)
     newest_first = fetch_all(
         lambda span: list_entries(db, provider_id, span, since=options.since)

@@ -1,4 +1,4 @@
-"""`trackerapi-backend backup`: database and pepper in one file, beside a server."""
+"""`trackerapi-backend backup`: copy of a database and its pepper in one file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Copy a SQLite database and its pepper to a new file, also while a server"
         " runs, and check the copy. `restore` reads the file. Print the number of rows"
-        " of each table. With PostgreSQL, print the commands of a backup instead."
+        " of each table. With PostgreSQL, print shell commands for a backup instead."
     )
     add_database_options(parser)
     parser.add_argument("file", type=file_name, metavar="FILE", help="new file")
@@ -46,7 +46,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
-    """Write a backup to a new file; print the counts of rows."""
+    """Write a backup to a new file; print the number of rows of each table.
+
+    With PostgreSQL, print the shell commands of a backup instead.
+
+    Raises:
+        SettingsError: If the pepper file is missing, or belongs to another database.
+        StoreError: If the database cannot be read, or the file exists or cannot be
+            written.
+    """
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
     if storage.database is None:
@@ -75,7 +83,7 @@ def _write_backup(file: Path, database: Path, pepper_file: Path) -> Manifest:
     with (
         closing(SqliteReader(database)) as source,
         new_private_file(file) as archive,
-        # The lock on the new file keeps other processes from the copy.
+        # Only the process that has locked the new file uses this temporary file.
         _temporary_file(file.with_name(f"{file.name}.database.new")) as copy,
     ):
         # Before the copy: an erasure during the copy names this backup too.
@@ -112,11 +120,12 @@ def _read_pepper(path: Path, contents: Contents, database: Path) -> bytes | None
     """Return the content of the pepper file; None for a database without keys.
 
     Raises:
-        SettingsError: If the file is missing, or is not the file of the database.
+        SettingsError: If the file is missing, or belongs to another database.
     """
     if not contents.has_keys and not path.exists():
         return None
-    # Read the file after the database: a rotation adds a pepper to the file first.
+    # Read the file after the database: a rotation adds its new pepper to the file
+    # before the database records it.
     open_pepper_file(path, create=False)
     content = read_secret(path)
     if not contents.peppers <= set(Pepper.parse(content).fingerprints):

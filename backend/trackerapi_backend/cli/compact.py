@@ -1,4 +1,4 @@
-"""`trackerapi-backend compact`: rewrite of a database without deleted rows."""
+"""`trackerapi-backend compact`: removal of the bytes of deleted rows."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `compact`."""
     parser.description = (
-        "Write the files of a database again, without the bytes of deleted rows. Other"
-        " programs cannot write to the database meanwhile, and it needs free disk space"
-        " of about its size."
+        "Rewrite the files of a database without the bytes of deleted rows. Other"
+        " programs cannot write to the database during the command. The command needs"
+        " about as much free disk space as the size of the database."
     )
     add_database_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
-    """Write the files of a database again."""
+    """Rewrite the files of a database without the bytes of deleted rows.
+
+    Raises:
+        StoreError: If the database cannot be opened, or bytes may be left.
+    """
     storage = storage_from(vars(options))
     with closing(open_store(storage)) as store:
         residue = store.purge(whole=True)

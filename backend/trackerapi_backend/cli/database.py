@@ -11,12 +11,13 @@ To write a command that works in both ways:
   `set_command()` opens the database itself, and fails beside a server.
 - Read by `database.read(query)`: a long list page by page, such as by `fetch_all()`.
 - Change by `database.change(work)`, which prints the lines that `work` returns. `work`
-  may run several times, so it changes nothing but the database.
-- Make changes by the functions that the routes call. A function whose change concerns
-  a cache or a viewer notes the change in `changes_of(db)`: see `store/changes.py`.
-- Read the files of the user in `prepare`, which runs in the user's process before and
-  changes the options: the server may not see these files, and it gets the changed
-  options. A command that writes a file reads the database itself, by `open_to_read()`.
+  may run several times, so `work` must change only the database.
+- Make changes by the functions that the routes call. A function that changes cached or
+  watched data adds the change to `changes_of(db)`: see `store/changes.py`.
+- Read the files of the user in `prepare`: the server may have no access to them.
+  `prepare` runs first, in the user's process. The server gets the options that
+  `prepare` has changed.
+- Write a file from the user's process: read the database by `open_to_read()`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30.0
-"""Time limit for the connection to a server that reads no more, in seconds."""
+"""Time limit to connect to a running server, in seconds."""
 
 
 class Database(Protocol):
@@ -61,7 +62,7 @@ class Database(Protocol):
 
     Attributes:
         storage: Settings of the database.
-        store: Open store, to read from.
+        store: Open store, for reading only.
         print_line: Function that prints a line on the stdout of the command.
     """
 
@@ -80,30 +81,30 @@ class Database(Protocol):
         """
 
     def change(self, work: Callable[[Connection], Iterable[str]]) -> None:
-        """Run `work` in a transaction, and print the lines that it returns.
+        """Run `work` in a transaction, and print the lines that `work` returns.
 
         `work` may run several times: only the changes of the last run are stored.
 
         Raises:
-            StoreError: If the changes are not stored; the message says so if they may
-                be stored nevertheless.
+            StoreError: If the changes are not stored, or it is not known whether they
+                are stored; the message names the case.
         """
 
     def open_pepper(self, db: Connection) -> PepperFile:
-        """Return the secrets of this installation; see `open_pepper()`.
+        """Return the secrets of this installation; see the function `open_pepper()`.
 
-        A missing file is created before the first key.
+        A missing file is created if the database has no key yet.
 
         Args:
             db: Connection in the transaction of a change.
         """
 
     def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
-        """Return the result of work that makes several transactions.
+        """Run `work`, which makes several transactions; return its result.
 
         Raises:
             StoreError: If the server stops.
-            Exception: Any exception of the work.
+            Exception: Any exception of `work`.
         """
 
 
@@ -120,7 +121,7 @@ class OwnDatabase:
         return self.store.read(query)
 
     def change(self, work: Callable[[Connection], Iterable[str]]) -> None:
-        """Run `work` in a transaction, and print the lines that it returns."""
+        """Run `work` in a transaction, and print the lines that `work` returns."""
         with self.store.transaction() as db:
             # Print within the transaction: if printing fails, the transaction is rolled
             # back, and the database has no key that was never shown.
@@ -128,12 +129,12 @@ class OwnDatabase:
                 self.print_line(line)
 
     def open_pepper(self, db: Connection) -> PepperFile:
-        """Return the secrets of this installation; see `open_pepper()`."""
+        """Return the secrets of this installation; see the function `open_pepper()`."""
         return _use_pepper(db, self.storage, create=True)
 
     def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
-        """Return the result of work, in an event loop of its own."""
-        # Few commands need the parts of a server.
+        """Run `work` in a new event loop; return its result."""
+        # Import late: few commands need the parts of a server.
         from trackerapi_backend.cli.own_services import running_services
 
         async def run() -> T:
@@ -152,8 +153,8 @@ def set_command(
 
     Args:
         parser: `Parser` of the command, with its arguments.
-        command: Function that runs here or in the server.
-        prepare: Function that runs here before, and may change the options.
+        command: Function that runs in this process or in the server.
+        prepare: Function that runs in this process first, and may change the options.
     """
     run = partial(_run, prepare)
     parser.set_defaults(run=run, command=command, parser=parser)
@@ -198,6 +199,7 @@ def open_store(storage: Storage, *, migrate: bool = False) -> Store:
         migrate: Whether to upgrade the schema.
 
     Raises:
+        SettingsError: If the settings name no database.
         StoreError: If the database cannot be used, or its schema is not the schema of
             this release.
     """
@@ -209,12 +211,12 @@ def open_store(storage: Storage, *, migrate: bool = False) -> Store:
 
 
 def open_to_read(storage: Storage) -> Reader:
-    """Open a database to read from, also while a server runs; check its pepper file.
+    """Open a database for reading, also while a server runs; check its pepper file.
 
     Raises:
-        SettingsError: If the pepper file is missing, or is not that of the database.
-        StoreError: If the database cannot be used, or another process than a server
-            uses a SQLite file.
+        SettingsError: If the pepper file is missing, or belongs to another database.
+        StoreError: If the database cannot be used, or the process that has locked a
+            SQLite file is not a server.
     """
     try:
         reader: Reader = open_store(storage)
@@ -231,7 +233,8 @@ def open_to_read(storage: Storage) -> Reader:
 
 
 def _open_beside_server(in_use: StoreInUse) -> Reader:
-    # Another process, such as `import`, may have stored half of its data.
+    # Only a server accepts a connection. Another process that has the lock, such as
+    # `import`, may have stored half of its data.
     try:
         connect(in_use.path, CONNECT_SECONDS).close()
     except OSError:
@@ -245,7 +248,7 @@ def _open_beside_server(in_use: StoreInUse) -> Reader:
 
 
 def name_of(storage: Storage) -> str:
-    """Return the name of a database for messages; an address may have a password."""
+    """Return the name of a database for messages, without a URL and its password."""
     return f"{storage.database or 'the PostgreSQL database'}"
 
 
@@ -254,15 +257,15 @@ def open_pepper(
 ) -> PepperFile:
     """Return the secrets of this installation, which all keys of the database need.
 
-    The first call for a database records a fingerprint of the pepper there. Later calls
-    reject the file of another installation.
+    The first call records a fingerprint of the pepper in the database. Later calls
+    reject the pepper file of another installation.
 
     Args:
         store: Open database.
         storage: Settings of the database and of the file.
         create: Whether to create a missing file for a database without keys.
         accept: Whether to create a missing file, and to record its pepper in place of
-            another one: existing keys become invalid.
+            the recorded pepper: existing keys become invalid.
 
     Raises:
         SettingsError: If the file is missing, cannot be used, is too short, or is not
@@ -273,7 +276,7 @@ def open_pepper(
     def use(db: Connection) -> PepperFile:
         return _use_pepper(db, storage, create=create, accept=accept)
 
-    # A read-only server of PostgreSQL is enough for `export`.
+    # Write nothing if a pepper is recorded: `export` may use a read-only PostgreSQL.
     if not accept and store.read(find_peppers):
         return store.read(use)
     with store.transaction() as db:
@@ -293,7 +296,8 @@ def _use_pepper(
     fingerprints = file.read().fingerprints
     if accept or not recorded:
         record_peppers(db, fingerprints)
-    # During a rotation, the copy of another host may lack the newest pepper.
+    # One common pepper is enough: during a rotation, the file of this host may lack
+    # the newest pepper.
     elif recorded.isdisjoint(fingerprints):
         raise SettingsError(
             f"{storage.pepper_file} is not the pepper of {name_of(storage)}: name the"

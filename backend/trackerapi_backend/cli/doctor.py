@@ -28,9 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `doctor`."""
     parser.description = (
         "Examine settings, files, machine and database, and change nothing. Also works"
-        " beside a running server. Print one line for each finding: level, check, what"
-        " was found, and the command that fixes it. Exit status: 0 without a warning or"
-        " error, else 1."
+        " beside a running server. Print one line for each finding: level, check,"
+        " description, and the command that fixes the fault. Exit status: 0 without a"
+        " warning or error, else 1."
     )
     add_database_options(parser)
     parser.add_argument(
@@ -45,19 +45,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--erase-again",
         type=file_name,
         metavar="FILE",
-        help="examine nothing; erase the jobs and customers of a file of erasures that"
-        " the database has again, after a backup was restored",
+        help="examine nothing; after a restore, erase again the jobs and customers of"
+        " this file of erasures",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: Namespace, print_line: PrintLine) -> int:
-    """Print the findings; return the exit status."""
+    """Print the findings; return the exit status.
+
+    With `--erase-again`, apply a file of erasures instead, and return 0.
+    """
     if options.erase_again is not None:
         file = absolute_path(options.erase_again, "--erase-again")
         erase_again(storage_from(vars(options)), read_erasures(file), print_line)
         return 0
-    # The driver of PostgreSQL may log a failed connection too.
+    # A failed connection is a finding: the driver of PostgreSQL may log it too.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     settings = settings_from(vars(options))
     findings = []
@@ -73,6 +76,6 @@ def run(options: Namespace, print_line: PrintLine) -> int:
 def _line(finding: Finding) -> str:
     fix = f" Run: {finding.command}" if finding.command else ""
     what = printable_line(finding.what.rstrip("."))
-    # A command that is cut off would do something else.
+    # Never shorten the command: its beginning would be another command.
     command = printable_line(fix, len(fix))
     return f"{finding.level}: {finding.check}: {what}.{command}"

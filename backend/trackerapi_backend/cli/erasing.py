@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 
 def add_yes_option(parser: ArgumentParser) -> None:
-    """Add `--yes`."""
-    parser.add_argument("--yes", action="store_true", help="do not ask before")
+    """Add the option `--yes`, which erases without a confirmation."""
+    parser.add_argument("--yes", action="store_true", help="do not ask first")
 
 
 def confirm(options: Namespace) -> None:
     """Ask on the terminal whether to erase for good, unless `--yes` is given.
 
     Raises:
-        SettingsError: If the answer is another word than `yes`, or there is no
-            terminal.
+        SettingsError: If the answer is not `yes`, or there is no terminal.
     """
     if options.yes:
         return
@@ -46,7 +45,10 @@ def confirm(options: Namespace) -> None:
 
 
 def print_erasure(erased: models.Erasure, database: Database) -> None:
-    """Print the number of erased jobs, and places that may still have their data."""
+    """Print the number of erased jobs, the known backups, and the residue.
+
+    The residue is the reason why bytes of erased jobs may be left in the database.
+    """
     database.print_line(f"jobs\t{erased['erased_jobs']}")
     for path in database.store.backups():
         database.print_line(f"backup\t{path}")
@@ -57,12 +59,16 @@ def print_erasure(erased: models.Erasure, database: Database) -> None:
 def erase_again(
     storage: Storage, erased: Sequence[ErasedObject], print_line: PrintLine
 ) -> None:
-    """Apply erasures again to a database that no server of SQLite uses.
+    """Apply erasures again to a PostgreSQL database, or a SQLite file without a server.
 
     Args:
         storage: Settings of the database.
         erased: Lines of a file of erasures.
         print_line: Function that prints the numbers of erased jobs and customers.
+
+    Raises:
+        SettingsError: If the pepper file cannot be used.
+        StoreError: If the database cannot be used.
     """
     # Only these commands need the rules of erasures.
     from trackerapi_backend.jobs.erasing_again import erase_again as erase_objects_again

@@ -36,7 +36,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "job_id", nargs="?", type=_job_id, metavar="JOB_ID", help="id at the backend"
     )
     erase.add_argument(
-        "--provider-job-id", metavar="NAME", help="id at the provider, for JOB_ID"
+        "--provider-job-id",
+        metavar="NAME",
+        help="id at the provider, instead of JOB_ID",
     )
     add_yes_option(erase)
     set_command(erase, erase_job, _check_and_confirm)
@@ -53,7 +55,13 @@ def _check_and_confirm(options: Namespace) -> None:
 
 
 def erase_job(options: Namespace, database: Database) -> None:
-    """Erase a job; print the places that may still have its data."""
+    """Erase a job; print the backups and files that may still have its data.
+
+    Raises:
+        SettingsError: If the provider does not exist, or has no job of the given name.
+        Problem: If the provider has no job with the given id, or the erasure cannot be
+            recorded.
+    """
     provider_id, job_id = database.read(lambda db: _find(db, options))
 
     async def erase(services: Services) -> models.Erasure:
@@ -66,7 +74,7 @@ def erase_job(options: Namespace, database: Database) -> None:
 
 
 def _find(db: Connection, options: Namespace) -> tuple[int, int]:
-    """Return the ids of provider and job."""
+    """Return the id of the provider and the id of the job."""
     provider_id = find_known_provider(db, options.provider)
     if options.job_id is not None:
         return provider_id, options.job_id

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 async def running_services(storage: Storage, store: Store) -> AsyncIterator[Services]:
     """Yield the services of a server that accepts no requests.
 
-    Servers on the same PostgreSQL database hear of no change. They read open streams
-    again every few seconds.
+    These services send no notifications of changes. A server on the same PostgreSQL
+    database reads the jobs of its open streams again every few seconds.
+
+    Raises:
+        SettingsError: If the pepper file cannot be used.
+        StoreError: If the database cannot be used.
     """
     pepper = open_pepper(store, storage)
     writer = Writer(store)

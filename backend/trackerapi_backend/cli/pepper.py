@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def rotate(_options: Namespace, database: Database) -> None:
-    """Add a new pepper to the file; each key moves to it when it is used."""
+    """Add a new pepper to the file; each key moves to this pepper at its next use."""
     file = _open(database)
     file.begin_rotation()
     # The file has both peppers now: a crash before the commit loses no key.
@@ -58,7 +58,10 @@ def rotate(_options: Namespace, database: Database) -> None:
     def record(db: Connection) -> list[str]:
         record_peppers(db, fingerprints)
         _record_change(db, rotate.__name__)
-        return [f"{file.path} has a new pepper, and the old one until `pepper finish`."]
+        return [
+            f"{file.path} has a new pepper, and keeps the old pepper until"
+            " `pepper finish`."
+        ]
 
     database.change(record)
     if database.store.is_shared:
@@ -91,11 +94,13 @@ def print_status(_options: Namespace, database: Database) -> None:
 
 
 def finish(options: Namespace, database: Database) -> None:
-    """End a rotation: the old pepper is removed, and its keys become invalid.
+    """End a rotation: remove the old pepper, so that its keys become invalid.
+
+    With `--expire-keys`, the valid keys of the old pepper are expired first.
 
     Raises:
-        SettingsError: If no rotation runs, or valid keys have the old pepper and the
-            options do not expire them.
+        SettingsError: If no rotation runs, or if valid keys have the old pepper and
+            `--expire-keys` is not given.
     """
     file, now = _open(database), utc_now()
     if file.read().previous is None:
@@ -120,12 +125,16 @@ def finish(options: Namespace, database: Database) -> None:
         return [f"{file.path} has only the new pepper; expired keys: {count}."]
 
     database.change(record)
-    # After the commit: without the old pepper, valid keys of it would be lost.
+    # Remove the old pepper after the commit: until then, valid keys may need it.
     file.end_rotation()
 
 
 def _open(database: Database) -> PepperFile:
-    """Return the pepper file of a database that has recorded its pepper."""
+    """Return the pepper file of a database.
+
+    Raises:
+        SettingsError: If the database has no pepper yet, or the file cannot be used.
+    """
     if not database.read(find_peppers):
         raise SettingsError(
             "the database has no pepper yet: `trackerapi-backend key create` makes it"

@@ -1,4 +1,4 @@
-"""`trackerapi-backend restore`: database and pepper of a backup in their places."""
+"""`trackerapi-backend restore`: new database and pepper files from a backup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `restore`."""
     parser.description = (
         "Check a file of `backup` and write its database and pepper to new files. Print"
-        " the number of rows of each table. With PostgreSQL, print the commands of a"
+        " the number of rows of each table. With PostgreSQL, print shell commands for a"
         " restore instead."
     )
     add_database_options(parser)
@@ -46,13 +46,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
-    """Place the files of a backup; print the counts of rows."""
+    """Restore the files of a backup; print the number of rows of each table.
+
+    Then apply the file of erasures again, or print the command if the schema of the
+    backup is older than this release. With PostgreSQL, print shell commands instead.
+
+    Raises:
+        StoreError: If the backup or the file of erasures is damaged, or a file exists
+            or cannot be written.
+    """
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
     if storage.database is None:
         _print_commands(storage, file, print_line)
         return
-    # Read the file first: with a damaged file, nothing is restored.
+    # Read the erasures first: if their file is damaged, nothing is restored.
     erased = _read_erasures(storage.erasures_file)
     target = Target(
         database=storage.database,
@@ -73,11 +81,11 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     )
     if erased:
         command = _erase_again_command(storage.erasures_file)
-        print_line(f"Then erase again what was erased: `{command}`.")
+        print_line(f"Then apply the erasures again: `{command}`.")
 
 
 def _print_missing(erasures_file: Path | None, print_line: PrintLine) -> None:
-    """Print a line if there is no file of the erasures since the backup."""
+    """Print a warning if the file of erasures does not exist."""
     if erasures_file is not None and not erasures_file.exists():
         print_line(
             f"{erasures_file} does not exist, so nothing was erased again. If jobs or"

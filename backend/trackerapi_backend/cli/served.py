@@ -1,4 +1,4 @@
-"""Commands that a running server executes, on the side of the server."""
+"""Server's side of the commands that a running server executes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 class _QuietParser(Parser):
-    """Parser that raises its errors: the server prints nothing and goes on."""
+    """Parser that raises errors instead of printing them and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise a SettingsError."""
+        """Raise a SettingsError with the message."""
         raise SettingsError(message)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Raise a SettingsError."""
+        """Raise a SettingsError with the message, or with the status."""
         raise SettingsError(message or f"exit status {status}")
 
 
@@ -59,20 +59,20 @@ class ServedDatabase:
         return self.store.read(query)
 
     def change(self, work: Callable[[Connection], Iterable[str]]) -> None:
-        """Run `work` in the writer, and print the lines that it returns."""
-        # Print after the commit: the writer does not wait for a slow reader.
+        """Run `work` in the writer, and print the lines that `work` returns."""
+        # Print after the commit: the writer must not wait for slow output.
         for line in self.execution.change(lambda db: list(work(db))):
             self.print_line(line)
 
     def run(self, work: Callable[[Services], Awaitable[T]]) -> T:
-        """Return the result of work in the event loop of the server."""
+        """Run `work` in the event loop of the server; return its result."""
         return self.execution.wait_for(work(self.services))
 
     def open_pepper(
         self,
         db: Connection,  # noqa: ARG002 -- see `Database`
     ) -> PepperFile:
-        """Return the secrets of this installation."""
+        """Return the secrets of this installation, which the server has opened."""
         return self.services.pepper
 
 
@@ -82,13 +82,16 @@ def run_served(
     arguments: Sequence[str],
     execution: Execution,
 ) -> str | None:
-    """Run a command in a thread of the server; return its error, None without one.
+    """Run a command in a thread of the server; return an error message or None.
 
     Args:
         storage: Settings of the database.
         services: Services of the server.
         arguments: Words after the name of the program.
         execution: Output and changes of the command.
+
+    Raises:
+        Exception: Any exception without a message for the user: a defect of the code.
     """
     try:
         parser = build_parser(arguments[:1], _QuietParser)

@@ -1,4 +1,4 @@
-"""Commands that a running server executes, on the side of the user's process."""
+"""User's side of the commands that a running server executes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import StoreInUse
 
 SILENCE_SECONDS = 6 * ALIVE_SECONDS
-"""Time without a message after which a server is given up, in seconds."""
+"""Time without a message after which a command reports an error, in seconds."""
 
 _ENDED = (
-    "the server ended before the end of the command: a change may be stored, so look it"
-    " up"
+    "the server ended before the end of the command: a change may be stored, so look"
+    " for it"
 )
 _OWN_OPTIONS = ("database", "pepper_file")
-"""Options that the server has for itself."""
+"""Options that are not sent: the server has its own database and pepper file."""
 
 
 def run_in_server(
@@ -43,18 +43,19 @@ def run_in_server(
 
     Args:
         options: Options of a command with `set_command()`.
-        in_use: Error about the lock.
+        in_use: Error that names the locked database.
         print_line: Function that prints a line.
 
     Raises:
+        SettingsError: If the arguments are too long for a request.
         StoreError: If the server cannot be reached, does not answer, or reports an
             error.
     """
     request = Request(arguments=_command_line(options)).encode()
     if len(request) > MAX_REQUEST_BYTES:
         raise SettingsError(
-            f"the arguments have more than {MAX_REQUEST_BYTES:,} bytes, which a running"
-            " server does not accept"
+            f"the arguments have more than {MAX_REQUEST_BYTES:,} bytes: shorten them,"
+            " or stop the server first"
         )
     try:
         with _connect(in_use) as connection:
@@ -112,7 +113,7 @@ def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
 
 
 def _command_line(options: Namespace) -> list[str]:
-    """Return the words of the command line with the values of the options."""
+    """Return a command line with these options, without the name of the program."""
     words: list[str] = options.parser.prog.split()[1:]
     positional: list[str] = []
     for action in options.parser.own_arguments:

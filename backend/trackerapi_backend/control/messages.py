@@ -4,7 +4,7 @@ The command sends a `Request`. The server sends any number of these messages:
 
 - `{"lines": [...]}`: lines to print.
 - `{}`: sign of life, every `ALIVE_SECONDS` while the command runs or waits.
-- `{"error": ...}`: last message, with the reason of a failure; null without a failure.
+- `{"error": ...}`: last message, with the error message; null after a success.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Request:
     version: str = __version__
 
     def encode(self) -> bytes:
-        """Return the line of the request."""
+        """Return the request as one line of JSON."""
         return encode(asdict(self))
 
     @classmethod
     def parse(cls, line: bytes) -> Request | None:
-        """Return the request of a line; None if the line is no request."""
+        """Return the request in a line; None if the line is not a valid request."""
         try:
             sent = json.loads(line)
             arguments, version = sent["arguments"], sent["version"]
@@ -55,5 +55,5 @@ class Request:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return the line of a message. Names that are not UTF-8 are escaped."""
+    """Return a message as one line of JSON; file names may have bytes beyond UTF-8."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"

@@ -1,7 +1,7 @@
 """UNIX socket beside a SQLite file, on which the running server accepts commands.
 
-Only the user of the server and root may connect. A server has the lock on the database
-before it listens, so a socket without a listening process is that of a killed server.
+Only the user of the server and root may connect. A server locks the database before it
+listens, so a socket without a listening process belongs to a killed server.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def socket_path(database: Path) -> Path:
 def listening(database: Path | None) -> Iterator[socket.socket | None]:
     """Listen beside a database during the block; yield the socket.
 
-    Yield None after a warning if the socket cannot be made: the server then works
-    without commands beside it.
+    If the socket cannot be made, log a warning and yield None: the server then runs
+    without accepting commands.
 
     Args:
         database: SQLite file whose lock this process holds; None for PostgreSQL, which
@@ -65,7 +65,7 @@ def listening(database: Path | None) -> Iterator[socket.socket | None]:
         with listener:
             yield listener
     finally:
-        # Another file may have the name by now.
+        # Another file may have the path by now.
         with suppress(OSError):
             if os.path.samestat(path.lstat(), made):
                 path.unlink()
@@ -85,8 +85,8 @@ def connect(database: Path, timeout_seconds: float) -> socket.socket:
     path = socket_path(database)
     connection = socket.socket(socket.AF_UNIX)
     try:
-        # With `settimeout()`, `connect()` would fail at once if the queue of the
-        # listener is full.
+        # SO_SNDTIMEO lets `connect()` wait while the queue of the listener is full.
+        # After `settimeout()`, `connect()` would fail at once.
         limit = struct.pack("ll", *_seconds_and_micros(timeout_seconds))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         with _address(path) as address:
@@ -167,7 +167,7 @@ def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except BlockingIOError:
-            pass  # The queue of a listening process is full.
+            pass  # Another process listens, and its queue is full.
     raise FileExistsError(0, "another process listens on it")
 
 

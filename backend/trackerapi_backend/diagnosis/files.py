@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 MOUNTS = Path("/proc/self/mountinfo")
 """Mounted file systems; missing outside of Linux."""
 MAX_LOG_BYTES = 128 * 1024 * 1024
-"""Size of the write-ahead log from which something keeps it from being emptied."""
+"""Size of the write-ahead log above which `doctor` reports the log, in bytes."""
 LEFTOVER_SECONDS = 3600.0
-"""Age from which a file with a temporary name belongs to no process, in seconds."""
+"""Age above which a file with a temporary name is a leftover file, in seconds."""
 
 _NOT_FOR_FILES = stat.S_IWGRP | stat.S_IRWXO
 _NOT_FOR_FOLDERS = stat.S_IWGRP | stat.S_IWOTH
@@ -88,7 +88,7 @@ def check_owners(settings: Settings) -> Iterator[Fault]:
 
 
 def check_links(settings: Settings) -> Iterator[Fault]:
-    """Find symbolic links in the paths, and second names of the files."""
+    """Find symbolic links in the paths of the settings, and hard links to files."""
     seen: set[Path] = set()
     named = {"DATABASE": settings.database, "PEPPER_FILE": settings.pepper_file}
     for name, path in named.items():
@@ -114,7 +114,7 @@ def check_links(settings: Settings) -> Iterator[Fault]:
 
 
 def check_leftovers(settings: Settings) -> Iterator[Fault]:
-    """Find files that commands have left behind."""
+    """Find earlier data and temporary files that commands have left behind."""
     names = {path.name for path in (settings.database, settings.pepper_file) if path}
     for folder in _folders(settings):
         for path in sorted(folder.iterdir()):
@@ -142,8 +142,8 @@ def check_log_size(settings: Settings) -> Iterator[Fault]:
     if size > MAX_LOG_BYTES:
         yield Fault(
             f"{log} has {size // 2**20} MiB: end programs that read the database for"
-            " long, such as a backup; if it stays, stop the server, run the command"
-            " and start the server",
+            " long, such as a backup; if the size stays, stop the server, run the"
+            " command and start the server",
             f"trackerapi-backend migrate --database {quote(database)}",
             "warning",
         )
@@ -174,14 +174,14 @@ def _file_system(folder: Path) -> str:
     for line in lines:
         mount, _dash, source = line.partition(" - ")
         point = Path(_ESCAPE.sub(lambda code: chr(int(code[1], 8)), mount.split()[4]))
-        # Of several file systems on one folder, the last one is visible.
+        # Of several file systems on one folder, the last file system is visible.
         if folder.is_relative_to(point) and len(point.parts) >= depth:
             depth, found = len(point.parts), source.split()[0]
     return found
 
 
 def _files(settings: Settings) -> dict[Path, os.stat_result]:
-    """Return the status of each existing file of an installation, without links."""
+    """Return the existing files of an installation, with resolved paths."""
     paths = [settings.pepper_file]
     if settings.erasures_file is not None:
         paths.append(settings.erasures_file)
@@ -191,7 +191,7 @@ def _files(settings: Settings) -> dict[Path, os.stat_result]:
         paths += [database, *beside]
     found = {}
     for path in map(_resolved, paths):
-        # A server that stops deletes the files beside the database.
+        # A server deletes the files beside the database when it stops.
         with suppress(FileNotFoundError, NotADirectoryError):
             status = path.stat()
             if stat.S_ISREG(status.st_mode):
@@ -220,6 +220,6 @@ def _age_seconds(path: Path) -> float:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
-    # A cycle of links; the check of the database reports it.
+    # A cycle of links: the check of the database reports this cycle.
     except RuntimeError:
         return path

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Level = Literal["ok", "warning", "error"]
-"""How bad a finding is: an error loses data or requests, or reveals a secret."""
+"""Severity of a finding: an error loses data or requests, or reveals a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Finding:
     Attributes:
         level: `ok` for a check without a fault.
         check: Name of the check.
-        what: What was found.
+        what: Description of the fault; for `ok`, of the correct state.
         command: Command for a shell that fixes the fault; empty without a fault.
     """
 
@@ -39,7 +39,7 @@ class Fault:
     level: Level = "error"
 
     def of(self, check: str) -> Finding:
-        """Return the finding of a check."""
+        """Return this fault as a finding of the named check."""
         return Finding(self.level, check, self.what, self.command)
 
 
@@ -49,5 +49,5 @@ def make_accessible(path: Path) -> str:
 
 
 def quote(path: Path) -> str:
-    """Return a path for a shell."""
+    """Return a path as a word for a shell."""
     return shlex.quote(f"{path}")

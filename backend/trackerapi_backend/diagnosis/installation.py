@@ -54,12 +54,12 @@ _OF_DATABASE: Final = {
 }
 
 _DAMAGES = ("malformed", "not a database", "not valid UTF-8")
-"""Parts of the causes that SQLite and its driver name for a damaged file."""
+"""Parts of the messages of SQLite and its driver about a damaged file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PostgresReader:
-    """Reader of a PostgreSQL database, which waits for no restart of the server."""
+    """Reader of a PostgreSQL database that does not repeat a failed query."""
 
     store: PostgresStore
 
@@ -73,9 +73,10 @@ class _PostgresReader:
 
 
 def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
-    """Yield the findings of all checks; at least one for each check that was made.
+    """Yield the findings of all checks, at least one finding for each check that ran.
 
-    Nothing is changed. A server may run.
+    The checks change nothing, and a server may run. An unusable database gets one
+    finding in place of its checks. Most checks do not apply to an empty database.
 
     Args:
         settings: Settings of a server.

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from trackerapi_backend.settings import Settings
 
 MIN_DESCRIPTORS = 4096
-"""Open files that a server with its streams and connections may need."""
+"""Number of open files that a server with its connections and streams may need."""
 SPARE_DESCRIPTORS = 64
-"""Open files of a server beside its connections."""
+"""Number of open files that a server needs beside its connections."""
 FIXED_SQLITE = (3, 51, 3)
-"""First version of SQLite in which two connections may write at the same time."""
+"""First version of SQLite without the defect that `engine_version()` describes."""
 
 _DISTRIBUTION = "trackerapi-backend"
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[.*?\])?\s*([^;]*)(?:;(.*))?")
@@ -61,7 +61,7 @@ def check_descriptors(settings: Settings) -> Iterator[Fault]:
 
 
 def check_address(settings: Settings) -> Iterator[Fault]:
-    """Find a server for other machines without a public address."""
+    """Find a server that other machines reach and that has no public address."""
     if settings.public_base_url is None and not _LOOPBACK.fullmatch(settings.host):
         yield Fault(
             f"other machines reach {settings.host}, and `serve` rejects such a host"
@@ -93,7 +93,7 @@ def check_versions(settings: Settings) -> Iterator[Fault]:
 
 
 def engine_version() -> str:
-    """Return a sentence about the version of SQLite."""
+    """Return the version of SQLite, with a warning about the defect of old versions."""
     if sqlite3.sqlite_version_info >= FIXED_SQLITE:
         return f"SQLite {sqlite3.sqlite_version}"
     return (

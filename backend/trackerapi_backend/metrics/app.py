@@ -1,7 +1,7 @@
 """Application of the path `/metrics`.
 
-No value has a provider, a customer or a job as a label: the number of values has a
-bound, and nobody learns the volume of a tenant.
+No metric has a label for a provider, a customer or a job. The number of values is
+therefore bounded, and the metrics do not reveal the volume of a provider.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PATH = "/metrics"
 SIZE_INTERVAL_SECONDS = 10.0
 """Minimum interval between two measurements of the size of the store, in seconds."""
 SIZE_WAIT_SECONDS = 1.0
-"""Maximum wait for a measurement, in seconds: a busy store delays no metric."""
+"""Maximum wait for the size of the store, in seconds: a busy store delays no metric."""
 
 _STARTED_AT = time.time()
 _MEMORY = Path("/proc/self/statm")
@@ -103,7 +103,7 @@ class MetricsApp:
             ),
             "trackerapi_store_size_bytes": (
                 size_bytes,
-                "Size of the database: the SQLite file with its log, or PostgreSQL's.",
+                "Size of the SQLite file with its log, or of the PostgreSQL database.",
             ),
             "trackerapi_pool_in_use": (
                 pool.in_use_count,
@@ -126,7 +126,7 @@ class MetricsApp:
                 ),
                 "trackerapi_queue_oldest_seconds": (
                     backlog.oldest_seconds,
-                    "Age of the oldest command that waits or is stored; 0 for none.",
+                    "Age of the oldest command that waits or runs; 0 without one.",
                 ),
             }
         )
@@ -164,7 +164,7 @@ class _StoreSize:
         self._task: asyncio.Task[None] | None = None
 
     async def latest(self) -> int | None:
-        """Return the latest known size in bytes; None before the first measurement."""
+        """Return the latest known size in bytes; None if no size is known."""
         is_running = self._task is not None and not self._task.done()
         if not is_running and time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + SIZE_INTERVAL_SECONDS
@@ -176,7 +176,7 @@ class _StoreSize:
         try:
             self._latest = await run_in_threadpool(self._store.size_bytes)
         except StoreError as error:
-            # An old size would look like a present one.
+            # Forget the old size: the metrics would present it as the current size.
             self._latest = None
             _log.warning("the size of the store is not known: %s", error)
 
@@ -198,7 +198,7 @@ def _of_requests() -> Iterator[Family]:
     events = Family(
         "trackerapi_events",
         "counter",
-        "Events of reports; requests of create_event with an invalid body have none.",
+        "Events of reports; an invalid body of create_event counts as no event.",
     )
     for outcome, count in measurements.events.items():
         events.add(count, outcome=outcome)
@@ -214,7 +214,7 @@ def _of_process() -> Iterator[Family]:
     cpu.add(usage.ru_utime + usage.ru_stime)
     yield cpu
     memory_bytes = descriptors = None
-    # Other systems than Linux have no such files.
+    # Only Linux has these files.
     with suppress(OSError):
         pages = int(_MEMORY.read_text().split()[1])
         memory_bytes = pages * resource.getpagesize()

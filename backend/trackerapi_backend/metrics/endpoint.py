@@ -1,4 +1,4 @@
-"""Endpoint of the metrics: a listening socket of its own and its connections."""
+"""Endpoint of the metrics, with its own listening socket and connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_CONNECTIONS = 20
 
 
 class MetricsEndpoint:
-    """Endpoint that answers on the running event loop.
+    """HTTP server of the metrics on the running event loop.
 
     Args:
         listener: Listening socket; `close()` closes it.
@@ -55,11 +55,11 @@ class MetricsEndpoint:
         return HttpProtocol(self._config, self._state, {})
 
     def sweep(self) -> None:
-        """Check the time limits of all connections."""
+        """End the connections that are beyond a time limit."""
         self._connections.sweep()
 
     def close(self) -> None:
-        """Accept no more connections and end those that are open."""
+        """Accept no more connections, and end the open connections."""
         self._acceptor.close()
         for connection in [*self._state.connections]:
             connection.shutdown()

@@ -26,13 +26,13 @@ PAUSE_SECONDS = 1.0
 LOG_INTERVAL_SECONDS = 1.0
 """Minimum interval between two log lines about the same error, in seconds."""
 REFUSED_SECONDS = 2.0
-"""Time in which the client of a refused connection reads the response, in seconds."""
+"""Time for the client of a refused connection to read the response, in seconds."""
 MAX_REFUSED = 100
-"""Maximum number of refused connections that are open."""
+"""Maximum number of refused connections that stay open for their clients."""
 
 _MAX_ACCEPTS = 100
 _LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-# Errors of one connection, which say nothing about the next one.
+# Errors of one connection: the next connection may be accepted at once.
 _LOSSES = {
     *(errno.ECONNABORTED, errno.EPROTO, errno.ETIMEDOUT, errno.EPERM),
     *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
@@ -45,7 +45,8 @@ class Acceptor:
     """Accepts the connections of a socket on the running event loop.
 
     uvloop's own server closes its socket for ever if it cannot accept a connection for
-    lack of a file descriptor. Here, new connections wait until a descriptor is free.
+    lack of a file descriptor. With this class, new connections wait until a descriptor
+    is free.
 
     Args:
         listener: Listening socket; `close()` closes it.
@@ -64,7 +65,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._next_line: dict[object, float] = {}
-        # In the order of their refusal.
+        # Open refused connections, in the order of their refusal.
         self._refused: dict[socket.socket, None] = {}
         # The event loop has only weak references to tasks.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,7 +83,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
-        """Accept connections until none waits."""
+        """Accept waiting connections, at most `_MAX_ACCEPTS`."""
         for _ in range(_MAX_ACCEPTS):
             try:
                 connection, _address = self._listener.accept()
@@ -108,8 +109,8 @@ class Acceptor:
     def _refuse(self, connection: socket.socket, max_count: int) -> None:
         """Answer 503 before the request is read, and close the connection later.
 
-        The system would reset a connection that is closed with unread bytes, and the
-        client could lose the response.
+        Closing a connection with unread bytes resets the connection, and the client
+        could lose the response.
         """
         self._log(
             "refused",

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_KNOWN_CLIENTS = 4096
-"""Maximum number of addresses of which the server remembers whether it trusts them."""
+"""Maximum number of addresses in the cache of trusted and untrusted addresses."""
 
 
 class ForwardedRequests:
     """Application that replaces client and scheme of requests from trusted proxies.
 
-    The peer of a UNIX socket is trusted too: the permissions of its file decide who may
-    connect.
+    The peer of a UNIX socket counts as a trusted proxy too: the permissions of the
+    socket file restrict the users who can connect.
 
     Args:
-        app: Application of the requests.
+        app: Application that answers the requests.
         proxies: Networks of the trusted proxies.
     """
 
@@ -57,10 +57,14 @@ class ForwardedRequests:
             scope["client"] = (client, 0)
 
     def _first_foreign(self, chain: Sequence[str]) -> str | None:
-        """Return the client of a chain of proxies; None without a valid address.
+        """Return the last address of a chain that is not a trusted proxy.
 
-        Each proxy appends the address that it has seen. The client itself may have sent
-        the first items, so only items beside those of trusted proxies count.
+        Each proxy appends the address of its client. A client may send false items at
+        the beginning of the chain, so the search begins at the end. If all addresses
+        are trusted, return the first address. An invalid item ends the search.
+
+        Returns:
+            Address of the client; None if the last item is missing or invalid.
         """
         client = None
         for item in reversed(chain):
@@ -74,7 +78,7 @@ class ForwardedRequests:
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address in a text, which may have a port; None if it has none."""
+    """Return the address in a text such as `192.0.2.1:80`; None without an address."""
     host = text.strip()
     if host.startswith("["):
         host = host[1:].partition("]")[0]
@@ -84,6 +88,6 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(host)
     except ValueError:
         return None
-    # A socket for both versions of IP has such an address for a client of IPv4.
+    # A socket for both versions of IP gives an IPv4 client an IPv6 address.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

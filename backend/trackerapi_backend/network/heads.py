@@ -56,12 +56,12 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
 
 
 def below_root(path: bytes, root: bytes) -> bytes:
-    """Return a path without a root path that it may have.
+    """Return a path without the path of the public address at its beginning.
 
     Args:
         path: Path of a request.
-        root: Path of the public address, such as `/tracker`. A proxy may remove it from
-            the path of a request, or leave it there.
+        root: Path of the public address, such as `/tracker`. A proxy may have removed
+            this part from the path of the request already.
     """
     if path == root:
         return b"/"

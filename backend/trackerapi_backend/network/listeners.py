@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIRST_INHERITED = 3
 """Number of the first descriptor that a service manager passes on."""
 MAX_INHERITED = 16
+"""Maximum number of inherited sockets."""
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -35,13 +36,13 @@ def open_listener(
 ) -> Iterator[socket.socket]:
     """Listen on an address during the block; yield the socket.
 
-    The system accepts connections before the server runs, so an early caller waits
+    The system accepts connections before the server runs, so an early client waits
     instead of failing.
 
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 for a free port.
-        options: Options with another address, for the error.
+        options: Names of the options for the address, for the error message.
 
     Raises:
         SettingsError: If the address is in use or does not belong to this machine.
@@ -66,13 +67,13 @@ def open_listener(
 def inherited_listeners(
     environment: MutableMapping[str, str] = os.environ,
 ) -> Sequence[socket.socket]:
-    """Return the listening sockets that the service manager has passed on.
+    """Return the listening sockets that the service manager has passed on, if any.
 
-    The variables are those of systemd. They are removed, so that a child process does
-    not take the sockets for its own.
+    The variables of systemd describe the sockets. This function removes the variables,
+    so that no child process tries to use the sockets.
 
     Args:
-        environment: Variables; `LISTEN_FDS` and `LISTEN_PID` describe the sockets.
+        environment: Environment variables, with `LISTEN_FDS` and `LISTEN_PID`.
 
     Raises:
         SettingsError: If the variables are invalid or meant for another process, or if
@@ -114,7 +115,7 @@ def _inherited(number: int) -> socket.socket:
     if not is_listening or listener.family not in families:
         listener.detach()
         raise SettingsError(
-            f"LISTEN_FDS: descriptor {number} is no listening stream socket; use"
+            f"LISTEN_FDS: descriptor {number} is no listening stream socket: use"
             " ListenStream= and Accept=no"
         )
     listener.set_inheritable(False)
@@ -131,11 +132,12 @@ def address_of(listener: socket.socket) -> str:
 
 
 def require_public_address(listeners: Sequence[socket.socket]) -> None:
-    """Check that only this machine reaches all sockets, without a proxy.
+    """Check that each socket has a loopback address.
 
     Raises:
-        SettingsError: If another machine or a proxy reaches a socket: the server does
-            not know the address that people use, and a request can name any.
+        SettingsError: If another machine can reach a socket, or if a UNIX socket serves
+            a proxy. The server then needs a setting for its public address: the address
+            in a request can be false.
     """
     for listener in listeners:
         is_local = listener.family != socket.AF_UNIX
@@ -151,7 +153,10 @@ def require_public_address(listeners: Sequence[socket.socket]) -> None:
 
 
 def notify_ready(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Tell the service manager that the server accepts requests (`sd_notify`)."""
+    """Notify the service manager that the server accepts requests (`sd_notify`).
+
+    Do nothing without `NOTIFY_SOCKET`; log a warning if the message cannot be sent.
+    """
     address = environment.get("NOTIFY_SOCKET")
     if not address:
         return

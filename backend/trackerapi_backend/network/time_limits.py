@@ -1,4 +1,7 @@
-"""Time limits of connections, so that slow clients free descriptors and memory."""
+"""Time limits of connections: slow clients must free descriptors and memory.
+
+All times are in seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,25 @@ if TYPE_CHECKING:
     import asyncio
 
 HEAD_SECONDS = 20.0
-"""Time limit for the head of a request, and for the first byte of a connection."""
+"""Time limit for the head of a request and for the first byte of a connection."""
 BODY_PAUSE_SECONDS = 30.0
 """Maximum time between two parts of a body."""
 BODY_SECONDS = 60.0
-"""Time limit for a body, which a client that sends single bytes cannot extend."""
+"""Time limit for a whole body; a client that sends single bytes cannot extend it."""
 IDLE_SECONDS = 5.0
 """Maximum time between a response and the next request on its connection."""
 STALL_SECONDS = 30.0
-"""Maximum time in which a client takes nothing of the data that waits for it."""
+"""Maximum time in which a client reads none of its unsent data."""
 EVICTED_STALL_SECONDS = 5.0
-"""The same while the maximum number of connections is open."""
+"""Value in place of `STALL_SECONDS` while the maximum number of connections is open."""
 
 
 class UnsentData:
-    """Data of a connection that its client does not take.
+    """Unsent data of a connection, to find a client that does not read.
 
     Attributes:
-        since: Time at which the client has last taken data; None while none waits.
+        since: Time of the last read by the client, or of the first unsent data; None
+            without unsent data.
     """
 
     __slots__ = ("_size_bytes", "since")
@@ -35,7 +39,15 @@ class UnsentData:
         self.since: float | None = None
 
     def seconds(self, transport: asyncio.WriteTransport, now: float) -> float:
-        """Return for how long the client has taken nothing; 0 if no data waits."""
+        """Return the time since the last read by the client, in seconds.
+
+        Args:
+            transport: Transport of the connection.
+            now: Time of `time.monotonic()`.
+
+        Returns:
+            Time up to `now`; 0 without unsent data.
+        """
         size_bytes = transport.get_write_buffer_size()
         if not size_bytes:
             self.since = None

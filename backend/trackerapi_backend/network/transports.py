@@ -8,7 +8,7 @@ import asyncio
 class JoinedWrites(asyncio.Transport):
     """Transport that sends the data of one iteration of the event loop at once.
 
-    The head of a response and its body would need two system calls.
+    With separate writes, the head and the body of a response need two system calls.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class JoinedWrites(asyncio.Transport):
         self._transport.write_eof()
 
     def is_closing(self) -> bool:
-        """Return whether the connection is closed, or will be after all data."""
+        """Return whether the connection is closed, or closes after all data."""
         return self._transport.is_closing()
 
     def close(self) -> None:
@@ -57,8 +57,8 @@ class LastResponse(asyncio.Transport):
     """Transport of the last response on a connection.
 
     `close()` ends only the direction to the client, and the keep-alive timeout closes
-    the connection. If the server closed a connection with unread bytes, the system
-    would reset the connection, and the client could lose the response.
+    the connection. Closing a connection with unread bytes resets the connection, and
+    the client could lose the response.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
