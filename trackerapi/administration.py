@@ -67,12 +67,13 @@ class Administration:
 
         Args:
             key_id: Public part of the key, as in `list_api_keys()`.
-            revoke_created: Whether to end also the keys, job tokens and share links
-                that the key has made, and those that its keys have made. The key of
-                this tracker, and what it has made, stay valid.
+            revoke_created: Whether to also end the keys, job tokens and share links
+                that the key has made, directly or through keys that it has made. The
+                key of this tracker stays valid, with everything that it has made.
 
         Returns:
-            The expired key; with `revoke_created`, its `revoked` has the numbers.
+            The expired key; with `revoke_created`, its `revoked` counts the ended keys,
+            tokens and links.
 
         Raises:
             ValueError: If `key_id` is not the public part of a key.
@@ -128,8 +129,8 @@ class Administration:
     def erase_job(self, job_id: int) -> "Erasure":
         """Erase a job with its events, share links and job tokens, for good.
 
-        Returns once the backend has deleted everything. Nothing can be reported on the
-        job any more: reports that scripts still send are held in their outbox.
+        Returns once the backend has deleted everything. The backend rejects later
+        reports on the job, and the scripts hold these reports in their outbox.
 
         Args:
             job_id: Id of the job at the backend, such as `Job.id`.

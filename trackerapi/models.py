@@ -198,12 +198,12 @@ class ApiKeyOwner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokedCredentials:
-    """Numbers of what ended together with an expired key.
+    """Numbers of credentials that ended together with an expired key.
 
     Attributes:
-        expired_keys: Keys that the key had made, directly or by another key.
-        expired_tokens: Job tokens of these keys.
-        revoked_share_links: Share links of these keys.
+        expired_keys: Keys that the key had made, directly or through another key.
+        expired_tokens: Job tokens that the key or these keys had made.
+        revoked_share_links: Share links that the key or these keys had made.
     """
 
     expired_keys: int
@@ -225,8 +225,8 @@ class ApiKey:
         job_id: The job of a job token; None for other keys.
         created_by: Public part of the key that created this key; None if the command
             line of the backend created this key.
-        revoked: What `expire_api_key(revoke_created=True)` has ended together with the
-            key; None otherwise.
+        revoked: Numbers of credentials that `expire_api_key(revoke_created=True)` has
+            ended together with the key; None in the results of other calls.
     """
 
     key_id: str
@@ -289,7 +289,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """An administrative change, without secrets and without texts of people.
+    """An administrative change, without secrets and without texts that people wrote.
 
     Attributes:
         at: Time on the clock of the backend.
@@ -298,8 +298,8 @@ class AuditEntry:
         action: Name of the change, such as `create_api_key`.
         job_id: Job of the change; None for a change without a job.
         customer_id: Customer of the change; None for a change without a customer.
-        details: What has changed, such as `scopes` and `expires_at`; None for nothing
-            more, and after an erasure of the job or customer.
+        details: Details of the change, such as `scopes` and `expires_at`; None for a
+            change without details, and after an erasure of the job or customer.
     """
 
     at: datetime

@@ -1,6 +1,6 @@
 """Operations of the backend; answers are the dataclasses of `trackerapi.models`.
 
-Long: one class has all operations, each as one method.
+Long: one class has a method for each operation.
 """
 
 from binascii import b2a_base64
@@ -134,7 +134,10 @@ class Calls:
         )
 
     def expire_api_key(self, key_id: str, *, revoke_created: bool) -> answers.ApiKey:
-        """Expire a key now, and what it has made with `revoke_created`; return it."""
+        """Expire a key now; return the key.
+
+        With `revoke_created`, the keys, tokens and links that the key has made end too.
+        """
         answer = expire_api_key.sync_detailed(
             key_id, client=self._client, revoke_created=revoke_created or UNSET
         )

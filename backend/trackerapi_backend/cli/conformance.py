@@ -1,4 +1,4 @@
-"""`trackerapi-backend conformance`: hold a backend to the contract, over HTTP alone."""
+"""`trackerapi-backend conformance`: check whether a backend follows the contract."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_KEY_LENGTH = 200
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options of `conformance`."""
     parser.description = (
-        "Check a backend of the contract. The command makes customers, jobs, keys and"
-        " links whose names begin with `conformance-` or `Conformance kit`, and changes"
-        " nothing else. Exit status: 0 all checks passed, 1 a check failed or the"
-        " backend cannot be checked, 2 wrong usage."
+        "Check over HTTP whether a backend follows the contract. The command creates"
+        " customers, jobs, keys and links with names that begin with `conformance-` or"
+        " `Conformance kit`, and changes nothing else. Exit status: 0 all checks"
+        " passed, 1 a check failed or the backend cannot be checked, 2 wrong usage."
     )
     parser.add_argument(
         "--base-url", required=True, type=_address, help="address of the backend"
@@ -45,7 +45,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--other-api-key-file",
         metavar="FILE",
-        help="file with such a key of another provider, for the checks of tenancy",
+        help="file with a key of another provider with the same scopes, for the checks"
+        " of tenancy",
     )
     parser.add_argument(
         "--only",
@@ -56,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="run only this check or group of checks; may be repeated",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object for each line"
+        "--json", action="store_true", help="print each line as one JSON object"
     )
     parser.set_defaults(run=check_backend)
 
@@ -89,7 +90,7 @@ def _check_name(text: str) -> str:
 
 
 def check_backend(options: Namespace, print_line: PrintLine) -> None:
-    """Run the checks and print their outcomes; exit with status 1 if one failed."""
+    """Run the checks and print their outcomes; exit with status 1 if a check failed."""
     key = _read_key(options.api_key_file, "--api-key-file")
     other = options.other_api_key_file
     other_key = None if other is None else _read_key(other, "--other-api-key-file")

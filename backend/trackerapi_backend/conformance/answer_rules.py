@@ -20,7 +20,8 @@ PROBLEM_URN = "urn:trackerapi:problem:"
 class AnswerRules:
     """Checks of responses against the contract.
 
-    New members are allowed: the contract lets a later backend add members.
+    Members that the contract does not name are allowed: a later backend may add
+    members.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class AnswerRules:
         """Check a response.
 
         Args:
-            described: Operation of the contract.
+            described: Operation object of the contract.
             answer: Response to a request of the operation.
 
         Raises:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TIMEOUT_SECONDS = 30.0
-"""Time limit for each step of an exchange, in seconds."""
+"""Time limit of each operation of a socket: connect, send, receive."""
 MAX_SECONDS = 600.0
 MAX_REQUESTS = 10_000
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -38,7 +38,7 @@ class Answer:
     Attributes:
         request: Method and path of the request, for reports.
         headers: Headers by their names in lower case.
-        body: Body; of a stream, the data of its first message.
+        body: Body of the response; for a stream, the data of the first message.
     """
 
     request: str
@@ -55,7 +55,7 @@ class Answer:
     def outline(self) -> str:
         """Status and beginning of the body, for reports.
 
-        Without the body of a success, which may have the secret of a new key.
+        The body of a success is left out: the body may contain the secret of a new key.
         """
         if self.status < 400 or not self.body:
             return str(self.status)
@@ -76,7 +76,7 @@ class Answer:
         """Check the status; return the parsed body.
 
         Raises:
-            Mismatch: If the response has none of the statuses, or is not JSON.
+            Mismatch: If the response has another status, or its body is not JSON.
         """
         if self.status not in statuses:
             expected = " or ".join(map(str, statuses))
@@ -97,7 +97,7 @@ class Exchange:
     """Connection to a backend.
 
     Args:
-        base_url: Address of the backend; a path is the beginning of each path.
+        base_url: Address of the backend; its path precedes the path of each request.
 
     Raises:
         KitError: From each call, if the backend cannot be reached or the run has
@@ -119,7 +119,11 @@ class Exchange:
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
-        """Send a request; repeat the request after `Retry-After` of a 429 or 503."""
+        """Send a request; return the response.
+
+        After a 429 or 503 with `Retry-After`, the request is repeated: at most
+        `MAX_RETRIES` requests, with at most `MAX_RETRY_SECONDS` between them.
+        """
         for _ in range(MAX_RETRIES):
             answer = self._send_once(method, path, headers, body)
             if answer.status not in (429, 503) or "retry-after" not in answer.headers:
@@ -138,7 +142,8 @@ class Exchange:
                 return self._receive(method, path, headers, body)
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                # A backend may close a connection that waits for the next request.
+                # A backend may close an idle connection: the loop sends the request
+                # again on a new connection.
                 if not is_reused:
                     raise _no_response(method, path, error) from None
 
@@ -161,7 +166,11 @@ class Exchange:
     def stream(
         self, path: str, headers: Mapping[str, str]
     ) -> Iterator[Iterator[Message]]:
-        """Open a stream on a connection of its own; yield its messages."""
+        """Open a stream on a separate connection; yield an iterator over its messages.
+
+        Raises:
+            Mismatch: If the status of the response is not 200.
+        """
         self._count_request()
         with closing(_new_connection(self._parts)) as connection:
             self._connect(connection)

@@ -6,14 +6,14 @@ MAX_VALUE_LENGTH = 200
 
 
 class Mismatch(Exception):
-    """Difference between the contract and the backend; its text is the report."""
+    """Difference between the contract and a response; its text says both."""
 
     def __init__(self, what: str, expected: object, got: object) -> None:
         super().__init__(f"{what}: expected {_shown(expected)}, got {_shown(got)}")
 
 
 class Skipped(Exception):
-    """Reason why a check cannot run; its text is the report."""
+    """Reason why a check is skipped; its text names the missing condition."""
 
 
 class KitError(Exception):
@@ -21,7 +21,7 @@ class KitError(Exception):
 
 
 UNEXPECTED_FORM = (LookupError, TypeError, ValueError, AttributeError)
-"""Errors of a check that reads a member which a response does not have."""
+"""Errors that a check raises if a response lacks an expected member."""
 
 
 def expect(what: str, expected: object, got: object) -> None:

@@ -19,7 +19,7 @@ class Check:
 
     Attributes:
         name: `<group>/<name>`, for `--only` and reports.
-        title: Sentence that the check disproves if it fails.
+        title: Fact about the backend, which is false if the check fails.
         run: Function that raises `Mismatch` or `Skipped`.
     """
 
@@ -30,7 +30,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Checks of one subject, in the order in which they run."""
+    """Checks of one subject; `run_checks()` keeps their order."""
 
     name: str
     checks: list[Check] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""Session of the kit: keys, calls by operation, and the objects that the kit makes.
+"""Session of the kit: keys, calls of operations, and new objects of the backend.
 
-Every object has a name that begins with `conformance-` and the id of the run. The kit
-changes no other object of the provider.
+Every new customer, job and configuration has a name that begins with `conformance-` and
+the id of the run. The kit changes no other object of the provider.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STEPS = [
 KEY_LIFETIME = timedelta(hours=1)
 """Lifetime of keys, tokens and links that the kit makes.
 
-The kit does not expire them: some backends take a second for each expiry."""
+The kit does not expire them earlier: some backends take a second for each expiry."""
 
 
 class Session:
@@ -47,7 +47,13 @@ class Session:
     Args:
         exchange: Connection to the backend.
         key: Key of a provider with all scopes.
-        other_key: Key of another provider with all scopes; None without one.
+        other_key: Key of another provider with all scopes; None to skip the checks of
+            tenancy.
+
+    Attributes:
+        run: Random id of the run, which the names of new objects contain.
+        deviations: Responses that the contract does not allow; see `call()`.
+        made: Number of responses with status 201, by operation.
     """
 
     def __init__(self, exchange: Exchange, key: str, other_key: str | None) -> None:
@@ -61,10 +67,10 @@ class Session:
         self._shared: dict[Callable[[Session], Any], Any] = {}
 
     def shared(self, make: Callable[[Session], T]) -> T:
-        """Return `make(self)`, which runs at the first call alone.
+        """Return the result of `make(self)`; only the first call runs `make`.
 
         Raises:
-            Exception: The exception of `make` at the first call, at each call.
+            Exception: If `make` failed at the first call; every call raises that error.
         """
         if make not in self._shared:
             try:
@@ -97,15 +103,16 @@ class Session:
     ) -> Answer:
         """Send a request to an operation; return its response.
 
-        A response that the contract does not allow is added to `deviations`, under
-        `problems` for an error, else under the operation.
+        If the contract does not allow the response, `deviations` gets its `Mismatch`:
+        under `problems` for a status of 400 or more, else under the operation.
 
         Args:
             operation_id: Operation of the contract.
             body: Bytes, or a value to send as JSON.
-            key: Key of the request; None for the key of the kit, `NO_KEY` for none.
+            key: Key of the request; None for the key of the kit, `NO_KEY` for a
+                request without a key.
             query: Query parameters.
-            headers: Further headers, which replace those of the kit.
+            headers: More headers; they replace headers of the kit with the same name.
             path: Path parameters.
         """
         described = self._operations[operation_id]
@@ -143,28 +150,32 @@ class Session:
         return headers
 
     def new_name(self) -> str:
-        """Return a name that no other object has."""
+        """Return a new name, which no other object has."""
         self._names += 1
         return f"conformance-{self.run}-{self._names}"
 
     @cached_property
     def customer_id(self) -> int:
-        """The customer of all jobs of the kit."""
+        """Customer of the jobs that name no other customer."""
         return int(self.new_customer()["id"])
 
     def new_customer(self) -> dict[str, Any]:
-        """Create a customer."""
+        """Create a customer; return the customer."""
         name = self.new_name()
         sent = {"reference": name, "name": f"Conformance kit, run {self.run}"}
         return dict(self.call("create_customer", sent).require(201))
 
     @cached_property
     def job(self) -> dict[str, Any]:
-        """A job without events, which no check changes."""
+        """Job that checks share; some of them add events and links to the job."""
         return self.new_job()
 
     def job_input(self, **members: Any) -> dict[str, Any]:
-        """Return the body of a new job with two steps: 1 and 3 points."""
+        """Return the body that creates a job with two steps, of 1 and 3 points.
+
+        Args:
+            members: Members that replace members of the body, or extend the body.
+        """
         name = self.new_name()
         configuration = {
             "tag": self.tag,
@@ -180,11 +191,11 @@ class Session:
 
     @property
     def tag(self) -> str:
-        """Tag of the configuration of all jobs of the kit."""
+        """Tag of the jobs that name no other tag, and of their configuration."""
         return f"conformance-{self.run}"
 
     def new_job(self, **members: Any) -> dict[str, Any]:
-        """Create a job with two steps."""
+        """Create a job with two steps; return the job."""
         return dict(self.call("create_job", self.job_input(**members)).require(201))
 
     def report(self, job: Mapping[str, Any], **event: Any) -> dict[str, Any]:
@@ -193,7 +204,12 @@ class Session:
         return dict(self.call("create_event", sent).require(201))
 
     def report_batch(self, lines: Sequence[object], **headers: str) -> dict[str, Any]:
-        """Report a batch; each line is an event, or bytes that are sent unchanged."""
+        """Report a batch; return the report of the backend.
+
+        Args:
+            lines: Events, or bytes that are sent unchanged.
+            headers: More headers of the request.
+        """
         answer = self.call("import_events", lines_of(lines), headers=headers)
         return dict(answer.require(200))
 
@@ -211,27 +227,27 @@ class Session:
     def new_token(
         self, job: Mapping[str, Any], key: str | None = None
     ) -> dict[str, Any]:
-        """Create a job token."""
+        """Create a job token; return the response with its secret."""
         sent = {"label": "Conformance kit", "expires_at": self.soon}
         answer = self.call("create_job_token", sent, key=key, job_id=job["id"])
         return dict(answer.require(201))
 
     def new_link(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a share link."""
+        """Create a share link; return the response with its URL."""
         sent = {"label": "Conformance kit", "expires_at": self.soon}
         answer = self.call("create_share_link", sent, job_id=job["id"])
         return dict(answer.require(201))
 
     @cached_property
     def soon(self) -> str:
-        """The end of all keys, tokens and links of the kit."""
+        """Expiry of the keys, tokens and links of the kit, as RFC 3339."""
         return (datetime.now(UTC) + KEY_LIFETIME).isoformat()
 
     def require_full_key(self, key: str, option: str) -> int:
-        """Check that a key can run the kit; return its provider.
+        """Check the permissions of a key; return the id of its provider.
 
         Args:
-            key: The key.
+            key: Key to check.
             option: Option that names the file of the key, for the error.
 
         Raises:

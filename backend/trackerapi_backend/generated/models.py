@@ -26,7 +26,7 @@ class ApiKeyInput(TypedDict):
 
 
 class RevokedCredentials(TypedDict):
-    """Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`; a key in any other response has no such member."""
+    """Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`. In other responses, a key has no `revoked`."""
 
     expired_keys: int
     expired_tokens: int

@@ -61,7 +61,7 @@ def create_job(
         db: Connection in a transaction.
         provider_id: Provider of the job.
         sent: Body of the request, valid by its schema.
-        name_hmac: HMAC of the name of the job, see `Pepper.hash_job_name()`.
+        name_hmac: HMAC of `provider_job_id`, see `Pepper.hash_job_name()`.
         now: Time of the request.
 
     Raises:

@@ -1,6 +1,6 @@
 """Maker, maximum number and lifetime of API keys, job tokens and share links.
 
-Expired and revoked ones do not count.
+Expired and revoked keys, tokens and links do not count.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ def check_maker(db: Connection, provider_id: int, key_id: str) -> None:
 
 
 def check_key_count(db: Connection, provider_id: int, *, now: datetime) -> None:
-    """Check that a provider may have one more key.
+    """Check that a provider may get one more key.
 
     Raises:
-        Problem: If the provider has `MAX_KEYS` valid keys.
+        Problem: If the provider has `MAX_KEYS` valid keys or more.
     """
     if count_live_keys(db, provider_id, now=now) >= MAX_KEYS:
         raise _too_many(f"This provider has {MAX_KEYS:,} valid keys", "expire a key")
 
 
 def check_token_count(db: Connection, job_id: int, *, now: datetime) -> None:
-    """Check that a job may have one more token.
+    """Check that a job may get one more token.
 
     Raises:
-        Problem: If the job has `MAX_TOKENS` valid tokens.
+        Problem: If the job has `MAX_TOKENS` valid tokens or more.
     """
     if count_live_tokens(db, job_id, now=now) >= MAX_TOKENS:
         raise _too_many(
@@ -77,10 +77,10 @@ def check_token_count(db: Connection, job_id: int, *, now: datetime) -> None:
 
 
 def check_link_count(db: Connection, job_id: int, *, now: datetime) -> None:
-    """Check that a job may have one more share link.
+    """Check that a job may get one more share link.
 
     Raises:
-        Problem: If the job has `MAX_LINKS` valid links.
+        Problem: If the job has `MAX_LINKS` valid links or more.
     """
     if count_live_links(db, job_id, now=now) >= MAX_LINKS:
         raise _too_many(f"This job has {MAX_LINKS:,} valid links", "revoke a link")

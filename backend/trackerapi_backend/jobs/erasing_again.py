@@ -1,4 +1,4 @@
-"""Erasures of a file, applied again to a database from a backup."""
+"""Repetition of recorded erasures on a database that was restored from a backup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class ErasedAgain(NamedTuple):
     Attributes:
         jobs: Number of erased jobs.
         customers: Number of erased customers.
-        residue: Reason why bytes of erased rows may be left; None if none are left.
+        residue: Reason why bytes of erased rows may still be in the files of the
+            database; None if they were removed.
     """
 
     jobs: int
@@ -41,15 +42,19 @@ class ErasedAgain(NamedTuple):
 async def erase_again(
     services: Services, erased: Sequence[ErasedObject]
 ) -> ErasedAgain:
-    """Erase the listed jobs and customers that are stored, and close all listed names.
+    """Erase the stored jobs and customers for which a file records an erasure.
 
-    A job is found by its id or by the HMAC of its name: the backup may be older than
-    the job, which a script has then created again under another id. A customer is found
-    by its id if it was created before the erasure, since ids may be used again.
+    The HMAC of each recorded job name is stored too, so that no script can create the
+    job again. Lines of unknown providers are skipped.
+
+    A job is found by its id or by the HMAC of its name: if the backup is older than the
+    job, a script may have created the job again with another id. A customer is found by
+    its id if the customer was created before the erasure: a later customer may have got
+    the same id.
 
     Args:
         services: Services of the database.
-        erased: Lines of the file.
+        erased: Lines of the file of erasures.
     """
     read = services.store.read
     providers = await run_in_threadpool(read, erasure.list_providers)
@@ -90,7 +95,7 @@ def _record_names(jobs: Sequence[ErasedObject], db: Connection) -> None:
 def _find_jobs(
     services: Services, erased: Sequence[ErasedObject]
 ) -> list[tuple[int, int, str]]:
-    """Return provider, id and name of the stored jobs that are erased."""
+    """Return provider id, id and name of each stored job with a recorded erasure."""
     ids = {(each.provider_id, each.job_id) for each in erased}
     hmacs = {(each.provider_id, each.name_digest) for each in erased}
     pepper: PepperFile = services.pepper

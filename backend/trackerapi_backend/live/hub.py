@@ -217,7 +217,7 @@ class Hub:
 
     @property
     def viewer_count(self) -> int:
-        """Number of viewers."""
+        """Number of viewers of all topics."""
         return sum(len(topic.viewers) for topic in self._all_topics())
 
     @contextmanager

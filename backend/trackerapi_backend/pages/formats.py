@@ -34,7 +34,7 @@ class Formats:
         language: Language of the reader, a key of `LANGUAGES`.
         now: Time of the request, in UTC.
         zone: Time zone of all times.
-        root: Path of the public address, which begins all addresses of the page.
+        root: Path of the public address; all addresses of the page begin with it.
     """
 
     language: str

@@ -60,8 +60,9 @@ UNKNOWN_SECONDS = 1.0
 
 Short: another process, or a command, may create the key meanwhile."""
 UNKNOWN_CAPACITY = 10_000
-"""Maximum number of unknown keys that are remembered: each counts once against the
-limit of its address."""
+"""Maximum number of unknown keys in the cache.
+
+A repeated key in the cache does not count again against the limit of its address."""
 USE_RECORD_INTERVAL = timedelta(minutes=1)
 """Minimum interval between two writes of the last use of a key."""
 
@@ -79,7 +80,7 @@ class Caller:
         scopes: Scopes of the key.
         expires_at: End of the key; None if the key does not expire.
         job_id: Job of a job token; None for a key that is valid for all jobs.
-        provider_job_id: Id of the token's job at the provider; None if `job_id` is.
+        provider_job_id: Id of the job at the provider; None if `job_id` is None.
     """
 
     provider_id: int
@@ -126,7 +127,7 @@ def unauthorized(detail: str) -> Problem:
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T, capacity: int) -> None:
-    """Put an entry at the end of a cache; remove the oldest entries beyond a number."""
+    """Put an entry at the end of a cache; remove the oldest beyond the capacity."""
     cache.pop(digest, None)
     cache[digest] = value
     while len(cache) > capacity:
@@ -155,9 +156,9 @@ class Authenticator:
         self._store, self._writer, self._pepper = store, writer, pepper
         self._limits = limits or CallLimits()
         self._cache_seconds = SHARED_CACHE_SECONDS if store.is_shared else CACHE_SECONDS
-        # By the hash of the key: callers with the end of their validity, and the times
-        # of queries that found no key. An outdated entry stays: its key needs a new
-        # query, but is not counted as a guess.
+        # Caches by the hash of the key: callers with the end of their validity, and the
+        # time of the last query for an unknown key. An outdated entry stays: its key
+        # needs a new query, but does not count as a guess.
         self._known: dict[bytes, tuple[Caller, float]] = {}
         self._unknown: dict[bytes, float] = {}
         self._changed_at = 0.0
@@ -178,7 +179,7 @@ class Authenticator:
                 has sent too many unknown keys and this process has not seen the key.
         """
         api_key = read_key(headers)
-        # Not the HMAC, which needs several times as long as the hash.
+        # The HMAC of the key would take several times as long as this hash.
         digest, now = hash_secret(api_key), time.monotonic()
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is not None and now < until:
@@ -217,7 +218,8 @@ class Authenticator:
         The caller must have committed the change before.
         """
         changed = frozenset(key_ids)
-        # All unknown keys are read again: only their hashes are cached.
+        # Query every unknown key again: the cache has hashes of whole keys, but no ids,
+        # so the new keys cannot be found among them.
         self._changed_at = time.monotonic()
         # A running query may have read a key before its change. Its result is neither
         # cached nor used for later requests.
@@ -250,7 +252,8 @@ class Authenticator:
                 self._query_and_cache(digest, api_key, address, until)
             )
             self._queries[digest] = query, until
-            # Without a reader, asyncio would log the exception of a malformed key.
+            # Read the exception, such as that of a malformed key: asyncio would log an
+            # exception that no request reads.
             query.add_done_callback(lambda done: done.cancelled() or done.exception())
         # A client that disconnects must not cancel the query of other requests.
         return await asyncio.shield(query)
@@ -262,7 +265,7 @@ class Authenticator:
         try:
             caller = await self._query_caller(api_key)
         finally:
-            # `forget()` or a later query may have taken its place.
+            # `forget()` may have removed this query, or a later query replaced it.
             is_valid = self._queries.get(digest, (None, 0.0))[0] is own
             if is_valid:
                 del self._queries[digest]
@@ -314,7 +317,7 @@ class Authenticator:
         )
 
     async def _require_pepper(self, row: Row[Any] | None, pepper: Pepper) -> None:
-        """Raise a Problem if a key has an accepted pepper that this process lacks."""
+        """Raise a Problem if this process lacks the accepted pepper of a key."""
         if row is None or row.pepper is None or row.pepper in pepper.fingerprints:
             return
         if row.pepper in await run_in_threadpool(self._store.read, find_peppers):

@@ -58,7 +58,7 @@ class Services:
             of each request.
         erasures: File of the erasures of this installation.
         erasing: Erasures that run in this process, by kind, provider and id.
-        purging: Lock of the erasure that rewrites the files of the database.
+        purging: Lock that lets one erasure at a time rewrite the files of the database.
     """
 
     store: Store
@@ -76,7 +76,7 @@ class Services:
     purging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def apply(self, changes: Changes) -> None:
-        """Follow committed changes: forget changed keys, and send viewers the news."""
+        """Follow committed changes: forget changed keys, and notify the viewers."""
         if changes.keys:
             self.authenticator.forget(*changes.keys)
         if changes.rows:
@@ -189,8 +189,8 @@ async def answer_call(
 ) -> Response:
     """Check a request and return the response of its handler.
 
-    The request counts against the limits of its caller until the response is known. So
-    a stream does not count.
+    The request counts against the limits of its caller until the handler returns the
+    response, so an open stream does not count.
 
     Raises:
         Problem: If the key, a parameter or the body is not valid, or a limit is

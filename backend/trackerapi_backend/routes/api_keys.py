@@ -29,7 +29,7 @@ async def verify_api_key(call: Call) -> Response:
     """Return provider, scopes and expiry of the key in the request."""
     caller = call.caller
     if caller.job_id is not None:
-        # The cache of keys may still have the token of an erased job.
+        # The cache of keys may still contain the token of an erased job.
         job = await call.read(
             partial(
                 stored_jobs.find_job,
@@ -89,7 +89,10 @@ async def list_api_keys(call: Call) -> Response:
 
 
 async def expire_api_key(call: Call) -> Response:
-    """Set the expiry of a key to the time of the request; may also end its keys."""
+    """Set the expiry of a key to the time of the request.
+
+    With `revoke_created`, the keys, tokens and links that the key has made end too.
+    """
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot expire itself: use another key.")

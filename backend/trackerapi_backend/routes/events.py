@@ -97,15 +97,15 @@ def _outcome_name(outcome: Recorded) -> str:
 async def _explain(
     call: Call, outcomes: list[Recorded], events: Sequence[NewEvent]
 ) -> list[Recorded]:
-    """Return the outcomes of events, with `ERASED` for those of erased jobs.
+    """Return the outcomes of events, with `ERASED` for the events of erased jobs.
 
-    The look-up follows the recording: only events of unknown jobs need it. No erasure
-    is missed, since an erased job and its HMAC change in one transaction.
+    The look-up runs after the recording, because only events of unknown jobs need it.
+    It misses no erasure: one transaction removes a job and stores the HMAC of its name.
     """
     unknown = [n for n, each in enumerate(outcomes) if each is Refusal.UNKNOWN_JOB]
     names = {events[n].provider_job_id for n in unknown}
     if call.caller.job_id is not None:
-        # A job token must not tell whether another job has existed.
+        # A job token must not reveal whether another job has existed.
         names &= {call.caller.provider_job_id or ""}
     if not names:
         return outcomes

@@ -34,8 +34,8 @@ class ApiKey:
     """ The `key_id` of the key that created this key; null for a key that was created on the command line of the
     backend. """
     revoked: RevokedCredentials | Unset = UNSET
-    """ Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`; a key
-    in any other response has no such member. """
+    """ Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`. In
+    other responses, a key has no `revoked`. """
 
     def to_dict(self) -> dict[str, Any]:
         key_id = self.key_id

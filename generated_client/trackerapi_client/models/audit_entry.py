@@ -27,7 +27,8 @@ class AuditEntry:
     customer_id: int | None
     """ Customer of the change; null for a change without a customer. """
     details: AuditDetails | None
-    """ What has changed, such as `scopes` and `expires_at`; null for nothing more, and after an erasure. """
+    """ Details of the change, such as `scopes` and `expires_at`; null for a change without details, and after an
+    erasure. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.audit_details import AuditDetails  # noqa: PLC0415

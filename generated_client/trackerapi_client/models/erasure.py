@@ -18,7 +18,7 @@ class Erasure:
     erased_jobs: int
     """ Number of erased jobs. """
     backups: list[str]
-    """ Names of known backups, without their folders, which may still contain the erased data. """
+    """ Names of known backups that may still contain the erased data, without their folders. """
     residue: None | str
     """ Reason why bytes of the erased data may still be in the files of the database; null if they were removed.
     """

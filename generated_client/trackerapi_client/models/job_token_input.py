@@ -18,8 +18,8 @@ class JobTokenInput:
     label: str | Unset = UNSET
     """ Purpose of the token, in the provider's words. """
     expires_at: datetime.datetime | Unset = UNSET
-    """ Expiry; 30 days after the request by default. A past time is rejected, and a time more than 366 days after
-    the request. """
+    """ Expiry; 30 days after the request by default. A past time, and a time more than 366 days after the request,
+    are rejected. """
 
     def to_dict(self) -> dict[str, Any]:
         label = self.label

@@ -10,8 +10,8 @@ T = TypeVar("T", bound="RevokedCredentials")
 
 @_attrs_define
 class RevokedCredentials:
-    """Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`; a key in any
-    other response has no such member.
+    """Numbers of valid keys, job tokens and share links that expire_api_key has ended with `revoke_created`. In other
+    responses, a key has no `revoked`.
 
     """
 

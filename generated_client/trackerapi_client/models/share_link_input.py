@@ -17,8 +17,8 @@ class ShareLinkInput:
     """Properties of a new link."""
 
     expires_at: datetime.datetime | Unset = UNSET
-    """ Expiry; 30 days after the request by default. A past time is rejected, and a time more than 366 days after
-    the request. """
+    """ Expiry; 30 days after the request by default. A past time, and a time more than 366 days after the request,
+    are rejected. """
     label: str | Unset = UNSET
     """ Purpose of the link, in the provider's words. The customer's page does not show it. """
     language: Language | Unset = UNSET

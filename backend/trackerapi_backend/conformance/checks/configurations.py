@@ -21,7 +21,7 @@ def _document(session: Session, **members: Any) -> dict[str, Any]:
 
 @group.check("same-content")
 def _same_content(session: Session) -> None:
-    """Content that is stored already is answered with 200 and the stored one."""
+    """Stored content is answered with 200 and the stored configuration."""
     document = _document(session)
     stored = session.call("register_job_configuration", document).require(201)
     again = session.call("register_job_configuration", document).require(200)
@@ -68,7 +68,7 @@ def _latest_version(session: Session) -> None:
 
 @group.check("texts")
 def _texts(session: Session) -> None:
-    """Texts and `silent_after` are no content: they change within a revision."""
+    """New texts or a new `silent_after` change a revision and add no new revision."""
     document = _document(session)
     stored = session.call("register_job_configuration", document).require(201)
     extra = {"texts": {"de": {"name": "Einfuhr"}}, "silent_after": 90}
@@ -95,6 +95,6 @@ def _order_of_steps(session: Session) -> None:
 
 @group.check("repeated-step")
 def _repeated_step(session: Session) -> None:
-    """Two steps with one tag are rejected (422)."""
+    """Two steps with the same tag are rejected (422)."""
     document = _document(session, step_configurations=[STEPS[0], STEPS[0]])
     session.call("register_job_configuration", document).require(422)

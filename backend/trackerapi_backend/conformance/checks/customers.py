@@ -15,7 +15,7 @@ group = Group("customers")
 
 @group.check("create")
 def _create(session: Session) -> None:
-    """A new customer has the sent reference and name, and is read back by its id."""
+    """A new customer has the sent reference and name, and can be read by its id."""
     made = session.new_customer()
     stored = session.call("get_customer", customer_id=made["id"]).require(200)
     expect("stored customer", made, stored)
@@ -31,7 +31,7 @@ def _unique_reference(session: Session) -> None:
 
 @group.check("filter")
 def _filter(session: Session) -> None:
-    """The list of customers with `reference` has that customer alone."""
+    """The filter `reference` lists the customer with that reference alone."""
     made = session.new_customer()
     query = {"reference": made["reference"]}
     page = session.call("list_customers", query=query).require(200)
@@ -40,7 +40,7 @@ def _filter(session: Session) -> None:
 
 @group.check("empty-profile-change")
 def _empty_profile_change(session: Session) -> None:
-    """A change of the profile without members changes nothing."""
+    """A profile change without members changes nothing."""
     before = session.call("get_provider_profile").require(200)
     after = session.call("update_provider_profile", {}).require(200)
     expect("profile", before, after)

@@ -1,4 +1,4 @@
-"""Checks of erasure: an erased job is unknown, and its name is refused from then on."""
+"""Checks of erasure: an erased job is unknown, and its name is refused afterwards."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _members(session: Session) -> None:
 
 @group.check("name-for-tag")
 def _name_for_tag(session: Session) -> None:
-    """`name` is taken for `tag`, and both with different values are rejected (422)."""
+    """`name` means `tag`; an event with different values of both is rejected (422)."""
     job = session.new_job()
     event = session.report(job, kind="start", name="load")
     expect("tag of the event", "load", event["tag"])
@@ -66,7 +66,7 @@ def _name_for_tag(session: Session) -> None:
 
 @group.check("display-name-for-tag")
 def _display_name_for_tag(session: Session) -> None:
-    """The display name of a step stands for its tag."""
+    """An event may name a step by its display name in place of the tag."""
     job = session.new_job()
     session.report(job, kind="step", tag="Store")
     expect("percent", 75, session.job_now(job)["percent"])
@@ -83,7 +83,7 @@ def _own_kind(session: Session) -> None:
 
 @group.check("made-id")
 def _made_id(session: Session) -> None:
-    """Events without an id get different ids and count each."""
+    """Events without an id get different ids, and each of them counts."""
     job = session.new_job()
     ids = {session.report(job, kind="info")["event_id"] for _ in range(2)}
     expect("number of ids", 2, len(ids))
@@ -115,7 +115,7 @@ def _repeated_id_other_content(session: Session) -> None:
 
 @group.check("repeated-id-in-batch")
 def _repeated_id_in_batch(session: Session) -> None:
-    """A batch counts the repeats of its own lines and of earlier requests."""
+    """A batch counts repeats within the batch, and of earlier events."""
     job, ids = session.new_job(), [str(uuid4()) for _ in range(3)]
     session.report(job, event_id=ids[0], kind="info")
     lines = [_line(job, event_id=id_, kind="info") for id_ in (*ids, ids[1])]
@@ -137,7 +137,7 @@ def _same_id_of_two_jobs(session: Session) -> None:
 
 @group.check("bad-lines")
 def _bad_lines(session: Session) -> None:
-    """A bad line of a batch is reported, and its neighbours are stored."""
+    """A bad line of a batch is reported, and the other lines are stored."""
     job = session.new_job()
     event_id = str(uuid4())
     unknown = {"provider_job_id": session.new_name(), "kind": "info"}

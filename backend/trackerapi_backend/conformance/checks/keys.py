@@ -32,7 +32,7 @@ def _no_key(session: Session) -> None:
 
 @group.check("invalid-key")
 def _invalid_key(session: Session) -> None:
-    """Text that is no key, and a key with another secret, get 401."""
+    """A text that is not a key, and a key with a wrong secret, are rejected (401)."""
     start, _, rest = session.key[:-20].rpartition("_")
     other = f"{start}_{rest[::-1]}{session.key[-20:]}"
     for key in ("x", "trk_zzzzzzzz_y_z", session.key[:-1], other, "é" * 300):
@@ -41,7 +41,7 @@ def _invalid_key(session: Session) -> None:
 
 @group.check("expired-key")
 def _expired_key(session: Session) -> None:
-    """A key is rejected (401) from the answer to its expiry on."""
+    """A key is rejected (401) once the request to expire it is answered."""
     key_id, key = session.new_key("read")
     session.call("verify_api_key", key=key).require(200)
     expired = session.call("expire_api_key", key_id=key_id).require(200)
@@ -61,7 +61,7 @@ def _not_itself(session: Session) -> None:
 
 @group.check("past-expiry")
 def _past_expiry(session: Session) -> None:
-    """A new key, token or link that has already expired is rejected (422)."""
+    """A new key, token or link with a past expiry is rejected (422)."""
     job_id, past = session.job["id"], {"expires_at": LONG_AGO}
     key = {"label": "Conformance kit", "scopes": ["read"]}
     session.call("create_api_key", key | past).require(422)
@@ -78,7 +78,7 @@ def _secret_shown_once(session: Session) -> None:
     if key_id not in listed:
         raise Mismatch("list of keys, newest first", "the new key", "no such key")
     expect("scopes of the key", {"read", "ingest"}, set(listed[key_id]["scopes"]))
-    # Neither the key nor its secret may be in the report.
+    # Compare only whether the secret is listed: the report must not contain the key.
     expect("a secret in the list of keys", False, key in answer.body.decode())
 
 

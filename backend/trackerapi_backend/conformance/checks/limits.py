@@ -92,9 +92,9 @@ SENDERS: Mapping[str, Send] = {
 """Function that sends members of each request schema, by the name of the schema."""
 
 UNCHANGED = frozenset({"ProviderProfileChange"})
-"""Schemas of which only invalid values are sent, since valid ones replace data."""
+"""Schemas with invalid values only: a valid value would replace data of a provider."""
 
-# Beginning of a valid text, by the name of a member with a pattern of its own.
+# Beginning of a valid text, by member: the pattern of the member requires it.
 TEXTS = {"version": "1.0.0-"}
 
 
@@ -106,7 +106,7 @@ def _values(
     Args:
         name: Name of the member.
         described: Schema of the member.
-        unique: Beginning of texts, which may have to differ from all stored ones.
+        unique: Beginning of the texts: some members must differ from all stored values.
     """
     at, beyond = list[object](), list[object]()
     if "maxLength" in described:
@@ -223,7 +223,7 @@ def _expiry(session: Session) -> None:
     session.call("create_job_token", late, job_id=job_id).require(422)
     session.call("create_share_link", late, job_id=job_id).require(422)
     link = session.call("create_share_link", fitting, job_id=job_id).require(201)
-    # A token of a year would stay valid after the run.
+    # No token is created: its year of validity would outlast the run.
     link_id = link["share_link"]["id"]
     session.call("revoke_share_link", share_link_id=link_id).require(200)
 
@@ -235,7 +235,7 @@ def _lines(session: Session, count: int) -> list[dict[str, object]]:
 
 @group.check("lines")
 def _batch_lines(session: Session) -> None:
-    """A batch has at most 1,000 lines (413), also when its lines are invalid."""
+    """A batch of over 1,000 lines is rejected (413), even if its lines are invalid."""
     accepted = session.report_batch([b"{}"] * 1000)
     expect("rejected lines", 1000, len(accepted["rejected"]))
     session.call("import_events", lines_of([b"{}"] * 1001)).require(413)
@@ -248,7 +248,7 @@ def _padded_line(session: Session, size_bytes: int) -> bytes:
 
 @group.check("body-bytes")
 def _body_bytes(session: Session) -> None:
-    """A batch has at most 1 MiB (413)."""
+    """A batch of over 1 MiB is rejected (413)."""
     fitting = _padded_line(session, MAX_BODY_BYTES)
     report = session.call("import_events", fitting).require(200)
     expect("accepted", 1, report["accepted"])
@@ -257,7 +257,7 @@ def _body_bytes(session: Session) -> None:
 
 @group.check("unpacked-bytes")
 def _unpacked_bytes(session: Session) -> None:
-    """The limit of a compressed batch counts after decompression (413)."""
+    """The limit of 1 MiB applies to a compressed batch after decompression (413)."""
     headers = {"Content-Encoding": "gzip"}
     for size_bytes, status in (
         (MAX_BODY_BYTES, 200),

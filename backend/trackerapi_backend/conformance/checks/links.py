@@ -1,4 +1,4 @@
-"""Checks of share links. The pages behind them are no part of the contract."""
+"""Checks of share links. The pages behind the links are not part of the contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ group = Group("links")
 
 @group.check("create")
 def _create(session: Session) -> None:
-    """A new link has its job, its label, its language and a URL of its own."""
+    """A new link has its job, the sent label and language, and a URL of its own."""
     job = session.new_job()
     sent = {"label": "For the family", "language": "de", "expires_at": session.soon}
     one, two = (

@@ -18,7 +18,12 @@ MAX_PAGES = 20
 def _walk(
     session: Session, operation_id: str, query: dict[str, object], **path: Any
 ) -> list[Any]:
-    """Return the items of all pages; check the size of the pages and their end."""
+    """Return the items of all pages of a list.
+
+    Raises:
+        Mismatch: If a page has more items than `limit`, or no page is the last one
+            after `MAX_PAGES` pages.
+    """
     items: list[Any] = []
     cursor: dict[str, object] = {}
     for _ in range(MAX_PAGES):
@@ -45,7 +50,7 @@ def _newest_first(session: Session) -> None:
 
 @group.check("new-item-between-pages")
 def _new_item_between_pages(session: Session) -> None:
-    """A job that is created between two pages moves no other job."""
+    """A new job between the requests of two pages repeats and hides no other job."""
     customer_id = session.new_customer()["id"]
     ids = [session.new_job(customer_id=customer_id)["id"] for _ in range(3)]
     query: dict[str, object] = {"customer_id": customer_id, "limit": 2}

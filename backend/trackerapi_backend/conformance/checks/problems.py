@@ -1,4 +1,4 @@
-"""Checks of problems: status and document of each kind of wrong request."""
+"""Checks of problems: status and problem document of each kind of bad request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MALFORMED: Mapping[str, bytes] = {
     "no-number": b'{"provider_job_id": "a", "kind": "info", "total": NaN}',
     "nesting": b"[" * 100_000,
 }
-"""Bodies that are no valid event, by the name of the check."""
+"""Bodies that are not a valid event, by the name of the check."""
 
 
 def _json_operations() -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -63,7 +63,7 @@ for _name, _body in MALFORMED.items():
 
 @group.check("media-type")
 def _media_type(session: Session) -> None:
-    """A body of another media type is rejected (415) by every operation."""
+    """A body with another media type is rejected (415) by every operation."""
     other = {"Content-Type": "text/plain"}
     for operation_id, sample_of in SAMPLES.items():
         sample = sample_of(session)
@@ -123,7 +123,7 @@ def _unknown_object(session: Session) -> None:
 
 @group.check("invalid-id")
 def _invalid_id(session: Session) -> None:
-    """An id that is no number, or beyond 2^53 - 1, is rejected (404 or 422)."""
+    """An id that is not a number from 1 to 2^53 - 1 is rejected (404 or 422)."""
     for value in ("0", "-1", "x", "9007199254740992", "1.5", "%00"):
         session.call("get_job", job_id=value).require(404, 422)
 

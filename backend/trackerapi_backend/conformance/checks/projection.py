@@ -1,7 +1,7 @@
 """Checks of percent and status: the rows of the table `projection.json`.
 
-All rows run together: a batch has the next event of each row, and a list of jobs has
-the state of all rows after it. So the table needs few requests.
+All rows run together, so that the table needs few requests. Each row has a job. A batch
+reports the next event of each row, and a list of jobs then returns the new states.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CASES: Sequence[Mapping[str, Any]] = [
     case for case in TABLE["cases"] if case["points"] != {}
 ]
 BEFORE: Mapping[str, Any] = TABLE["cells"]["before"]
-# Events that change no status share their jobs.
+# The events that change no status form one row, and its jobs receive all of them.
 CELL_ROWS: Sequence[Mapping[str, Any]] = [
     *(
         {"events": [row["event"]], "after": row["after"]}
@@ -43,7 +43,7 @@ CELL_ROWS: Sequence[Mapping[str, Any]] = [
         "after": {},
     },
 ]
-# One event has no other order.
+# A single event has no reverse order.
 LATE_CASES = [case for case in CASES if len(case["events"]) > 1]
 MAX_LINES = 1000
 MAX_LIST_PAGES = 50
@@ -53,7 +53,7 @@ Events = list[dict[str, Any]]
 
 
 class _Histories:
-    """Jobs of one customer, which receive their events in the same requests."""
+    """Jobs of one customer; a batch reports events of many of the jobs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -61,7 +61,12 @@ class _Histories:
         self._tags: dict[str, str] = {}
 
     def new_job(self, points: Mapping[str, int] | None, finish: str = "auto") -> Job:
-        """Create a job with a step for each tag in `points`."""
+        """Create a job; return the job.
+
+        Args:
+            points: Points of the steps by tag; None for a job without a configuration.
+            finish: Value of the member `finish`.
+        """
         tag = self._tags.get(repr(points))
         members: dict[str, Any] = {"finish": finish, "customer_id": self._customer_id}
         if tag is None:
@@ -86,7 +91,7 @@ class _Histories:
             expect("accepted lines of a batch", len(batch), report["accepted"])
 
     def states(self) -> dict[int, Job]:
-        """Return all jobs by their ids, as they are now."""
+        """Return the present states of all jobs, by job id."""
         query: dict[str, object] = {"customer_id": self._customer_id, "limit": 200}
         states: dict[int, Job] = {}
         for _ in range(MAX_LIST_PAGES):
@@ -104,7 +109,13 @@ def _configuration(tag: str, points: Mapping[str, int]) -> dict[str, Any]:
 
 
 class _Rows:
-    """States of the rows of the table, in each of the ways to report their events."""
+    """States of the rows of the table, from the jobs of one session.
+
+    Attributes:
+        in_order: States of each case, by name; the events arrived in order.
+        late: Final state of each case, by name; the events arrived in reverse order.
+        cells: States before and after the events of each cell.
+    """
 
     def __init__(self, session: Session) -> None:
         self._histories = _Histories(session)
@@ -118,7 +129,7 @@ class _Rows:
         ]
 
     def _in_order(self) -> dict[str, list[Job]]:
-        """Return the states of each row: at first, and after each of its events."""
+        """Return the states of each case: before the events, and after each event."""
         jobs = self._new_jobs(CASES)
         states = {case["name"]: [job] for case, job in zip(CASES, jobs, strict=True)}
         for number in range(max(len(case["events"]) for case in CASES)):
@@ -136,7 +147,7 @@ class _Rows:
         return states
 
     def _late(self) -> dict[str, Job]:
-        """Return the last states of rows, with the events in reverse order."""
+        """Report the events of each case in reverse order; return the final states."""
         jobs = self._new_jobs(LATE_CASES)
         for number in range(max(len(case["events"]) for case in LATE_CASES)):
             self._histories.report(
@@ -155,7 +166,7 @@ class _Rows:
     def _cells(self) -> dict[tuple[int, str], tuple[Job, Job]]:
         """Return the states before and after the events of each cell.
 
-        A cell has the number of its row, and the status before.
+        The key of a cell is the number of its row and the status before its events.
         """
         jobs = {
             (number, before): self._histories.new_job(_points(row["events"]))
@@ -196,7 +207,7 @@ def _timed(events: Events) -> Events:
 
 
 def _rows(session: Session) -> _Rows:
-    """Return the states of all rows; run them at the first call in a session."""
+    """Return the states of all rows; the first call of a session reports the events."""
     return session.shared(_Rows)
 
 
@@ -229,7 +240,7 @@ def _check_cells(number: int, session: Session) -> None:
         earlier, after = _rows(session).cells[number, before]
         what = f"job that was {before}"
         expect(
-            f"status of a {what} first", before.split(maxsplit=1)[0], earlier["status"]
+            f"first status of a {what}", before.split(maxsplit=1)[0], earlier["status"]
         )
         status = CELL_ROWS[number]["after"].get(before, earlier["status"])
         expect(f"status of a {what}", status, after["status"])
@@ -237,9 +248,9 @@ def _check_cells(number: int, session: Session) -> None:
             percent = f"at least {earlier['percent']}"
             raise Mismatch(f"percent of a {what}", percent, after["percent"])
         has_succeeded = "succe" in before or status == "succeeded"
-        expect(f"100 % of a {what}", has_succeeded, after["percent"] == 100)
+        expect(f"whether a {what} has 100 %", has_succeeded, after["percent"] == 100)
         is_over = status not in ("pending", "running", "interrupted")
-        expect(f"end of a {what}", is_over, after["finished_at"] is not None)
+        expect(f"whether a {what} has ended", is_over, after["finished_at"] is not None)
 
 
 for _number, _case in enumerate(CASES, start=1):

@@ -19,7 +19,8 @@ class Sample:
     """Valid request of an operation.
 
     Attributes:
-        path: Path parameters, which name objects that the kit has made.
+        body: Bytes, or a value to send as JSON; None for no body.
+        path: Path parameters: ids of objects that the kit has made.
     """
 
     body: Any = None
@@ -84,7 +85,7 @@ SAMPLES: Mapping[str, Callable[[Session], Sample]] = {
         path={"customer_id": session.new_customer()["id"]}
     ),
     "get_provider_profile": _empty,
-    # No member: the profile of the provider stays as it is.
+    # A change without members keeps the profile of the provider.
     "update_provider_profile": lambda _session: Sample({}),
     "livez": _empty,
     "readyz": _empty,

@@ -23,7 +23,7 @@ def _other_key(session: Session) -> str:
 
 @group.check("foreign-object")
 def _foreign_object(session: Session) -> None:
-    """Every operation answers for a foreign object exactly as for an unknown one."""
+    """Every operation answers for a foreign object as for an unknown object."""
     key = _other_key(session)
     for operation_id, sample_of in SAMPLES.items():
         sample = sample_of(session)
@@ -46,7 +46,7 @@ def _told(answer: Answer) -> dict[str, object]:
 
 @group.check("foreign-customer")
 def _foreign_customer(session: Session) -> None:
-    """A job for a foreign customer is rejected (404), as for an unknown one."""
+    """A job for a foreign customer is rejected (404), like for an unknown customer."""
     key = _other_key(session)
     sent = session.job_input()
     session.call("create_job", sent, key=key).require(404)
@@ -64,7 +64,7 @@ def _foreign_event(session: Session) -> None:
 
 @group.check("foreign-lists")
 def _foreign_lists(session: Session) -> None:
-    """Lists that name a foreign job, customer or configuration are empty."""
+    """Lists filtered by a foreign job, customer or configuration are empty."""
     key = _other_key(session)
     job = session.new_job()
     customer = session.new_customer()
@@ -81,7 +81,7 @@ def _foreign_lists(session: Session) -> None:
 
 @group.check("same-name")
 def _same_name(session: Session) -> None:
-    """One `provider_job_id` of two providers means two jobs."""
+    """The same `provider_job_id` of two providers means two jobs."""
     key = _other_key(session)
     reference = session.new_name()
     sent = {"reference": reference, "name": f"Conformance kit, run {session.run}"}

@@ -1,4 +1,4 @@
-"""Checks of job tokens: a token opens one job, for some operations."""
+"""Checks of job tokens: a token is valid for one job and for some operations."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _other_job(session: Session) -> None:
 
 @group.check("other-operations")
 def _other_operations(session: Session) -> None:
-    """Every other operation rejects a token (403)."""
+    """Every operation that is not open to tokens rejects a token (403)."""
     key = session.new_token(session.job)["token"]
     for operation_id, sample_of in SAMPLES.items():
         is_public = not session.described(operation_id)["security"]
@@ -88,7 +88,7 @@ def _scopes(session: Session) -> None:
 
 @group.check("expiry")
 def _expiry(session: Session) -> None:
-    """A token is rejected (401) from the answer to its expiry on."""
+    """A token is rejected (401) once the request to expire it is answered."""
     token = session.new_token(session.job)
     session.call("expire_api_key", key_id=token["key_id"]).require(200)
     session.call("verify_api_key", key=token["token"]).require(401)

@@ -70,8 +70,8 @@ def sync_detailed(
 ) -> Response[ApiKeyCreated | Problem]:
     """Create a key
 
-     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
-    tokens: the answer to one more is 409.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, and one more is
+    rejected (409). Job tokens do not count.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -102,8 +102,8 @@ def sync(
 ) -> ApiKeyCreated | Problem | None:
     """Create a key
 
-     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
-    tokens: the answer to one more is 409.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, and one more is
+    rejected (409). Job tokens do not count.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -129,8 +129,8 @@ async def asyncio_detailed(
 ) -> Response[ApiKeyCreated | Problem]:
     """Create a key
 
-     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
-    tokens: the answer to one more is 409.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, and one more is
+    rejected (409). Job tokens do not count.
 
     Args:
         body (ApiKeyInput): Properties of a new key.
@@ -159,8 +159,8 @@ async def asyncio(
 ) -> ApiKeyCreated | Problem | None:
     """Create a key
 
-     Only this response contains the whole key. A provider has at most 1,000 valid keys, without job
-    tokens: the answer to one more is 409.
+     Only this response contains the whole key. A provider has at most 1,000 valid keys, and one more is
+    rejected (409). Job tokens do not count.
 
     Args:
         body (ApiKeyInput): Properties of a new key.

@@ -76,14 +76,14 @@ def sync_detailed(
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
-    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
-    valid.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links end too
+    that the key has made, directly or through keys that it has made. The calling key stays valid, with
+    everything that it has made.
 
     Args:
         key_id (str): The public part of the key.
-        revoke_created (bool | Unset): Whether to end also what the key has made; false by
-            default.
+        revoke_created (bool | Unset): Whether to also end the keys, job tokens and share links
+            that the key has made; false by default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -114,14 +114,14 @@ def sync(
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
-    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
-    valid.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links end too
+    that the key has made, directly or through keys that it has made. The calling key stays valid, with
+    everything that it has made.
 
     Args:
         key_id (str): The public part of the key.
-        revoke_created (bool | Unset): Whether to end also what the key has made; false by
-            default.
+        revoke_created (bool | Unset): Whether to also end the keys, job tokens and share links
+            that the key has made; false by default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -147,14 +147,14 @@ async def asyncio_detailed(
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
-    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
-    valid.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links end too
+    that the key has made, directly or through keys that it has made. The calling key stays valid, with
+    everything that it has made.
 
     Args:
         key_id (str): The public part of the key.
-        revoke_created (bool | Unset): Whether to end also what the key has made; false by
-            default.
+        revoke_created (bool | Unset): Whether to also end the keys, job tokens and share links
+            that the key has made; false by default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -183,14 +183,14 @@ async def asyncio(
     """Expire a key now
 
      A key cannot expire itself (409). The expiry of a key that has already expired does not change. Job
-    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links that the
-    key has made end too, and those that its keys have made. The calling key, and what it has made, stay
-    valid.
+    tokens expire in the same way. With `revoke_created`, the keys, job tokens and share links end too
+    that the key has made, directly or through keys that it has made. The calling key stays valid, with
+    everything that it has made.
 
     Args:
         key_id (str): The public part of the key.
-        revoke_created (bool | Unset): Whether to end also what the key has made; false by
-            default.
+        revoke_created (bool | Unset): Whether to also end the keys, job tokens and share links
+            that the key has made; false by default.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

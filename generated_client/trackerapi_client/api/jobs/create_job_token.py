@@ -89,7 +89,7 @@ def sync_detailed(
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
     Any other job is answered like an unknown job. Only this response contains the whole token. A job
-    has at most 1,000 valid tokens: the answer to one more is 409.
+    has at most 1,000 valid tokens, and one more is rejected (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -127,7 +127,7 @@ def sync(
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
     Any other job is answered like an unknown job. Only this response contains the whole token. A job
-    has at most 1,000 valid tokens: the answer to one more is 409.
+    has at most 1,000 valid tokens, and one more is rejected (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -160,7 +160,7 @@ async def asyncio_detailed(
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
     Any other job is answered like an unknown job. Only this response contains the whole token. A job
-    has at most 1,000 valid tokens: the answer to one more is 409.
+    has at most 1,000 valid tokens, and one more is rejected (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -196,7 +196,7 @@ async def asyncio(
     creating key has them. It is valid for verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job. Every other operation rejects the token (403).
     Any other job is answered like an unknown job. Only this response contains the whole token. A job
-    has at most 1,000 valid tokens: the answer to one more is 409.
+    has at most 1,000 valid tokens, and one more is rejected (409).
 
     Args:
         job_id (int): The backend's id of the job.

@@ -68,8 +68,8 @@ def sync_detailed(
      Removes the job with its events, share links and job tokens, and the content of its entries in the
     audit log. The response is sent after the deletion. A keyed hash of `provider_job_id` stays: a later
     creation or event for the job gets 410 with the problem `erased`. An erased job is unknown, so a
-    repeated request gets 404; while the deletion is under way, it gets the same response as the first
-    request.
+    repeated request gets 404. A repeated request during the deletion gets the same response as the
+    first request.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -103,8 +103,8 @@ def sync(
      Removes the job with its events, share links and job tokens, and the content of its entries in the
     audit log. The response is sent after the deletion. A keyed hash of `provider_job_id` stays: a later
     creation or event for the job gets 410 with the problem `erased`. An erased job is unknown, so a
-    repeated request gets 404; while the deletion is under way, it gets the same response as the first
-    request.
+    repeated request gets 404. A repeated request during the deletion gets the same response as the
+    first request.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -133,8 +133,8 @@ async def asyncio_detailed(
      Removes the job with its events, share links and job tokens, and the content of its entries in the
     audit log. The response is sent after the deletion. A keyed hash of `provider_job_id` stays: a later
     creation or event for the job gets 410 with the problem `erased`. An erased job is unknown, so a
-    repeated request gets 404; while the deletion is under way, it gets the same response as the first
-    request.
+    repeated request gets 404. A repeated request during the deletion gets the same response as the
+    first request.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -166,8 +166,8 @@ async def asyncio(
      Removes the job with its events, share links and job tokens, and the content of its entries in the
     audit log. The response is sent after the deletion. A keyed hash of `provider_job_id` stays: a later
     creation or event for the job gets 410 with the problem `erased`. An erased job is unknown, so a
-    repeated request gets 404; while the deletion is under way, it gets the same response as the first
-    request.
+    repeated request gets 404. A repeated request during the deletion gets the same response as the
+    first request.
 
     Args:
         job_id (int): The backend's id of the job.

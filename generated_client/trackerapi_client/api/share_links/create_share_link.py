@@ -80,8 +80,8 @@ def sync_detailed(
 ) -> Response[Problem | ShareLinkCreated]:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
-    409.
+     Only this response contains the `url`. A job has at most 100 valid links, and one more is rejected
+    (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -115,8 +115,8 @@ def sync(
 ) -> Problem | ShareLinkCreated | None:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
-    409.
+     Only this response contains the `url`. A job has at most 100 valid links, and one more is rejected
+    (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -145,8 +145,8 @@ async def asyncio_detailed(
 ) -> Response[Problem | ShareLinkCreated]:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
-    409.
+     Only this response contains the `url`. A job has at most 100 valid links, and one more is rejected
+    (409).
 
     Args:
         job_id (int): The backend's id of the job.
@@ -178,8 +178,8 @@ async def asyncio(
 ) -> Problem | ShareLinkCreated | None:
     """Create a link to the customer's page of a job
 
-     Only this response contains the `url`. A job has at most 100 valid links: the answer to one more is
-    409.
+     Only this response contains the `url`. A job has at most 100 valid links, and one more is rejected
+    (409).
 
     Args:
         job_id (int): The backend's id of the job.
