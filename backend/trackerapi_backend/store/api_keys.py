@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
-    """Store a key, and an entry of the audit log; return the row of the key."""
+    """Store a key, and an entry in the audit log; return the row of the key."""
     new_id = API_KEY_IDS.make(db, values["provider_id"], now=values["created_at"])
     stored = insert(api_keys).values({**values, "id": new_id})
     row = db.execute(stored.returning(api_keys)).one()
@@ -73,7 +73,7 @@ def find_key_with_provider(db: Connection, key_id: str) -> Row[Any] | None:
 
 
 def count_live_keys(db: Connection, provider_id: int, *, now: datetime) -> int:
-    """Return the number of keys of a provider that are valid; without job tokens."""
+    """Return the number of valid keys of a provider, without job tokens."""
     return _count_live(
         db,
         api_keys.c.provider_id == provider_id,
@@ -83,7 +83,7 @@ def count_live_keys(db: Connection, provider_id: int, *, now: datetime) -> int:
 
 
 def count_live_tokens(db: Connection, job_id: int, *, now: datetime) -> int:
-    """Return the number of tokens of a job that are valid."""
+    """Return the number of valid tokens of a job."""
     return _count_live(db, api_keys.c.job_id == job_id, is_live(now))
 
 
@@ -103,7 +103,7 @@ def is_live_key(
 
 
 def is_live(now: datetime) -> ColumnElement[bool]:
-    """Return the condition of keys that have not expired."""
+    """Return the SQL condition that a key has not expired at `now`."""
     return or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now)
 
 
@@ -123,7 +123,7 @@ def expire_key(
 ) -> Row[Any] | None:
     """Set the expiry of a key to `now`, unless the key has expired before `now`.
 
-    An expiry that has changed gets an entry of the audit log.
+    If the expiry changes, the audit log gets an entry.
 
     Args:
         db: Connection in a transaction.
@@ -157,14 +157,19 @@ def expire_key(
 
 
 def update_key(db: Connection, key_id: str, changes: Mapping[str, Any]) -> None:
-    """Store new values of a key."""
+    """Store new values in columns of a key."""
     db.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(changes))
 
 
 def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
-    """Return how many valid keys have another pepper than the one with a fingerprint.
+    """Return the number of valid keys that use another pepper than the given pepper.
 
-    Keys from before the first rotation have no fingerprint, and count too.
+    Keys from before the first rotation have no fingerprint; these keys count too.
+
+    Args:
+        db: Connection to read from.
+        pepper: Fingerprint of the given pepper.
+        now: Time at which a counted key is valid.
     """
     count = select(func.count()).select_from(api_keys)
     return int(db.execute(count.where(*_of_others(pepper, now))).scalar_one())
@@ -173,7 +178,10 @@ def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
 def list_keys_of_others(
     db: Connection, pepper: str, *, now: datetime, limit: int
 ) -> Sequence[Row[Any]]:
-    """Return the oldest of these keys, each with its `provider_name`."""
+    """Return the oldest keys that `count_keys_of_others()` counts.
+
+    Each row also has the `provider_name`. At most `limit` keys are returned.
+    """
     query = (
         select(api_keys, providers.c.name.label("provider_name"))
         .join(providers, providers.c.id == api_keys.c.provider_id)
@@ -192,7 +200,7 @@ def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None
 def _expire(
     db: Connection, *conditions: ColumnElement[bool], now: datetime
 ) -> Sequence[Row[Any]]:
-    """Set the expiry of keys to `now`; return their `key_id` and `job_id`."""
+    """Set the expiry of matching keys to `now`; return their `key_id` and `job_id`."""
     expired = db.execute(
         update(api_keys)
         .where(*conditions)

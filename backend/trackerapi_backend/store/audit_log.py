@@ -1,7 +1,8 @@
 """Queries on the audit log: one entry for each administrative change.
 
-An entry has ids, scopes, times, counts and names of members. It never has a secret, a
-token, or a text that people have written, such as a label, a name or a reference.
+An entry contains ids, scopes, times, numbers, and names of members or partitions. An
+entry never contains a secret, a token, or a text that people have written, such as a
+label, a name or a reference.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
 
 
 class Details(TypedDict, total=False):
-    """All members that the details of an entry may have.
+    """Details of an entry. Each entry has only the members that fit its action.
 
     Attributes:
         key_id: Public part of the key that was created or expired.
-        scopes: Scopes of that key.
+        scopes: Scopes of the created key.
         share_link_id: Id of the share link that was created or revoked.
         expires_at: Expiry of the key or link, as an RFC 3339 text; None for never.
-        members: Names of the changed members, without their values.
-        retention_days: New age of retention, in days; None for jobs that stay.
+        members: Names of the changed members of the profile, without their values.
+        retention_days: New age from which ended jobs are deleted, in days; None if jobs
+            stay for ever.
         deleted_jobs: Number of jobs that were deleted.
         partition: Name of the dropped partition of the events.
-        expired_keys: Number of keys that were expired together with the key.
-        expired_tokens: Number of job tokens that were expired together with the key.
-        revoked_share_links: Number of links that were revoked together with the key.
+        expired_keys: Number of expired keys that the key `key_id` had created.
+        expired_tokens: Number of expired job tokens that the key had created.
+        revoked_share_links: Number of revoked links that the key had created.
     """
 
     key_id: str
@@ -52,7 +54,7 @@ class Details(TypedDict, total=False):
 
 
 class Subject(TypedDict, total=False):
-    """Job and customer of a change."""
+    """Ids of the job and the customer of a change; None for a change without them."""
 
     job_id: int | None
     customer_id: int | None
@@ -67,14 +69,16 @@ def record_change(
     details: Details | None = None,
     **subject: Unpack[Subject],
 ) -> int:
-    """Store an entry about a change, in the transaction of the change; return its id.
+    """Store an entry about a change; return the id of the entry.
 
     Args:
         db: Connection in the transaction of the change.
-        provider_id: Provider of the change; None for the whole installation.
+        provider_id: Provider of the change; None for a change of the whole
+            installation.
         key_id: Public part of the key that makes the change; None for a command.
-        action: Name of the change: the operation of the contract, if there is one.
-        details: What has changed.
+        action: Name of the change. If an operation of the contract makes the same
+            change, the name of the operation.
+        details: Details of the change; None without details.
         subject: `job_id` and `customer_id`, if the change has a job or a customer. An
             erasure finds the entries of a job or customer by these ids.
     """
@@ -92,7 +96,7 @@ def record_change(
 
 
 def replace_details(db: Connection, entry_id: int, details: Details) -> None:
-    """Replace the details of an entry about a change in several transactions."""
+    """Replace the details of an entry, for a change that takes several transactions."""
     entry = update(audit_log).where(audit_log.c.id == entry_id)
     db.execute(entry.values(details=details))
 
@@ -108,7 +112,7 @@ def list_entries(
 
     Args:
         db: Connection to read from.
-        provider_id: Provider of the entries; None for the whole installation.
+        provider_id: Provider of the entries; None for the entries of all providers.
         span: Part of the list to read.
         since: Time of the oldest entry to list; None for all entries.
     """

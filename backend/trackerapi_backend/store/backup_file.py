@@ -1,7 +1,8 @@
 """Files of `backup`: database, pepper and manifest in one tar archive.
 
-The last member has the SHA-256 of each other member, so that a damaged or truncated
-archive is noticed, and `sha256sum --check SHA256SUMS` works after `tar --extract`.
+The last member, `SHA256SUMS`, contains the SHA-256 of each other member. `BackupFile`
+detects a damaged or truncated archive by these sums. `sha256sum --check SHA256SUMS`
+works after `tar --extract`.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Manifest:
     """Description of a backup.
 
     Attributes:
-        release: Version of the release that has written the backup.
+        release: Version of the release that wrote the backup.
         schema: Revision of the database's schema.
-        created_at: Time before the copied snapshot of the database.
-        peppers: Fingerprints that the database accepts, sorted.
+        created_at: Time right before the copy of the database began.
+        peppers: Fingerprints of the peppers that the database accepts, sorted.
         counts: Number of rows of each table.
     """
 
@@ -66,7 +67,7 @@ class _HashingFile:
         self._file, self.sha256 = file, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
+        """Return at most `size` bytes; all bytes for -1."""
         chunk = self._file.read(size)
         self.sha256.update(chunk)
         return chunk
@@ -78,9 +79,9 @@ def write_archive(
     """Write a backup to an empty file.
 
     Args:
-        file: File open for writing.
+        file: Empty file, open for writing.
         manifest: Description of the backup.
-        database: Copy of the database.
+        database: Path of a copy of the database.
         pepper: Content of the pepper file; None for a database without keys.
 
     Raises:
@@ -124,15 +125,15 @@ class BackupFile:
 
     Args:
         file: Open file at its beginning.
-        name: Name of the file for messages.
+        name: Name of the file, for messages.
 
     Attributes:
-        name: Name of the file for messages.
+        name: Name of the file, for messages.
         manifest: Description of the backup.
 
     Raises:
-        StoreError: If the file is not a complete archive of a backup, or a newer
-            release has written the file.
+        StoreError: If the file is not a complete backup, or a newer release wrote the
+            file.
     """
 
     def __init__(self, file: IO[bytes], name: str) -> None:
@@ -160,17 +161,17 @@ class BackupFile:
         """Return the content of the pepper file; None for a database without keys.
 
         Raises:
-            StoreError: If the file is damaged.
+            StoreError: If the backup is damaged.
         """
         with self._damages():
             return self._checked(_PEPPER) if _PEPPER in self._sums else None
 
     def extract_database(self, target: IO[bytes]) -> None:
-        """Write the database to an empty file.
+        """Write the database of the backup to an empty file.
 
         Raises:
-            StoreError: If the backup is damaged. The file may then have any content.
-            OSError: If the file cannot be written.
+            StoreError: If the backup is damaged. `target` may then have any content.
+            OSError: If `target` cannot be written.
         """
         source = self._open(_DATABASE)
         with self._damages():
@@ -202,7 +203,7 @@ class BackupFile:
 
     @contextmanager
     def _damages(self) -> Iterator[None]:
-        """Raise StoreError for every error that a damaged archive causes."""
+        """Convert each error of an unreadable or damaged archive to StoreError."""
         try:
             yield
         except OSError as error:
@@ -228,10 +229,11 @@ class BackupFile:
 
 @contextmanager
 def open_backup(path: Path) -> Iterator[BackupFile]:
-    """Open a file of a backup; see `BackupFile`.
+    """Open a backup; close the file at the end of the block.
 
     Raises:
-        StoreError: If the file cannot be read, or is not a backup.
+        StoreError: If the file cannot be read, is not a complete backup, or is a backup
+            of a newer release.
     """
     try:
         file = open_regular_file(path)

@@ -1,9 +1,9 @@
-"""Changes of a transaction that concern caches and viewers of a server.
+"""Changes of a transaction that a server applies to its caches and viewers.
 
-A command notes its change in `changes_of(db)`. After the commit, the writer passes the
-changes to the server, which forgets changed keys and sends the news to viewers. Without
-a server the changes are ignored. A change that was rolled back may stay noted: then the
-server reads the same state again.
+A function that changes such rows adds the change to `changes_of(db)`. After the commit,
+the writer passes all changes to the server. The server removes changed keys from its
+caches, and sends the new state to viewers. Without a server, the changes are ignored. A
+rolled-back change may stay noted: the server then only reads unchanged rows again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ class Changes:
 
     Attributes:
         keys: Public parts of changed API keys.
-        rows: Changed rows that viewers see.
-        permissions: Ids of jobs that fewer viewers may read.
+        rows: Changed rows that viewers see: ids of jobs, and names of other rows, such
+            as `profile_source(7)`.
+        permissions: Ids of jobs that some viewers may no longer read.
     """
 
     keys: set[str] = field(default_factory=set)
@@ -35,22 +36,22 @@ class Changes:
 
 
 def changes_of(db: Connection) -> Changes:
-    """Return the changes of the transaction of a connection."""
+    """Return the changes of the current transaction; the caller may add changes."""
     noted: Changes = db.info.setdefault(_MEMBER, Changes())
     return noted
 
 
 def take_changes(db: Connection) -> Changes | None:
-    """Return the changes of the transaction and begin anew; None without a change."""
+    """Return and remove the changes of the current transaction; None without one."""
     taken: Changes | None = db.info.pop(_MEMBER, None)
     return taken
 
 
 def profile_source(provider_id: int) -> str:
-    """Return the source of topics that show the profile of a provider."""
+    """Return the name of a provider's profile among the changed rows."""
     return f"p{provider_id}"
 
 
 def settings_source(configuration_id: int) -> str:
-    """Return the source of topics that depend on a configuration's page settings."""
+    """Return the name of a configuration's page settings among the changed rows."""
     return f"c{configuration_id}"

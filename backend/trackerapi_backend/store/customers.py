@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def create_customer(
     db: Connection, values: Mapping[str, Any], *, caller_key_id: str | None
 ) -> Row[Any]:
-    """Store a customer, and an entry of the audit log; return the customer's row.
+    """Store a customer, and an entry in the audit log; return the customer's row.
 
     Args:
         db: Connection in a transaction.

@@ -1,4 +1,4 @@
-"""Deletion of jobs with all rows that belong to them, in steps of bounded size."""
+"""Deletion of jobs and all rows of these jobs, in steps of bounded size."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Delete, Table
 
 MAX_JOBS = 500
-"""Maximum number of jobs of one step: some builds of SQLite accept only 999 values."""
+"""Maximum number of jobs of one step.
 
-# Each table has a foreign key to `jobs`.
+Some builds of SQLite accept only 999 values in a statement."""
+
+# The tables with a foreign key to `jobs`.
 _OF_JOBS = (events, customer_values, customer_messages, share_links, api_keys)
 
 
 def delete_job_rows(db: Connection, job_ids: Sequence[int], limit: int) -> int:
     """Delete jobs with their events, customer view, share links and tokens.
 
-    The rows of a job go last, so that a job stays until all its other rows are deleted.
-    On PostgreSQL the jobs stay locked until the end of the transaction: no report can
-    add rows to them meanwhile.
+    The row in `jobs` is deleted last: a job exists until all its other rows are
+    deleted. On PostgreSQL the jobs stay locked until the end of the transaction:
+    meanwhile, no report can add rows to these jobs.
 
     Args:
         db: Connection in a transaction that is not shared.
-        job_ids: Ids of the jobs, at most `MAX_JOBS`; unknown ids count for nothing.
+        job_ids: Ids of the jobs, at most `MAX_JOBS`; unknown ids are ignored.
         limit: Maximum number of rows to delete, at least 1.
 
     Returns:
-        Rest of `limit`; 0 if rows may be left. Then call the function again, in another
-        transaction.
+        Unused part of `limit`. 0 means that rows may be left: call the function again,
+        in another transaction.
     """
-    # In the order in which reports lock jobs, so that no circle of waits arises.
+    # Reports lock jobs in the same order, by id: another order could deadlock.
     lock = select(jobs.c.id).where(jobs.c.id.in_(job_ids)).order_by(jobs.c.id)
     present = db.execute(lock.with_for_update()).scalars().all()
     for table in _OF_JOBS:
@@ -60,8 +62,8 @@ def _delete_some(
     """Delete at most `limit` rows of jobs from a table; return the number of rows."""
     key = table.primary_key
     some = select(*key).where(table.c.job_id.in_(job_ids)).limit(limit)
-    # In the order of the index, so that PostgreSQL searches the index: a scan would
-    # read the deleted rows of earlier steps again.
+    # The order of the index makes PostgreSQL search the index: a scan of the table
+    # would read the deleted rows of earlier steps again.
     in_order = some.order_by(table.c.job_id, *key)
     return _run(db, delete(table).where(tuple_(*key).in_(in_order)))
 

@@ -1,8 +1,9 @@
 """Queries that erase jobs and customers.
 
-An erasure first moves the row to the provider `ERASED`. No key belongs to this
-provider, so from then on the row counts as unknown everywhere, like a row of a foreign
-provider. Then `deletion` deletes the other rows of the job in steps, and the job.
+An erasure first hides the job or customer: the row moves to the provider `ERASED`. No
+key belongs to this provider, so every operation answers as for an unknown job or
+customer. Then `deletion` deletes the other rows of the job in steps, and at last the
+row of the job.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select
 
 ERASED = 0
-"""Id of the provider that owns the rows whose erasure has begun."""
+"""Id of the provider that owns hidden jobs and customers."""
 
 
 def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
-    """Take a job out of sight: delete its links, tokens and texts, but no event.
+    """Hide a job; delete its links, tokens and texts, but none of its events.
 
-    On PostgreSQL, wait for the transactions that record events of the job.
+    On PostgreSQL, the call waits for the transactions that record events of the job.
     """
     _create_provider(db, now=now)
     db.execute(
@@ -44,7 +45,7 @@ def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
         .where(jobs.c.id == job_id)
         .values(
             provider_id=ERASED,
-            # Unique: jobs of two providers may have the same name.
+            # The id is unique; two providers may have jobs with the same name.
             provider_job_id=f"{job_id}",
             configuration_id=None,
             tag="",
@@ -66,7 +67,7 @@ def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
 
 
 def hide_customer(db: Connection, customer_id: int, *, now: datetime) -> None:
-    """Take a customer out of sight, so that no job is created for it any more."""
+    """Hide a customer; from then on, no job can be created for the customer."""
     _create_provider(db, now=now)
     db.execute(
         update(customers)
@@ -93,9 +94,9 @@ def delete_customer(db: Connection, customer_id: int) -> None:
 
 
 def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
-    """Return id, provider and name of a job of a customer; None without a job.
+    """Return `id`, `provider_id` and `provider_job_id` of one job of a customer.
 
-    The job may be hidden already.
+    The job may be hidden already. The result is None if the customer has no job.
     """
     columns = (jobs.c.id, jobs.c.provider_id, jobs.c.provider_job_id)
     query: Select[Any] = select(*columns)
@@ -103,7 +104,7 @@ def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
 
 
 def has_erasures(db: Connection) -> bool:
-    """Return whether a job or customer has been erased."""
+    """Return whether the audit log has an entry of an erasure."""
     is_erasure = audit_log.c.action.in_(("erase_job", "erase_customer"))
     return (
         db.execute(select(audit_log.c.id).where(is_erasure).limit(1)).first()
@@ -112,19 +113,25 @@ def has_erasures(db: Connection) -> bool:
 
 
 def list_hidden_jobs(db: Connection) -> Sequence[int]:
-    """Return the ids of the jobs with an unfinished erasure."""
+    """Return the ids of the hidden jobs: the erasure of these jobs is unfinished."""
     query = select(jobs.c.id).where(jobs.c.provider_id == ERASED)
     return db.execute(query.order_by(jobs.c.id)).scalars().all()
 
 
 def list_hidden_customers(db: Connection) -> Sequence[int]:
-    """Return the ids of the customers with an unfinished erasure."""
+    """Return the ids of the hidden customers: their erasure is unfinished."""
     query = select(customers.c.id).where(customers.c.provider_id == ERASED)
     return db.execute(query.order_by(customers.c.id)).scalars().all()
 
 
 def list_job_names(db: Connection, after_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Return id, provider and name of jobs that are not hidden, in the order of ids."""
+    """Return `id`, `provider_id` and `provider_job_id` of jobs that are not hidden.
+
+    Args:
+        db: Connection to read from.
+        after_id: Id before the first job to return. The jobs are in the order of ids.
+        limit: Maximum number of jobs.
+    """
     columns = (jobs.c.id, jobs.c.provider_id, jobs.c.provider_job_id)
     query: Select[Any] = select(*columns).where(
         jobs.c.id > after_id, jobs.c.provider_id != ERASED
@@ -141,7 +148,7 @@ def list_providers(db: Connection) -> set[int]:
 def record_name(
     db: Connection, provider_id: int, name_hmac: bytes, *, now: datetime
 ) -> None:
-    """Store the HMAC of the name of an erased job, unless it is stored."""
+    """Store the HMAC of an erased job's `provider_job_id`, unless already stored."""
     if not find_names(db, provider_id, [name_hmac]):
         row = {"provider_id": provider_id, "name_hmac": name_hmac, "erased_at": now}
         db.execute(insert(erased_jobs).values(row))
@@ -150,7 +157,7 @@ def record_name(
 def find_names(
     db: Connection, provider_id: int, name_hmacs: Collection[bytes]
 ) -> set[bytes]:
-    """Return those of some HMACs that are names of erased jobs of a provider."""
+    """Return the given HMACs that `record_name()` has stored for a provider."""
     given, found = [*name_hmacs], set[bytes]()
     for first in range(0, len(given), MAX_VALUES):
         some = given[first : first + MAX_VALUES]

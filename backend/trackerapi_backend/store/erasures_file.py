@@ -1,4 +1,4 @@
-"""File of erasures outside the database: a restored backup is erased again by it.
+"""File of erasures outside the database, to repeat the erasures in a restored backup.
 
 Each line is one erasure as a JSON object, without the name of the job or customer:
 
@@ -32,11 +32,16 @@ _VARIABLE = "TRACKERAPI_BACKEND_ERASURES_FILE"
 
 
 class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Line of the file.
+    """One line of the file: an erased job or customer.
 
     Attributes:
-        at: Time of the erasure, RFC 3339.
-        name_hmac: HMAC of the name of the job, in hexadecimal.
+        at: Time of the erasure, as an RFC 3339 text.
+        provider_id: Provider of the job or customer.
+        kind: Kind of the erased object.
+        job_id: Id of the job; None for a customer.
+        customer_id: Id of the customer; None for a job.
+        name_hmac: HMAC of the job's `provider_job_id`, in hexadecimal; None for a
+            customer.
     """
 
     at: str
@@ -53,7 +58,7 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     @property
     def name_digest(self) -> bytes:
-        """HMAC of the name of the job; empty for a customer."""
+        """HMAC of the job's `provider_job_id`; empty for a customer."""
         return bytes.fromhex(self.name_hmac or "")
 
     def check(self) -> None:
@@ -72,7 +77,7 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 def erased_job(
     provider_id: int, job_id: int, name_hmac: bytes, *, now: datetime
 ) -> ErasedObject:
-    """Return the line of a job."""
+    """Return the line for an erased job; `now` is the time of the erasure."""
     return ErasedObject(
         at=format_instant(now),
         provider_id=provider_id,
@@ -85,7 +90,7 @@ def erased_job(
 def erased_customer(
     provider_id: int, customer_id: int, *, now: datetime
 ) -> ErasedObject:
-    """Return the line of a customer."""
+    """Return the line for an erased customer; `now` is the time of the erasure."""
     return ErasedObject(
         at=format_instant(now),
         provider_id=provider_id,
@@ -96,7 +101,11 @@ def erased_customer(
 
 @dataclass(frozen=True, slots=True)
 class ErasuresFile:
-    """File to which a backend appends its erasures; None for a backend without one."""
+    """File to which a backend appends its erasures.
+
+    Attributes:
+        path: Path of the file; None if the setting is missing.
+    """
 
     path: Path | None = None
 
@@ -104,12 +113,12 @@ class ErasuresFile:
         """Append a line; return once the line is on the disk.
 
         Raises:
-            StoreError: If there is no file, or the file cannot be written.
+            StoreError: If `path` is None, or the file cannot be written.
         """
         if self.path is None:
             raise StoreError(
-                f"nothing was erased: set {_VARIABLE} to a file that lists the"
-                " erasures for the time after a restored backup",
+                f"nothing was erased: set {_VARIABLE} to a file for the list"
+                " of erasures, which is needed after the restore of a backup",
                 cause=f"the setting {_VARIABLE} is missing",
             )
         try:
@@ -118,7 +127,8 @@ class ErasuresFile:
             reason = error.strerror or str(error)
             raise StoreError(
                 f"nothing was erased, because {self.path} cannot be written"
-                f" ({reason}): make it writable, or name another file with {_VARIABLE}",
+                f" ({reason}): make the file writable, or set {_VARIABLE} to another"
+                " file",
                 cause=f"the file of erasures cannot be written: {reason}",
             ) from None
 
@@ -127,7 +137,8 @@ def _append(path: Path, line: bytes) -> None:
     is_new = not path.exists()
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with _appending, os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
-        # A crash or a full disk may have cut off the end of the last line.
+        # A crash or a full disk may have cut off the end of the last line. Then begin a
+        # new line.
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, 0) != b"{":
             # A wrong setting must not damage the pepper or the database.
@@ -143,12 +154,12 @@ def _append(path: Path, line: bytes) -> None:
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(ErasedObject)
-# Lines of two threads must not mix.
+# Held during a write: the lines of two threads must not mix.
 _appending = threading.Lock()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the entry of a new file in its folder to the disk."""
+    """Write the name of a new file in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -157,7 +168,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_erasures(path: Path) -> Sequence[ErasedObject]:
-    """Return all lines of a file.
+    """Return the erasures of all lines of a file.
 
     Raises:
         StoreError: If the file cannot be read, or a line is damaged.

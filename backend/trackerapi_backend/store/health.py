@@ -23,8 +23,8 @@ class Rights:
     """Rights of a role of PostgreSQL.
 
     Attributes:
-        missing: Tables that the role may not read and change.
-        role: The role.
+        missing: Tables on which the role lacks SELECT, INSERT, UPDATE or DELETE.
+        role: Name of the role.
         owner: Role that owns the tables.
         schema: Schema of the tables.
     """
@@ -36,16 +36,16 @@ class Rights:
 
 
 def has_schema(db: Connection) -> bool:
-    """Return whether the database has tables of a release."""
+    """Return whether the database has the tables of any release."""
     return inspect(db).has_table("alembic_version")
 
 
 def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
-    """Return a problem that SQLite finds in its file, else None.
+    """Return the first damage that SQLite finds in the file; None without damage.
 
     Args:
         db: Connection to SQLite.
-        is_thorough: Whether to compare all indexes with their tables too.
+        is_thorough: Whether to compare each index with its table too.
     """
     pragma = "integrity_check" if is_thorough else "quick_check"
     found = str(db.exec_driver_sql(f"PRAGMA {pragma}(1)").scalar_one())
@@ -53,18 +53,29 @@ def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
 
 
 def find_dangling_row(db: Connection) -> str | None:
-    """Return the tables of a row without the row that it refers to, else None."""
+    """Return a sentence about one reference to a missing row; None without any.
+
+    Args:
+        db: Connection to SQLite.
+    """
     row = db.exec_driver_sql("PRAGMA foreign_key_check").first()
-    return None if row is None else f"{row[0]} refers to a missing row of {row[2]}"
+    return (
+        None
+        if row is None
+        else f"a row of {row[0]} refers to a missing row of {row[2]}"
+    )
 
 
 def find_newest_id(db: Connection) -> int | None:
-    """Return the largest job id of all providers; None without a job."""
+    """Return the largest job id up to `MAX_ID`; None without a job."""
     return db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID)).scalar()
 
 
 def find_recorded_peppers(db: Connection) -> frozenset[str]:
-    """Return the fingerprints of the accepted peppers; none in an old schema."""
+    """Return the fingerprints of the accepted peppers.
+
+    Empty in a schema before 0006, which has no table of peppers.
+    """
     return find_peppers(db) if inspect(db).has_table("peppers") else frozenset()
 
 
@@ -74,12 +85,12 @@ def count_keys(db: Connection) -> int:
 
 
 def postgres_setting(db: Connection, name: str) -> str:
-    """Return the value of a setting of PostgreSQL."""
+    """Return the value of a setting of PostgreSQL, such as `max_connections`."""
     return str(db.exec_driver_sql(f"SHOW {name}").scalar_one())
 
 
 def find_rights(db: Connection) -> Rights:
-    """Return the rights of the role of a connection to PostgreSQL."""
+    """Return the rights of the role that a connection to PostgreSQL uses."""
     missing = [
         name
         for name in inspect(db).get_table_names()

@@ -1,7 +1,7 @@
 """Ids of new rows: the millisecond of the creation, then random bits.
 
-An id tells its readers nothing about the number of rows of other providers. Ids of one
-owner grow, so that lists by id have the newest row first.
+An id does not reveal the number of rows of other providers. Each new id of an owner is
+larger than all earlier ids of the owner, so a list sorted by id is sorted by age.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ LAST_CLOCK_ID = MAX_ID - 2**40
 
 
 class NewIds:
-    """Ids for new rows of a table.
+    """Generator of ids for new rows of a table.
 
     Args:
         key: Column of the ids.
-        owner: Column of the owner, within whose rows ids grow; None for all rows.
-        max_newest: Largest id that counts as newest: ids of new rows ignore rows with
-            larger ids.
+        owner: Column of the owner: ids grow among the rows of one owner. None if ids
+            grow among all rows.
+        max_newest: Largest id that counts as the newest id. Larger ids do not affect
+            the ids of new rows.
         taken: Further columns with ids that no new row may get.
     """
 
@@ -61,16 +62,17 @@ class NewIds:
             newest = newest.where(owner == bindparam("owner_id"))
         new_id = bindparam("new_id", type_=key.type)
         is_taken = or_(*(exists().where(each == new_id) for each in (key, *taken)))
-        # Made once: SQLAlchemy needs more time to make a query than to run it.
+        # Build the query once: SQLAlchemy takes longer to build a query than to run it.
         self._query = select(newest.scalar_subquery(), is_taken)
 
     def make(self, db: Connection, owner_id: int = 0, *, now: datetime) -> int:
         """Return an id that no row has, larger than the newest id of the owner.
 
         Args:
-            db: Connection in a transaction: no other transaction makes ids meanwhile.
-            owner_id: Owner of the new row; not read for a table without an owner.
-            now: Time of the creation. If the clock went back, ids go on after the
+            db: Connection in a transaction. No other transaction may make ids at the
+                same time.
+            owner_id: Owner of the new row; ignored if ids grow among all rows.
+            now: Time of the creation. If the clock went back, the new id follows the
                 newest id.
         """
         first = max(min(first_id_at(now), LAST_CLOCK_ID), 1)
@@ -84,23 +86,24 @@ class NewIds:
 
 
 def first_id_at(instant: datetime) -> int:
-    """Return the smallest id of a row that is created at an instant."""
+    """Return the smallest id that a row created at an instant can have."""
     return to_micros(instant) // 1000 << _RANDOM_BITS
 
 
 def created_by_id(row_id: int) -> int:
     """Return the time at which the backend made an id, in microseconds since 1970.
 
-    `created_at` of a job may be a time of another clock.
+    In contrast, the `created_at` of a job may be a time on the clock of the client.
     """
     return (row_id >> _RANDOM_BITS) * 1000
 
 
 PROVIDER_IDS = NewIds(providers.c.id)
-# Job ids grow up to `MAX_ID`, also after a wrong clock: lists rely on their order.
+# Job ids grow up to `MAX_ID`, also after a wrong clock: lists of jobs are in the order
+# of ids.
 JOB_IDS = NewIds(jobs.c.id, jobs.c.provider_id, max_newest=MAX_ID)
-# The id of an erased customer is in the audit log: scripts of that customer must not
-# report on a new customer.
+# The audit log has the ids of erased customers. No new customer gets such an id: a
+# script for the erased customer would report jobs of the new customer.
 CUSTOMER_IDS = NewIds(
     customers.c.id, customers.c.provider_id, taken=(audit_log.c.customer_id,)
 )

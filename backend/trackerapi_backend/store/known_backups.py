@@ -1,6 +1,6 @@
-"""Known copies of a SQLite file: an erasure names them, and changes none of them.
+"""Known copies of a SQLite file: an erasure names these copies, but changes none.
 
-`backup` adds the path of each backup to `<database>.backups`, one JSON text in a line.
+`backup` adds the path of each backup to `<database>.backups`, one JSON string a line.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 def record_backup(database: Path, backup: Path) -> None:
-    """Add a backup to the list beside the database; do nothing if that fails.
+    """Add a backup to the list beside the database; ignore a failure.
 
-    A user who may only read the database can write no list. An erasure then cannot name
-    the backup.
+    The user of `backup` may lack the right to write the list. An erasure then cannot
+    name the backup.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     with (
@@ -26,9 +26,11 @@ def record_backup(database: Path, backup: Path) -> None:
 
 
 def find_backups(database: Path) -> list[Path]:
-    """Return the recorded copies of a database, and those beside it.
+    """Return the existing copies of a database, sorted.
 
-    A copy that `backup` still writes counts too: it may have rows that are erased now.
+    The copies are the recorded backups, and the copies `<database>.before-*` beside the
+    database. An unfinished copy of `backup` counts too: it may contain rows that are
+    erased meanwhile.
     """
     found = {
         path
@@ -37,14 +39,14 @@ def find_backups(database: Path) -> list[Path]:
     }
     with suppress(OSError):
         for line in _list_of(database).read_text().splitlines():
-            # A crash may have cut a line off.
+            # A crash may have cut off the end of a line.
             with suppress(ValueError, TypeError):
                 found.add(Path(json.loads(line)))
     return sorted(path for path in found if path.exists() or _fresh(path).exists())
 
 
 def _fresh(path: Path) -> Path:
-    """Return the name of a backup until it is complete."""
+    """Return the path of an unfinished backup; see `NewFile`."""
     return path.with_name(f"{path.name}.new")
 
 

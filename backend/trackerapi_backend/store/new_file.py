@@ -1,4 +1,4 @@
-"""New file that gets its name when its content is complete and on the disk."""
+"""New file that gets its final name once its whole content is on the disk."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class NewFile:
-    """Private file with the suffix `.new`, which `publish()` renames.
+    """Private file with the suffix `.new`, until `publish()` renames the file.
 
-    Leaving the block deletes a file that is not published. A killed process leaves the
-    file, and the next process that creates it replaces its content.
+    The end of the `with` block deletes an unpublished file. A killed process leaves its
+    file; the next `NewFile` for the same path replaces the content of that file.
 
     Args:
-        path: Name of the published file.
+        path: Final path of the file.
 
     Attributes:
         file: File open for reading and writing; empty at first.
-        fresh: Name of the file until it is published.
+        fresh: Path of the file before `publish()`.
 
     Raises:
         StoreError: If another process writes the file.
@@ -39,7 +39,7 @@ class NewFile:
         if not _lock(self.file, self.fresh):
             self.file.close()
             raise StoreError(f"another command writes {self.fresh}: name another file")
-        # The file of a killed process may have other permissions and other content.
+        # A file left by a killed process may have other permissions and some content.
         os.fchmod(self.file.fileno(), 0o600)
         self.file.truncate()
         self._is_published = False
@@ -54,10 +54,10 @@ class NewFile:
         os.fsync(self.file.fileno())
 
     def publish(self) -> None:
-        """Write the content to the disk; rename the file.
+        """Write the content to the disk; rename the file to its final path.
 
         Raises:
-            StoreError: If a file with the name exists.
+            StoreError: If a file with the final path exists.
             OSError: If the disk fails.
         """
         self.sync()
@@ -70,21 +70,21 @@ class NewFile:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        # Delete the file before its lock is released: another process may then
-        # create a file of this name.
+        # Delete the file before close() releases the lock: after the release, another
+        # process may create a file with the same name.
         if not self._is_published:
             self.fresh.unlink(missing_ok=True)
-        # After a failed write, closing would write the buffer again and fail again.
+        # After a failed write, close() writes the buffer again, and fails again.
         with suppress(OSError):
             self.file.close()
 
 
 @contextmanager
 def new_private_file(path: Path) -> Iterator[IO[bytes]]:
-    """Create a file that gets its name at the end of the block; see `NewFile`.
+    """Create a file that gets its final name at the end of the block; see `NewFile`.
 
     Raises:
-        StoreError: If the file exists, or another process writes it.
+        StoreError: If the file exists, or another process writes the file.
         OSError: If the file cannot be written.
     """
     require_missing(path)
@@ -94,13 +94,13 @@ def new_private_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def require_missing(path: Path) -> None:
-    """Raise StoreError if a file exists."""
+    """Raise StoreError if a file, a folder or a symbolic link has this path."""
     if os.path.lexists(path):
         raise StoreError(f"{path} exists: name a new file")
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk.
+    """Write the file names in a folder to the disk.
 
     Without this, a crash of the machine could lose the name of a new file.
     """
@@ -112,7 +112,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _lock(file: IO[bytes], path: Path) -> bool:
-    """Lock a file; return whether it is the file at `path` and no process had it."""
+    """Lock a file; return whether it is locked now and is still the file at `path`."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The process that had the lock may have renamed or deleted the file.

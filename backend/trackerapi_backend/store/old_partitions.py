@@ -1,8 +1,9 @@
-"""Partitions of the events that hold only old jobs, on PostgreSQL.
+"""Partitions on PostgreSQL that contain only events of old jobs.
 
-Dropping such a partition deletes its events at once, in place of many small steps. The
-jobs are checked in pages, while reports go on. So right before the drop, a query that
-excludes reports looks for a job that has changed since the begin of the check.
+Dropping such a partition deletes all its events at once instead of in many small steps.
+The check reads the jobs in pages while the backend stores reports. So the transaction
+of the drop blocks reports, and first looks for a job that has changed since the check
+began.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ _HAS_CHANGED = text(
 
 @dataclass(frozen=True, slots=True)
 class PartitionCheck:
-    """Check of whether all jobs of a partition are old.
+    """Check whether all jobs of a partition are old.
 
     Attributes:
         partition: Partition to check.
-        ages: Id and age in days of each provider with an age of retention.
-        now: Time at which the ages count.
-        statuses: Statuses of jobs that have ended.
-        begin: Transaction from which on a change of a job is newer than the check.
+        ages: Provider id and age in days of each provider with an age of retention.
+        now: Time from which the ages are counted back.
+        statuses: Statuses of the jobs that the retention deletes.
+        begin: Oldest transaction that may change a job after the check has begun.
     """
 
     partition: Partition
@@ -65,9 +66,10 @@ class PartitionCheck:
         """Check a page of jobs; return the first id of the next page.
 
         Returns:
-            The end of the partition after its last page; None if a job is not old.
+            First id of the next page; `end_id` of the partition after the last page.
+            None if a job of this page is not old.
         """
-        # BIGINT: an integer of PostgreSQL has 32 bits.
+        # An INTEGER of PostgreSQL has 32 bits, too few for microseconds.
         age = cast(providers.c.retention_days, BigInteger) * _DAY_MICROS
         before = literal(to_micros(self.now), BigInteger) - age
         is_old = and_(
@@ -82,17 +84,17 @@ class PartitionCheck:
             .limit(PAGE_JOBS)
         )
         rows = db.execute(page).all()
-        # Null means that the provider has no age.
+        # The second column is null for a provider without an age.
         if not all(row[1] for row in rows):
             return None
         is_last = len(rows) < PAGE_JOBS
         return self.partition.end_id if is_last else int(rows[-1][0]) + 1
 
     def drop(self, db: Connection) -> bool:
-        """Drop the partition if nothing has changed since the check.
+        """Drop the partition if no job and no age has changed since the check began.
 
         Returns:
-            Whether the partition is dropped.
+            Whether the partition is dropped; False also while a reader uses the events.
         """
         lock_schema(db)
         limits = {
@@ -121,10 +123,19 @@ def begin_checks(
     now: datetime,
     statuses: Sequence[str],
 ) -> list[PartitionCheck]:
-    """Return checks of the partitions that may have only old jobs; none on SQLite.
+    """Return a check of each partition that may contain only old jobs.
 
-    Left out are partitions with jobs that are newer than the smallest age, and those
-    with jobs of a provider without an age.
+    A partition is left out if a job in its range may be younger than the smallest age,
+    or if a job in its range belongs to a provider without an age.
+
+    Args:
+        db: Connection to read from.
+        ages: Provider id and age in days of each provider with an age; not empty.
+        now: Time from which the ages are counted back.
+        statuses: Statuses of the jobs that the retention deletes.
+
+    Returns:
+        The checks; an empty list on SQLite.
     """
     before = first_id_at(now - timedelta(days=min(days for _, days in ages)))
     past = [each for each in list_partitions(db) if each.end_id <= before]

@@ -1,8 +1,8 @@
 """Partitions of the events on PostgreSQL: one table for the jobs of each month.
 
-A job id begins with the time of its creation, so a month is a range of job ids. The
-events of jobs without such a partition are in the default partition, which needs no
-care. On SQLite the events are one table, and these functions do nothing.
+A job id begins with the time of the creation, so a month is a range of job ids. If the
+month of a job has no partition, the events of the job are in the default partition. On
+SQLite the events are one table: no partition is listed or created.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 MONTHS_AHEAD = 2
-"""Number of months after the current month whose partitions exist."""
+"""Number of months after the current month for which partitions are created."""
 
 LOCK_MILLISECONDS = 200
-"""Time limit for the wait for the readers of the events, in milliseconds."""
+"""Time limit for the wait until no reader uses the events, in milliseconds."""
 
 _LIST = """
 SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
@@ -41,7 +41,7 @@ class Partition(NamedTuple):
     """Partition with the events of a range of jobs.
 
     Attributes:
-        name: Name of the table.
+        name: Name of the table of the partition.
         first_id: Smallest job id of the range.
         end_id: Smallest job id after the range.
     """
@@ -56,7 +56,7 @@ class Partition(NamedTuple):
 
 
 def list_partitions(db: Connection) -> list[Partition]:
-    """Return all partitions but the default one; none on SQLite."""
+    """Return all partitions except the default partition; an empty list on SQLite."""
     if not is_postgres(db):
         return []
     found = (
@@ -74,10 +74,11 @@ def _id_of(limit: str) -> int:
 
 
 def missing_partitions(db: Connection, now: datetime) -> list[Partition]:
-    """Return the partitions of this and the next months that do not exist.
+    """Return the missing partitions of this month and the next `MONTHS_AHEAD` months.
 
-    A month whose range overlaps another partition needs none. Nor does a month with
-    events in the default partition: PostgreSQL would reject its partition.
+    A month is left out if its range overlaps an existing partition. A month with events
+    in the default partition is left out too: PostgreSQL would reject a partition for
+    these events. The list is empty on SQLite.
     """
     if not is_postgres(db):
         return []
@@ -124,27 +125,27 @@ def drop_partition(db: Connection, partition: Partition) -> bool:
     """Delete all events of a partition at once, in a transaction that is not shared.
 
     Returns:
-        Whether the partition is dropped; false while a reader uses the events.
+        Whether the partition is dropped; False while a reader uses the events.
     """
     _change_tables(db, f"DROP TABLE {partition.name}")
     return partition not in list_partitions(db)
 
 
 def lock_schema(db: Connection) -> None:
-    """Wait for all other transactions that write, and hold further ones back.
+    """Wait for all other writing transactions, and block new ones until the commit.
 
-    Without this lock, a report and a change of the tables could wait for each other in
-    a circle.
+    Without this lock, a report and a change of the tables could deadlock.
     """
     db.exec_driver_sql(LOCK_SCHEMA)
 
 
 def _change_tables(db: Connection, statement: str) -> None:
-    """Run a statement that needs the events alone; do nothing if it would wait long.
+    """Run a statement that needs an exclusive lock on the events.
 
-    All reports wait meanwhile. The block catches the error, because a failed statement
-    would end the transaction. It also hides DROP from psycopg, which would drop the
-    plans of the session.
+    The statement has no effect if a reader uses the events for `LOCK_MILLISECONDS`. All
+    reports wait meanwhile. The DO block catches the error of the time limit: a failed
+    statement would end the transaction. The DO block also hides DROP from psycopg:
+    psycopg would discard the prepared statements of the session.
     """
     lock_schema(db)
     db.exec_driver_sql(

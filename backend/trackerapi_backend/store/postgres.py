@@ -65,7 +65,7 @@ RETRY_PAUSE_SECONDS = 0.25
 VACUUM_SECONDS = 60
 """Time limit for VACUUM after an erasure, in seconds."""
 
-# The keys are "tracker1" and "tracker3" in ASCII.
+# Keys of advisory locks: "tracker1" and "tracker3" in ASCII.
 _WRITERS, _MAINTENANCE = 0x747261636B657231, 0x747261636B657233
 # The default level of a database may be another one. A transaction has to see what
 # others have committed while it waited for a lock.
@@ -138,7 +138,7 @@ class PostgresStore:
         url: Address as libpq reads it, such as `postgresql://user@host/name`. May
             contain a password, so no message repeats the address.
         migrate: Whether to upgrade the schema.
-        accept_any: Whether to open a database of any encoding and schema, to read it.
+        accept_any: Whether to accept any encoding and schema, for `doctor`.
 
     Raises:
         StoreError: If the database cannot be used, or its schema is not the schema of
@@ -211,7 +211,7 @@ class PostgresStore:
             time.sleep(RETRY_PAUSE_SECONDS)
 
     def read_once(self, query: Callable[[Connection], T]) -> T:
-        """Return the result of a query; otherwise as `read()`, without a repetition."""
+        """Return the result of a query, like `read()`, but without retries."""
         with _engine_errors(), self._readers.begin() as db:
             return query(db)
 
@@ -263,12 +263,12 @@ class PostgresStore:
         db.execute(text("UPDATE alembic_version SET version_num = version_num"))
 
     def purge(self, *, whole: bool = False) -> str | None:
-        """Run VACUUM, so that other rows may replace the bytes of deleted rows.
+        """Run VACUUM, so that new rows may replace the bytes of deleted rows.
 
         With `whole`, run VACUUM FULL, which writes new files without these bytes.
 
         Returns:
-            Reason why VACUUM has not ended; None if it has.
+            Reason why VACUUM has failed, with the fix; None after success.
         """
         import psycopg
 
@@ -279,7 +279,8 @@ class PostgresStore:
                 db.execute(f"SET statement_timeout = '{seconds}s'")
                 db.limit_silence()
                 db.execute(f"VACUUM ({full}ANALYZE) {_ERASED_TABLES}")
-                # ANALYZE has replaced the values of erased rows in this table.
+                # ANALYZE has replaced values of erased rows in this table: the old
+                # versions of its rows still have these values.
                 db.execute(f"VACUUM ({full}ANALYZE) pg_statistic")
         except psycopg.Error as error:
             state = error.sqlstate or "no answer"
@@ -290,7 +291,7 @@ class PostgresStore:
         return None
 
     def backups(self) -> Sequence[Path]:
-        """Return no files: the tools of PostgreSQL make the backups."""
+        """Return no paths: the tools of PostgreSQL make backups, at unknown paths."""
         return ()
 
     def shortage(self) -> str | None:
@@ -307,7 +308,7 @@ class PostgresStore:
         return self.read_once(lambda db: int(db.exec_driver_sql(query).scalar_one()))
 
     def pool_use(self) -> PoolUse:
-        """Return how many of the connections that read are in use."""
+        """Return the number of reading connections in use, and their maximum."""
         pool = cast("QueuePool", self._readers.pool)
         return PoolUse(pool.checkedout(), READERS)
 
@@ -320,9 +321,9 @@ class PostgresStore:
         return PostgresChannel(self._connect, heard)
 
     def lock_maintenance(self) -> Callable[[], None] | None:
-        """Acquire the lock of tasks that only one process runs at a time.
+        """Acquire the lock for tasks that only one process may run at a time.
 
-        The lock belongs to a connection of its own, so a crash releases it too.
+        The lock belongs to a connection of its own, so a crash releases the lock too.
 
         Returns:
             Function that releases the lock; None if another process has the lock.
@@ -345,7 +346,7 @@ class PostgresStore:
 
 
 def read_address(url: str) -> dict[str, Any]:
-    """Return the parameters of an address by the names of libpq.
+    """Return the parameters of an address, keyed by their names in libpq.
 
     Raises:
         StoreError: If the address cannot be read, or the driver is missing.

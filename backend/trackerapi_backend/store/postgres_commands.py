@@ -1,8 +1,8 @@
-"""Commands of PostgreSQL for a backup and a restore, for the shell of an operator.
+"""Shell commands with which an operator backs up and restores a PostgreSQL database.
 
-A backup is a folder with `database.dump` and `pepper`. The lines are one command: a
-failure ends it. They have no password, because other users of the machine can read the
-arguments of a process.
+A backup is a folder with `database.dump` and `pepper`. The returned lines are one shell
+command, joined by `&&`: the first failure ends the command. The lines contain no
+password, because other users of the machine can read the arguments of a process.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _PEPPER = "pepper"
 
 
 def backup_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
-    """Return the lines that write a backup.
+    """Return the lines of shell that write a backup.
 
     Args:
         url: Address of the database.
-        folder: New folder; a failure leaves `<folder>.new`.
-        pepper_file: Secret of this installation, which is copied last: a rotation
-            writes a new pepper into the file first.
+        folder: Folder to create; a failure leaves `<folder>.new`.
+        pepper_file: Path of the pepper file. The file is copied after the dump: a
+            rotation writes a new pepper to the file first, then to the database.
 
     Raises:
         StoreError: If the address cannot be read.
@@ -45,12 +45,13 @@ def backup_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
 
 
 def restore_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
-    """Return the lines that restore a backup into an empty database.
+    """Return the lines of shell that restore a backup into an empty database.
 
     Args:
         url: Address of the empty database.
         folder: Folder that the lines of `backup_commands()` have written.
-        pepper_file: New file, or a file with the same content.
+        pepper_file: Path of the pepper file to create. An existing file must have the
+            content of the saved pepper file.
 
     Raises:
         StoreError: If the folder is not a backup, or the address cannot be read.
@@ -76,7 +77,7 @@ def restore_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
 
 
 def psql_command(url: str, role: str, statement: str) -> str:
-    """Return the command that runs a statement as another role.
+    """Return the command that runs an SQL statement as a given role.
 
     Raises:
         StoreError: If the address cannot be read.
@@ -86,7 +87,7 @@ def psql_command(url: str, role: str, statement: str) -> str:
 
 
 def ready_command(url: str) -> str:
-    """Return the command that shows whether a server accepts connections.
+    """Return the command that shows whether PostgreSQL accepts connections.
 
     Raises:
         StoreError: If the address cannot be read.
@@ -99,12 +100,17 @@ def _quote(path: Path) -> str:
 
 
 def _without_secrets(url: str, **changes: str) -> str:
-    """Return an address as text for libpq, without passwords."""
+    """Return an address as text for libpq, without passwords.
+
+    Args:
+        url: Address as libpq reads it.
+        changes: New values of parameters, by the names of libpq.
+    """
     given = read_address(url)
     from psycopg.conninfo import make_conninfo
     from psycopg.pq import Conninfo
 
-    # libpq marks the options that a user interface must hide.
+    # libpq marks secret options with `*`, so that user interfaces hide the values.
     secret = {
         option.keyword.decode()
         for option in Conninfo.get_defaults()

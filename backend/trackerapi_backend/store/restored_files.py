@@ -1,4 +1,4 @@
-"""Restore of a backup: database and pepper get their places once both are checked."""
+"""Restore of a backup: both files are checked, then get their final names."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from trackerapi_backend.store.sqlite_copy import Contents
 
 ASIDE = ".before-restore"
-"""Suffix of the files that a restore has moved aside."""
+"""Suffix that a restore adds to the names of existing files."""
 
 _BESIDE_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Places of the restored files.
+    """Paths of the restored files.
 
     Attributes:
         database: Path of the database.
         pepper_file: Path of the pepper file.
-        may_move: Whether existing files are renamed, with the suffix `ASIDE`.
+        may_move: Whether the restore may add the suffix `ASIDE` to existing files.
     """
 
     database: Path
@@ -42,19 +42,22 @@ class Target:
 
 
 def restore_files(backup: BackupFile, target: Target) -> Contents:
-    """Place the files of a backup; return the contents of the database.
+    """Write database and pepper file of a backup; return a summary of the database.
 
-    A failure leaves all existing files in their places. Only the owner may read the
-    new files; as root, they get the owner of their folder.
+    Existing files are renamed only after the backup is extracted and checked. Only the
+    owner may read the new files. If root restores, the owner of a new file is the owner
+    of its folder.
 
     Raises:
         StoreError: If the backup is damaged, a file exists and may not be moved, a
-            process uses the existing database, or a file cannot be written.
+            process uses the existing database, another command writes a file of the
+            same name, or a path is a cycle of links.
+        OSError: If a file cannot be written or renamed.
     """
     database, pepper_file = _resolve(target.database), _resolve(target.pepper_file)
     pepper = backup.read_pepper()
-    # The same file may be in its place already, for example after a loss of the
-    # database alone.
+    # The pepper file may exist with the same content, for example if only the database
+    # was lost.
     missing = None if _content(pepper_file) == pepper else pepper
     moved = _existing(database, *_BESIDE_A_DATABASE)
     if missing is not None:
@@ -66,7 +69,7 @@ def restore_files(backup: BackupFile, target: Target) -> Contents:
         news[0].sync()
         contents = _check(backup, news[0].fresh, pepper)
         if missing is not None:
-            # The database comes last: a crash leaves no database without its pepper.
+            # Publish the database last: a crash leaves no database without its pepper.
             news.insert(0, stack.enter_context(NewFile(pepper_file)))
             news[0].file.write(missing)
             news[0].sync()
@@ -79,7 +82,10 @@ def restore_files(backup: BackupFile, target: Target) -> Contents:
 
 
 def _resolve(path: Path) -> Path:
-    """Return a path without links: SQLite names the files beside a database by it."""
+    """Return a path without symbolic links.
+
+    SQLite derives the names of the files beside a database from the path without links.
+    """
     try:
         return path.resolve()
     except RuntimeError:
@@ -95,9 +101,10 @@ def _content(path: Path) -> bytes | None:
 
 
 def _existing(path: Path, *suffixes: str) -> list[tuple[Path, Path]]:
-    """Return the existing files among a path and the paths with suffixes.
+    """Return the present and the new path of each existing file to rename.
 
-    Each comes with its new name: SQLite finds the log of a renamed database by it.
+    The files are `path`, and `path` with each suffix. The new path of a log is the new
+    path of the database with the suffix of the log, so that SQLite finds the log.
     """
     return [
         (found, path.with_name(f"{path.name}{ASIDE}{suffix}"))
@@ -120,14 +127,14 @@ def _require_movable(moved: list[tuple[Path, Path]], target: Target) -> None:
 
 
 def _check(backup: BackupFile, database: Path, pepper: bytes | None) -> Contents:
-    """Return the contents of an extracted database; compare them with the manifest."""
+    """Compare an extracted database with manifest and pepper; return its summary."""
     manifest = backup.manifest
     contents = inspect_copy(database, f"the database in {backup.name}")
     found = (contents.schema, sorted(contents.peppers), contents.counts)
     if found != (manifest.schema, manifest.peppers, manifest.counts):
         raise StoreError(
-            f"the database in {backup.name} is not the database of its manifest: use"
-            " another backup"
+            f"the database in {backup.name} does not match its manifest: use another"
+            " backup"
         )
     known = set() if pepper is None else set(Pepper.parse(pepper).fingerprints)
     if contents.has_keys and not contents.peppers <= known:
@@ -145,7 +152,15 @@ def _give_to_owner_of_folder(new: NewFile) -> None:
 
 
 def _move(database: Path, moved: list[tuple[Path, Path]]) -> None:
-    """Rename existing files; the database comes first, so that no server opens it."""
+    """Rename existing files, the database first, so that no server opens the database.
+
+    Args:
+        database: Path of the database.
+        moved: Present and new path of each file; the database comes first.
+
+    Raises:
+        StoreError: If a process uses the database.
+    """
     with ExitStack() as stack:
         if database.exists():
             lock = DatabaseFile(database, create=False)

@@ -1,8 +1,9 @@
-"""Queries of the retention: jobs that are deleted because of their age.
+"""Queries of the retention, which deletes jobs because of their age.
 
-The age of a job counts from the arrival of its latest event on the clock of the
-backend. The id of a job has the time of its creation, which is earlier. So an index
-finds the jobs that may be old enough, and the latest event of each job decides.
+The age of a job counts from the arrival of its latest event, on the clock of the
+backend. The id of a job contains the time of its creation, which precedes all arrivals.
+So an index of ids finds the jobs that may be old, and the latest event of each job
+decides.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ GROUP_JOBS = 50
 
 @dataclass(frozen=True, slots=True)
 class OldJobs:
-    """Jobs of a provider that have ended and have no event since an instant.
+    """Old jobs of a provider: a status of `statuses`, and no event since `before`.
 
     Attributes:
         provider_id: Provider of the jobs.
-        before: Time of arrival that the latest event of each job precedes.
-        statuses: Statuses of jobs that have ended.
+        before: Instant before which the latest event of an old job arrived.
+        statuses: Statuses of the jobs that the retention deletes.
     """
 
     provider_id: int
@@ -52,11 +53,11 @@ class OldJobs:
     statuses: Sequence[str]
 
     def find(self, db: Connection) -> list[int]:
-        """Return the ids of at most `GROUP_JOBS` of these jobs."""
+        """Return the ids of at most `GROUP_JOBS` old jobs."""
         return list(islice(self._find_all(db), GROUP_JOBS))
 
     def _find_all(self, db: Connection) -> Iterator[int]:
-        # One query for each status: the index has the jobs of a status in order.
+        # One query for each status: the index has the jobs of a status in order of id.
         for status in self.statuses:
             ids = select(jobs.c.id).where(
                 jobs.c.provider_id == self.provider_id,
@@ -67,10 +68,10 @@ class OldJobs:
             yield from db.execute(in_order).scalars()
 
     def still_old(self, db: Connection, job_ids: Sequence[int]) -> Sequence[int]:
-        """Return those of some jobs that are old, and lock them on PostgreSQL.
+        """Lock the given jobs on PostgreSQL; return the ids of the old jobs among them.
 
-        A job whose deletion has begun is old even if an event has just arrived: the job
-        lacks events, so its state would be wrong after that event.
+        A job whose deletion has begun counts as old even if an event has just arrived:
+        the job lacks events, so its state would be wrong after the new event.
         """
         is_chosen = (jobs.c.provider_id == self.provider_id) & jobs.c.id.in_(job_ids)
         of_jobs = select(jobs.c.id).where(is_chosen).order_by(jobs.c.id)
@@ -90,7 +91,10 @@ class OldJobs:
 
 
 def latest_arrival() -> ScalarSelect[int]:
-    """Return the subquery of the arrival of a job's latest event, in microseconds."""
+    """Return a subquery for the arrival time of a job's latest event.
+
+    The time is in microseconds since 1970; null for a job without events.
+    """
     return (
         select(events.c.received_at)
         .where(events.c.job_id == jobs.c.id)
@@ -105,7 +109,7 @@ class DeletedJobs:
     """Result of one step of a deletion.
 
     Attributes:
-        job_ids: Jobs that are deleted with all their rows.
+        job_ids: Ids of the jobs that are deleted completely.
         is_complete: Whether all old jobs among the given jobs are deleted.
     """
 
@@ -116,7 +120,9 @@ class DeletedJobs:
 def delete_old_jobs(
     db: Connection, old: OldJobs, job_ids: Sequence[int], limit: int
 ) -> DeletedJobs:
-    """Delete jobs that are still old, in one of several steps.
+    """Delete the rows of jobs that are still old, up to a limit.
+
+    Call the function again until `is_complete`.
 
     Args:
         db: Connection in a transaction that is not shared.
@@ -136,17 +142,18 @@ def delete_old_jobs(
 
 
 def list_ages(db: Connection) -> list[tuple[int, int]]:
-    """Return id and age of retention in days of each provider that has an age."""
+    """Return provider id and age in days of each provider with an age of retention."""
     query = select(providers.c.id, providers.c.retention_days)
     with_age = query.where(providers.c.retention_days.is_not(None))
     return [(row[0], row[1]) for row in db.execute(with_age.order_by(providers.c.id))]
 
 
 def find_newest_time(db: Connection) -> datetime | None:
-    """Return the latest time of a creation of a job, of a key's use, or of a change.
+    """Return the newest time that the database shows; None for an empty database.
 
-    The time of the latest event would need a search through all events: a report is
-    also a use of its key. None for a database without any.
+    The function compares the latest creation of a job, use of a key, and entry of the
+    audit log. The latest event would need a search through all events, and each report
+    also counts as a use of its key.
     """
     job_id = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID)).scalar()
     created_at = None if job_id is None else from_micros(created_by_id(job_id))

@@ -1,4 +1,4 @@
-"""Revocation of the keys, job tokens and share links that a key has made."""
+"""Revocation of the keys, job tokens and share links that a key has created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Revoked(NamedTuple):
-    """Numbers of valid keys, job tokens and share links that a revocation has ended."""
+    """Numbers of the keys, job tokens and share links that a revocation has ended."""
 
     expired_keys: int
     expired_tokens: int
@@ -33,10 +33,11 @@ def revoke_created(
     now: datetime,
     caller_key_id: str | None,
 ) -> Revoked:
-    """End all valid keys, tokens and links that a key has made, directly or by a key.
+    """End all valid keys, job tokens and share links that a key has created.
 
-    The calling key, and what the calling key has made, stay valid. The revocation gets
-    one entry of the audit log.
+    The function also ends the keys, tokens and links that those keys have created, and
+    so on. If the calling key is one of them, the calling key stays valid, and so do its
+    own keys, tokens and links. The revocation gets one entry in the audit log.
 
     Args:
         db: Connection in a transaction.
@@ -82,7 +83,11 @@ def revoke_created(
 
 
 def _created_keys(provider_id: int, key_id: str, caller_key_id: str | None) -> CTE:
-    """Return a table of the keys that a key has made, directly or by other keys."""
+    """Return a table of the keys that a key has created, directly or by other keys.
+
+    If the calling key is one of them, the table lacks the calling key and the keys that
+    the calling key has created.
+    """
     keys = select(api_keys.c.key_id).where(api_keys.c.provider_id == provider_id)
     if caller_key_id is not None:
         keys = keys.where(api_keys.c.key_id != caller_key_id)

@@ -224,7 +224,7 @@ jobs = Table(
     Column("title", String(200)),
     Column("reference", String(100)),
     UniqueConstraint("provider_id", "provider_job_id"),
-    # For the deletion of a customer: the engine looks for its jobs.
+    # For the deletion of a customer: the engine looks for jobs that refer to the row.
     Index(None, "customer_id"),
     # For the jobs created since an instant.
     Index(None, "provider_id", "created_at", "id"),
@@ -286,7 +286,7 @@ events = Table(
     # WITHOUT ROWID stores rows in the order of the key: the events of a job are
     # adjacent, in the order of the list.
     sqlite_with_rowid=False,
-    # See `partitions` for the ranges.
+    # The ranges are in `partitions`.
     postgresql_partition_by="RANGE (job_id)",
 )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def create_share_link(
     db: Connection, provider_id: int, values: Mapping[str, Any]
 ) -> Row[Any]:
-    """Store a link, and an entry of the audit log; return the row of the link.
+    """Store a link, and an entry in the audit log; return the row of the link.
 
     Args:
         db: Connection in a transaction.
@@ -57,7 +57,7 @@ def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] 
 
 
 def count_live_links(db: Connection, job_id: int, *, now: datetime) -> int:
-    """Return the number of links of a job that are valid."""
+    """Return the number of valid links of a job."""
     query = select(func.count()).select_from(share_links)
     live = query.where(
         share_links.c.job_id == job_id,
@@ -83,11 +83,12 @@ def revoke_share_link(
 ) -> None:
     """Set the revocation time of a link to `now`, unless it is already revoked.
 
-    A revocation gets an entry of the audit log.
+    If the revocation time changes, the audit log gets an entry.
 
     Args:
         db: Connection in a transaction.
-        provider_id: Provider of the link; the caller has checked it.
+        provider_id: Provider of the link. The caller has checked that the link belongs
+            to the provider.
         link_id: Id of the link.
         now: Time of the request.
         caller_key_id: Public part of the key that makes the change; None for a command.

@@ -40,11 +40,13 @@ T = TypeVar("T")
 
 READERS = 4
 MAX_REWRITTEN_BYTES = 64 * 1024 * 1024
-"""Maximum size of a database that `purge()` rewrites, in bytes: about a second."""
+"""Maximum size of a database that `purge()` rewrites, in bytes.
+
+The rewrite of this size takes about a second."""
 BUSY_MILLISECONDS = 5000
 """Time for which a statement waits for another connection, in milliseconds."""
 EMPTY_LOG_SECONDS = 10.0
-"""Time limit for emptying the write-ahead log beside readers, in seconds."""
+"""Time limit for emptying the write-ahead log while readers use it, in seconds."""
 EMPTY_LOG_PAUSE_SECONDS = 0.02
 
 _PRAGMAS = (
@@ -81,12 +83,12 @@ class SqliteStore:
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
         self._file = DatabaseFile(path, create=migrate)
         self._named = path
-        # Transactions and `purge()` use the writing connection in turns. `close()` may
-        # be called by another thread meanwhile, and asks whether the lock is held.
+        # Transactions and `purge()` use the writing connection in turns. Another thread
+        # may call `close()` meanwhile: `close()` checks whether the lock is held.
         self._turn = threading.Lock()
         self._writer = _writing_engine(self._file.path)
-        # Open between two transactions: a connection from the pool would need more time
-        # than BEGIN and COMMIT.
+        # The writing connection, open between two transactions: to get a connection
+        # from the pool takes longer than BEGIN and COMMIT.
         self._idle: Connection | None = None
         self._readers = reading_engine(self._file.path, pool_size=READERS)
         try:
@@ -155,8 +157,8 @@ class SqliteStore:
         """
         with self._turn, sqlite_errors(self._named), self._writing() as db:
             if not shared:
-                # A transaction of SQLAlchemy, without which alembic would commit.
-                # Reports need none, and it needs more time than the engine.
+                # Without this transaction of SQLAlchemy, alembic would commit. Reports
+                # begin none: SQLAlchemy would take more time than the engine.
                 db.begin()
             yield db
             # A commit to a deleted file would succeed, but its data would be lost.
@@ -204,11 +206,12 @@ class SqliteStore:
         """Remove the bytes of deleted rows from the file and its write-ahead log.
 
         `secure_delete` overwrites deleted rows, but a page that SQLite has split may
-        keep copies of rows in its free space. Only a rewrite of the file removes them.
-        Transactions wait for the rewrite, so a large file is not rewritten.
+        keep copies of rows in its free space. Only a rewrite of the file removes these
+        copies. Transactions wait for the rewrite, so a large file is rewritten only
+        with `whole`.
 
         Returns:
-            Reason why bytes may be left, with the fix; None if none are left.
+            Reason why bytes may be left, with the fix; None if no bytes are left.
         """
         try:
             with self._alone() as db:
@@ -220,18 +223,18 @@ class SqliteStore:
         except StoreError as error:
             return (
                 f"the database cannot be cleaned now ({error.cause}): the next start of"
-                " the server cleans it"
+                " the server cleans the database"
             )
         if is_rewritten:
             return None
         return (
-            f"the database has {size // 1024**2} MiB, too much to rewrite it while"
-            " it is in use: stop the server, then run `trackerapi-backend compact`"
+            f"the database has {size // 1024**2} MiB, too much for a rewrite while a"
+            " server runs: stop the server, then run `trackerapi-backend compact`"
         )
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
-        """Yield the connection that writes, between two transactions."""
+        """Yield the writing connection without a transaction; transactions wait."""
         with self._turn, sqlite_errors(self._named):
             db, self._idle = self._idle or self._writer.connect(), None
             try:
@@ -262,7 +265,7 @@ class SqliteStore:
             time.sleep(EMPTY_LOG_PAUSE_SECONDS)
 
     def backups(self) -> Sequence[Path]:
-        """Return the copies of `migrate`, `restore` and `backup` that exist."""
+        """Return the existing copies that `migrate`, `restore` and `backup` made."""
         return find_backups(self._named)
 
     def shortage(self) -> str | None:
@@ -270,11 +273,11 @@ class SqliteStore:
         return self._file.shortage()
 
     def size_bytes(self) -> int:
-        """Return the size of the file and of its write-ahead log, in bytes."""
+        """Return the total size of the file and its write-ahead log, in bytes."""
         return self._file.size_bytes()
 
     def pool_use(self) -> PoolUse:
-        """Return how many of the connections that read are in use."""
+        """Return the number of reading connections in use, and their maximum."""
         pool = cast("QueuePool", self._readers.pool)
         return PoolUse(pool.checkedout(), READERS)
 

@@ -1,8 +1,8 @@
 """Read-only access to a SQLite file, also while a server writes to the file.
 
-A reader cannot write or checkpoint (`mode=ro`, `query_only`), so it is safe with the
-defect of SQLite that `sqlite.py` describes. A long read keeps the server from reusing
-the write-ahead log, which grows meanwhile.
+A reader cannot write or checkpoint (`mode=ro`, `query_only`). So a reader cannot cause
+the damage that `sqlite.py` describes. During a long read, the server cannot reuse the
+write-ahead log, so the log grows.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY: "make the file and its folder writable",
     sqlite3.SQLITE_CANTOPEN: "make the file and its folder writable",
     sqlite3.SQLITE_PERM: "make the file and its folder writable",
-    sqlite3.SQLITE_BUSY: "end the other program that uses it",
-    sqlite3.SQLITE_LOCKED: "end the other program that uses it",
+    sqlite3.SQLITE_BUSY: "end the other program that uses the file",
+    sqlite3.SQLITE_LOCKED: "end the other program that uses the file",
 }
 
 
@@ -62,13 +62,13 @@ class SqliteReader:
         path: Path of the file.
         name: Name of the file for messages; None for the path.
         is_fixed: Whether no process writes to the file. SQLite then creates no files
-            beside it.
+            beside the database.
 
     Attributes:
-        path: Path of the file with symbolic links resolved.
+        path: Path of the file, without symbolic links.
 
     Raises:
-        StoreError: If there is no such file, or it is not a regular file.
+        StoreError: If the file is missing, or is not a regular file.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ def _existing_file(path: Path) -> Path:
 
 
 def reading_engine(path: Path, *, pool_size: int = 1, is_fixed: bool = False) -> Engine:
-    """Return an engine with connections that only read; each transaction is a snapshot.
+    """Return an engine for reading; each transaction reads one consistent snapshot.
 
     Args:
         path: Path of the file.
         pool_size: Maximum number of connections.
-        is_fixed: Whether no process writes to the file.
+        is_fixed: Whether no process writes to the file; see `SqliteReader`.
     """
     options = "mode=ro&immutable=1" if is_fixed else "mode=ro"
     address = f"file:{quote(os.fsencode(path))}?{options}"
@@ -149,7 +149,7 @@ def _begin(db: Connection) -> None:
 
 @contextmanager
 def sqlite_errors(name: object) -> Iterator[None]:
-    """Raise StoreError for a failure of SQLite; reraise errors of a statement.
+    """Convert a failure of SQLite to StoreError; reraise an error of one statement.
 
     Args:
         name: Name of the database for the message.
@@ -165,10 +165,10 @@ def sqlite_errors(name: object) -> Iterator[None]:
         code = getattr(error.orig, "sqlite_errorcode", None)
         reason = str(error.orig)
         if code is None:
-            # The driver, not SQLite, has failed: it cannot decode a text, and its
-            # message quotes the text.
+            # The driver, not SQLite, has failed: a text cannot be decoded. The message
+            # of the driver quotes the text, so use another message.
             code, reason = sqlite3.SQLITE_CORRUPT, "a text is not valid UTF-8"
-        advice = _ADVICE.get(code & 0xFF, "see what the message says")
+        advice = _ADVICE.get(code & 0xFF, "fix the cause in parentheses")
         raise StoreError(
             f"{name} cannot be used ({reason}): {advice}", cause=reason
         ) from error

@@ -63,7 +63,8 @@ class Backlog(NamedTuple):
 
     Attributes:
         waiting_count: Number of commands in the queue.
-        oldest_seconds: Age of the oldest command that waits or runs; 0 without one.
+        oldest_seconds: Age of the oldest command in the queue or in progress, in
+            seconds; 0 without a command.
     """
 
     waiting_count: int
@@ -98,8 +99,9 @@ class Writer:
         capacity: Maximum number of queued commands; further commands are rejected.
 
     Attributes:
-        commit_seconds: Durations of the successful commits.
-        committed_count: Number of commands in committed groups, with rejected commands.
+        commit_seconds: Durations of the successful commits, in seconds.
+        committed_count: Number of commands in committed groups, including rejected
+            commands.
         failed_count: Number of groups that could not be stored with one commit.
     """
 
@@ -123,7 +125,7 @@ class Writer:
         return self._queue.max_group_events
 
     def backlog(self) -> Backlog:
-        """Return how many commands wait, and for how long."""
+        """Return the number of waiting commands, and the age of the oldest command."""
         with self._changed:
             oldest = [
                 each.queued_at for each in (*self._queue.first_items(), *self._group)
@@ -194,18 +196,18 @@ class Writer:
     def follow(
         self, loop: asyncio.AbstractEventLoop, apply: Callable[[Changes], object]
     ) -> None:
-        """Have an event loop apply the changes of each commit that notes changes.
+        """Call `apply` on an event loop after each commit with noted changes.
 
-        The loop applies the changes before a caller on it gets the result of the
-        change.
+        `apply` runs before a caller on the same loop gets the result of its command. A
+        second call of `follow()` replaces the first.
 
         Args:
             loop: Event loop of the server.
-            apply: Function that applies changes; see `changes_of()`.
+            apply: Function that gets the changes; see `changes_of()`.
         """
 
         def follow(changes: Changes) -> None:
-            # A closed loop raises RuntimeError; it has no caller and no viewer.
+            # A closed loop raises RuntimeError, and has no caller and no viewer left.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(apply, changes)
 
@@ -385,7 +387,7 @@ def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Ou
 
 
 def _ignore(_changes: Changes) -> None:
-    """Do nothing: no server follows."""
+    """Ignore the changes, until a server calls `follow()`."""
 
 
 def _stopping_error() -> Exception:

@@ -1,4 +1,4 @@
-"""Erased jobs, audit log, ages of retention, makers of share links, peppers of keys."""
+"""Erased jobs, audit log, ages of retention, creators of links, peppers of keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Apply this revision; stored share links have no maker."""
+    """Apply this revision; `created_by` is null for the stored share links."""
     op.add_column("providers", sa.Column("retention_days", sa.Integer))
     op.add_column("api_keys", sa.Column("pepper", sa.String(64)))
     op.create_index("ix_api_keys_job_id", "api_keys", ["job_id"])
@@ -54,7 +54,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Revert this revision; delete the audit log and the names of erased jobs."""
+    """Revert this revision; delete the audit log and the list of erased jobs."""
     op.drop_table("audit_log")
     op.drop_table("erased_jobs")
     op.drop_index("ix_jobs_customer_id", "jobs")

@@ -1,8 +1,8 @@
 """Partitions of the events on PostgreSQL, by ranges of job ids; SQLite is unchanged.
 
-The stored events become the first partition, without a copy of their rows: PostgreSQL
-reads the table once to check the range. Later job ids have partitions of a month each,
-see `store/partitions.py`, or else the default partition.
+The table of the stored events becomes the first partition. Its rows are not copied:
+PostgreSQL reads the table once to check the range. The events of later jobs are in a
+partition for each month (see `store/partitions.py`), or in the default partition.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INDEXES = (
     "ix_events_status",
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A job id is the millisecond of the creation, and 12 bits of a counter.
+# A job id is the millisecond of the creation, then 12 bits of a counter or at random.
 _COUNTER_BITS = 12
 _MAX_ID = 2**53 - 1
 
@@ -40,7 +40,7 @@ def upgrade() -> None:
         op.execute(f"ALTER INDEX {index} RENAME TO {index}_first")
     op.execute(f"CREATE TABLE events (LIKE {_FIRST}) PARTITION BY RANGE (job_id)")
     _add_constraints()
-    # PostgreSQL takes over the indexes and the foreign key of the partition.
+    # PostgreSQL reuses the indexes and the foreign key that the partition has already.
     op.execute(
         f"ALTER TABLE events ATTACH PARTITION {_FIRST}"
         f" FOR VALUES FROM (MINVALUE) TO ({end})"
@@ -80,10 +80,14 @@ def _add_constraints() -> None:
 
 
 def _first_id_of_next_month() -> str:
-    """Return the first id of the month after now and after the newest job."""
+    """Return the first job id of the month after the later of now and the newest job.
+
+    Returns:
+        Limit of a partition in SQL: a number or `MAXVALUE`.
+    """
     newest = op.get_bind().execute(sa.text("SELECT max(id) FROM jobs")).scalar() or 0
     if newest > _MAX_ID:
-        # An early release could store such ids: the first partition has all ids then.
+        # An early release could store such ids: put all ids into the first partition.
         return "MAXVALUE"
     created_at = _EPOCH + timedelta(milliseconds=newest >> _COUNTER_BITS)
     latest = max(created_at, datetime.now(UTC))
