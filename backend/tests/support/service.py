@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import ssl
 import subprocess
@@ -159,13 +160,10 @@ def command(
 def command_here(
     *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process, in a tenth of the time of `command()`.
-
-    `dev` and `serve` change the logging of the process: run them by `command()`, except
-    `serve` with settings that it rejects.
-    """
+    """Run a command in this process, in a tenth of the time of `command()`."""
     output, errors = io.StringIO(), io.StringIO()
     with (
+        same_logging(),
         patch.dict(os.environ, environment or {}),
         redirect_stdout(output),
         redirect_stderr(errors),
@@ -177,6 +175,19 @@ def command_here(
     return subprocess.CompletedProcess(
         arguments, status, output.getvalue(), errors.getvalue()
     )
+
+
+@contextmanager
+def same_logging() -> Iterator[None]:
+    """Restore the configuration of logging, which `dev` and `serve` change."""
+    root, own = logging.getLogger(), logging.getLogger("trackerapi_backend")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        own.setLevel(levels[1])
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:

@@ -108,7 +108,8 @@ def read_key(headers: Headers) -> str:
     keys = set()
     for name, value in headers.raw:
         if name.replace(b"_", b"-") == _HEADER:
-            keys.add(value.decode("latin-1"))
+            # Spaces at the end of a line are not part of the value (RFC 9110).
+            keys.add(value.decode("latin-1").strip(" \t"))
         elif name == b"authorization":
             scheme, _, credentials = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer":
