@@ -565,7 +565,13 @@ def lose_rights(own: Installation) -> None:
     own.variables["TRACKERAPI_BACKEND_DATABASE_URL"] = changed_url(own.url, user=role)
 
 
+def lose_erasures(own: Installation) -> None:
+    """Name no file of erasures."""
+    del own.variables["TRACKERAPI_BACKEND_ERASURES_FILE"]
+
+
 POSTGRES_FAULTS = {
+    "no file of erasures": (lose_erasures, "erasures", "warning"),
     "older schema": (age_schema, "schema", "error"),
     "lost pepper": (lose_pepper, "pepper", "error"),
     "foreign pepper": (write_pepper, "pepper", "error"),

@@ -149,6 +149,17 @@ def check_log_size(settings: Settings) -> Iterator[Fault]:
         )
 
 
+def check_erasures(settings: Settings) -> Iterator[Fault]:
+    """Find an installation without a file of erasures: nothing can be erased."""
+    if settings.erasures_file is None:
+        file = settings.pepper_file.with_name("erasures")
+        yield Fault(
+            "no job and no customer can be erased without a file of erasures",
+            f"export TRACKERAPI_BACKEND_ERASURES_FILE={quote(file)}",
+            "warning",
+        )
+
+
 def check_file_system(settings: Settings) -> Iterator[Fault]:
     """Find a SQLite file on a network file system: its locks may not work."""
     if settings.database is None:

@@ -36,6 +36,7 @@ _OF_SETTINGS: Final = {
     "rights": (files.check_rights, "only the owner can read the files"),
     "owners": (files.check_owners, "the files belong to the owner of the database"),
     "links": (files.check_links, "no links lead to the files"),
+    "erasures": (files.check_erasures, "erasures have a file outside the database"),
     "leftovers": (files.check_leftovers, "no leftover files"),
     "log size": (files.check_log_size, "the write-ahead log is small"),
     "file system": (files.check_file_system, "the database is on a local disk"),

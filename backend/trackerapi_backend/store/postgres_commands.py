@@ -37,8 +37,9 @@ def backup_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
     return [
         "# pg_dump asks for the password, or reads PGPASSWORD or ~/.pgpass",
         f"test ! -e {_quote(folder)} && mkdir -m 700 {_quote(new)} &&",
-        "pg_dump --format=custom --no-owner --no-privileges"
-        f" --dbname={database} --file={_quote(new / _DUMP)} &&",
+        # A subshell: the mask must not stay in the shell of the operator.
+        "(umask 077 && pg_dump --format=custom --no-owner --no-privileges"
+        f" --dbname={database} --file={_quote(new / _DUMP)}) &&",
         f"cp {_quote(pepper_file)} {_quote(new / _PEPPER)} &&",
         f"sync && mv {_quote(new)} {_quote(folder)}",
     ]

@@ -61,7 +61,7 @@ def _send_job(session: Session, members: dict[str, Any]) -> Answer:
 
 
 def _send_key(session: Session, members: dict[str, Any]) -> Answer:
-    sent = {"label": "Kit", "scopes": ["read"], "expires_at": session.soon}
+    sent = {"label": "Conformance kit", "scopes": ["read"], "expires_at": session.soon}
     return session.call("create_api_key", sent | members)
 
 
