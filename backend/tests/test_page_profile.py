@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.colors import (
     DARK_CARD,
     LIGHT_CARD,
@@ -33,7 +34,9 @@ PROFILE = {
     "contact_mail": "front.desk+mri@clinic.example",
     "time_zone": "Europe/Berlin",
 }
-UNTIL = "2031-06-01T09:30:00Z"
+TODAY = utc_now()
+UNTIL = f"{TODAY.year + (TODAY.month > 5)}-06-01T09:30:00Z"
+"""Next 1 June: a link may expire at most 366 days after its creation."""
 PIXELS = pixels((b"\x00" + b"\xff\x00\x00\xff" * 8) * 8)
 """Chunk with the pixels of `png(8, 8)`."""
 
@@ -62,8 +65,9 @@ def open_link(url: str, language: str = "") -> str:
 
 
 def cards_text(page: str) -> str:
-    """Return the text of the cards below the progress."""
-    return page_text(re.findall("(?s)<aside[^>]*>(.*)</aside>", page)[0])
+    """Return the text of the cards below the progress, without the year of June."""
+    text = page_text(re.findall("(?s)<aside[^>]*>(.*)</aside>", page)[0])
+    return re.sub(r"(1 June|1\. Juni) \d{4}", r"\1", text)
 
 
 CARDS = {
@@ -71,13 +75,13 @@ CARDS = {
     " Questions? Front desk, until 18:00 Please say MR-7."
     " Call +49 (30) 123-45 Write to front.desk+mri@clinic.example"
     " About this page Reference MR-7 Times Europe/Berlin (ZONE)"
-    " Who can see this Anyone with the link, until 11:30 CEST on 1 June 2031"
+    " Who can see this Anyone with the link, until 11:30 CEST on 1 June"
     " The link, to be copied Copy the link",
     "de": "Sie müssen hier nicht warten Sie können diese Seite schließen und den Link"
     " wieder öffnen. Fragen? Front desk, until 18:00 Bitte nennen Sie MR-7."
     " Anrufen: +49 (30) 123-45 Schreiben an front.desk+mri@clinic.example"
     " Über diese Seite Referenz MR-7 Zeiten Europe/Berlin (ZONE)"
-    " Wer das sehen kann Alle mit dem Link, bis 11:30 MESZ am 1. Juni 2031"
+    " Wer das sehen kann Alle mit dem Link, bis 11:30 MESZ am 1. Juni"
     " Der Link zum Kopieren Link kopieren",
 }
 
@@ -103,7 +107,7 @@ def test_cards_without_profile_show_the_link_alone(api: httpx.Client) -> None:
     assert text == (
         "You need not wait here You can close this page and open the link again."
         " About this page Times UTC Who can see this Anyone with the link, until"
-        " 09:30 UTC on 1 June 2031 The link, to be copied Copy the link"
+        " 09:30 UTC on 1 June The link, to be copied Copy the link"
     )
 
 
@@ -187,8 +191,7 @@ def test_times_at_the_ends_of_the_calendar_are_shown(
     job = new_job(api)
     first = "0001-01-01T00:00:00Z"
     report(api, job, kind="cancel", message="No.", occurred_at=first)
-    page = open_link(link_to(api, job, expires_at="9999-12-31T23:59:59Z"))
-    assert "9999" in cards_text(page)
+    assert "No." in open_link(link_to(api, job))
 
 
 @pytest.mark.parametrize(

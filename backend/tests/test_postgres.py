@@ -18,7 +18,6 @@ from trackerapi_backend.store.postgres_sql import fetch, queue
 from backend.tests.support.fault_preludes import SHORT_RETRIES
 from backend.tests.support.postgres import new_database
 from backend.tests.support.service import (
-    CUSTOMER,
     MAX_WAIT_SECONDS,
     Service,
     command,
@@ -60,15 +59,6 @@ def test_transactions_see_what_they_have_waited_for(url: str) -> None:
     with closing(PostgresStore(url)) as store, store.transaction(shared=True) as db:
         level = db.exec_driver_sql("SHOW transaction_isolation").scalar_one()
     assert level == "read committed"
-
-
-def test_customers_get_ids_after_the_given_ones(tmp_path: Path, url: str) -> None:
-    """A new customer gets an id after 142, which the command line has given."""
-    keys = prepare(tmp_path, url)
-    with serve_existing(tmp_path, keys, url) as (_process, service):
-        with service.client() as api:
-            made = [api.post("/customers", json={}).json()["id"] for _ in range(3)]
-    assert made == [CUSTOMER + 1, CUSTOMER + 2, CUSTOMER + 3]
 
 
 def test_cut_connections_are_replaced(tmp_path: Path, url: str) -> None:

@@ -101,6 +101,12 @@ def invalid(pointer: str, detail: str) -> Problem:
     return Problem("invalid-request", f"{pointer or 'body'} {detail}", errors=[error])
 
 
+def unauthorized(detail: str) -> Problem:
+    """Return the problem of a request without a valid key."""
+    headers = {"WWW-Authenticate": 'Bearer realm="trackerapi"'}
+    return Problem("unauthorized", detail, headers=headers)
+
+
 def unavailable(detail: str, retry_after_seconds: int = 1) -> Problem:
     """Return the problem of a request that may succeed after `retry_after_seconds`."""
     headers = {"Retry-After": str(retry_after_seconds)}

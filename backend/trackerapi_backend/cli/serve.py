@@ -100,11 +100,6 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     inherited = inherited_listeners()
     settings = settings_from(vars(options))
     start_log(settings.log)
-    if settings.erasures_file is None:
-        _log.warning(
-            "no job and no customer can be erased: set %sERASURES_FILE to a file",
-            PREFIX,
-        )
     with closing(open_store(settings)) as store, ExitStack() as stack:
         # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
         # makes none.
@@ -114,6 +109,11 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         ]
         if settings.public_base_url is None:
             require_public_address(listeners)
+        if settings.erasures_file is None:
+            _log.warning(
+                "no job and no customer can be erased: set %sERASURES_FILE to a file",
+                PREFIX,
+            )
         serve_store(
             settings,
             store,

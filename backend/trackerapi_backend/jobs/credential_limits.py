@@ -9,8 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.auth import unauthorized
+from trackerapi_backend.problems import Problem, unauthorized
 from trackerapi_backend.store.api_keys import (
     count_live_keys,
     count_live_tokens,

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.problems import Problem, unavailable
+from trackerapi_backend.problems import Problem, unauthorized, unavailable
 from trackerapi_backend.requests.credentials import (
     SHARED_CACHE_SECONDS,
     hash_secret,
@@ -119,12 +119,6 @@ def read_key(headers: Headers) -> str:
     if not keys:
         raise unauthorized("The request has no API key: send a key as X-API-Key.")
     return keys.pop()
-
-
-def unauthorized(detail: str) -> Problem:
-    """Return the problem of a request without a valid key."""
-    headers = {"WWW-Authenticate": 'Bearer realm="trackerapi"'}
-    return Problem("unauthorized", detail, headers=headers)
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T, capacity: int) -> None:

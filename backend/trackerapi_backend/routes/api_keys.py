@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.jobs.credential_limits import check_key_count, check_maker
-from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.auth import unauthorized
+from trackerapi_backend.problems import Problem, unauthorized
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import generate_key
 from trackerapi_backend.requests.times import read_expiry
