@@ -14,6 +14,9 @@ from backend.tests.support.service import CUSTOMER, new_job, new_name, report
 if TYPE_CHECKING:
     import httpx
 
+# The texts and rules of this module do not depend on the engine.
+pytestmark = pytest.mark.parametrize("service", ["sqlite"], indirect=True)
+
 SVG = "{http://www.w3.org/2000/svg}"
 OLD = "2026-01-05T12:00:00Z"
 HEBREW = "בדיקת תהודה"

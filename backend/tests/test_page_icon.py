@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from backend.tests.support.service import Service
 
+# The texts and rules of this module do not depend on the engine.
+pytestmark = pytest.mark.parametrize("service", ["sqlite"], indirect=True)
+
 ADDRESS = re.compile('<link rel="icon" type="image/svg[+]xml" href="([^"]+)">')
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -23,6 +23,9 @@ from backend.tests.support.service import (
 if TYPE_CHECKING:
     from backend.tests.support.service import Service
 
+# The texts and rules of this module do not depend on the engine.
+pytestmark = pytest.mark.parametrize("service", ["sqlite"], indirect=True)
+
 NOON = "2026-01-05T12:00:00Z"
 OLD = {"en": "12:00 UTC on 5 January", "de": "12:00 UTC am 5. Januar"}
 Lines = list[dict[str, Any]]
