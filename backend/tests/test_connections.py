@@ -210,7 +210,7 @@ def test_slow_request_within_the_limits_is_answered(
 def test_client_that_does_not_read_is_disconnected(
     clients: dict[str, Future[Any]],
 ) -> None:
-    """The server closes a connection whose client does not read the responses."""
+    """The server closes the connection to a client that does not read the responses."""
     clients[read_nothing.__name__].result(MAX_WAIT_SECONDS)
 
 
@@ -335,7 +335,7 @@ def test_busy_connections_stay_and_others_get_503(small: Service) -> None:
 
 
 class FailingListener(socket.socket):
-    """Listening socket whose `accept()` fails with the next of two errors each time."""
+    """Listening socket with an `accept()` that fails with two errors in turns."""
 
     count = 0
 

@@ -38,7 +38,7 @@ NOBODY = 65534
 
 
 def exchange(database: Path, listener: socket.socket | None) -> bytes:
-    """Connect to a listener; return what the connection carries."""
+    """Connect to a listener and send bytes; return the received bytes."""
     assert listener is not None
     with connect(database, MAX_WAIT_SECONDS) as one:
         other, _address = listener.accept()

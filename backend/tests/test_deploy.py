@@ -278,7 +278,7 @@ def send(api: httpx.Client, job: dict[str, Any], **event: Any) -> None:
 
 
 def test_backends_know_the_addresses_of_clients(composed: Composed) -> None:
-    """A client that guesses keys is limited alone, whatever address it claims."""
+    """Only a client that guesses keys is limited, also if it claims another address."""
 
     def guess(api: httpx.Client, number: int) -> int:
         claimed = {"X-Forwarded-For": f"192.0.2.{number % 256}"}

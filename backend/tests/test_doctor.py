@@ -449,7 +449,7 @@ def test_locked_database_is_not_replaced(
 def test_network_file_system_is_found(
     own: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database on NFS is a finding whose commands move it."""
+    """A database on NFS is a finding, with the commands that move the database."""
     point = str(own.folder).replace(" ", "\\040")
     mounts = own.folder.parent / "mounts"
     mounts.write_text(
@@ -466,7 +466,7 @@ def test_network_file_system_is_found(
 
 
 def test_full_disk_is_found(own: Installation) -> None:
-    """A disk with little space is a finding whose command lists the largest files."""
+    """A disk with little space is a finding; its command lists the largest files."""
     with small_disk(own.folder.parent / "disk") as disk:
         disk.chmod(0o700)
         for file in own.folder.iterdir():
@@ -544,7 +544,7 @@ def test_files_of_another_user_are_findings(
         for name in ("backend.db", "pepper"):
             shutil.copy(healthy / name, folder)
         other = Installation(folder)
-        # Load the modules, whose folder may be closed to other users too.
+        # Load the modules first: their folder may be closed to other users too.
         assert other.faults() == []
         os.chown(folder, NOBODY, -1)
         os.seteuid(NOBODY)

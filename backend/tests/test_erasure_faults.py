@@ -162,7 +162,7 @@ def test_server_removes_the_bytes_of_an_erasure_that_was_killed(
 def test_customer_is_erased_while_others_erase_its_jobs(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """The erasure of a customer succeeds, whoever erases the jobs of the customer."""
+    """The erasure of a customer succeeds while others erase jobs of the customer."""
     keys = prepare(tmp_path, database_url)
     with (
         serve_existing(tmp_path, keys, database_url) as (_process, service),

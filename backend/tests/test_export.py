@@ -273,7 +273,7 @@ def failed_import(variables: dict[str, str], file: Path) -> str:
 def command_with_two_rows(
     *arguments: str, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process whose pages and batches have at most two rows."""
+    """Run a command in a process with pages and batches of at most two rows."""
     prelude = SMALL_BATCHES.replace("7", "2")
     return command(*arguments, environment=environment, prelude=prelude)
 

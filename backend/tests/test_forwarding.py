@@ -142,7 +142,7 @@ def test_invalid_proxy_is_an_error(proxies: str, is_argument: bool) -> None:
 
 
 def test_variable_of_uvicorn_has_no_effect(tmp_path: Path) -> None:
-    """`FORWARDED_ALLOW_IPS` trusts nobody: the scheme of a link stays `http`."""
+    """`FORWARDED_ALLOW_IPS` has no effect: the scheme of a link stays `http`."""
     key = prepare(tmp_path)["all"]
     environment = variables_of(tmp_path) | {"FORWARDED_ALLOW_IPS": "*"}
     with (

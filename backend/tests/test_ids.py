@@ -101,7 +101,7 @@ CLOCKS = [
 
 
 def test_ids_are_unique_and_grow_with_any_clock(store: Store) -> None:
-    """Ids of one provider grow, whatever the clock does, and stay within the limit."""
+    """Ids of one provider grow, also if the clock goes back, and keep to the limit."""
     with store.transaction() as db:
         provider_id = stored_providers.create_provider(db, "Clock", now=NOW)
         create = Creation(db, provider_id)

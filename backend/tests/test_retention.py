@@ -94,7 +94,7 @@ def store(tmp_path: Path, database_url: str | None) -> Iterator[Store]:
 
 
 def add_job(store: Store, name: str, *times: Any, provider_id: int = 1) -> int:
-    """Store a job whose events arrive at given times; return its id.
+    """Store a job with events of given times of arrival; return the id of the job.
 
     Args:
         store: Store with the two providers.
@@ -348,7 +348,7 @@ def test_signal_ends_a_pass_and_the_server(
 
 
 class FailingStore(SqliteStore):
-    """Store whose first reads fail."""
+    """Store with failing first reads."""
 
     failures = 5
 

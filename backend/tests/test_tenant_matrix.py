@@ -124,7 +124,7 @@ def answer_of(
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Return what an answer reveals: all but the id of the request and the date."""
+    """Return an answer without the id of the request and the date."""
     headers = dict(answer.headers)
     for name in ("x-request-id", "date", "content-length"):
         headers.pop(name, None)
@@ -401,7 +401,7 @@ def test_revoked_link_is_answered_as_an_unknown_link(revoked: str, path: str) ->
 def test_foreign_cookie_is_answered_as_none(
     api: httpx.Client, revoked: str, path: str
 ) -> None:
-    """A cookie of another job, or of a revoked link, shows what no cookie shows."""
+    """A cookie of another job, or of a revoked link, counts as no cookie."""
     address, _, token = revoked.rpartition("/s/")
     job = new_job(api)
     link = new_link(api, new_job(api))
@@ -417,7 +417,7 @@ def test_foreign_cookie_is_answered_as_none(
 
 
 def page_of(answer: httpx.Response) -> tuple[int, str, dict[str, str]]:
-    """Return what a page reveals: all but the id of the request and the date."""
+    """Return a page without the id of the request and the date."""
     headers = dict(answer.headers)
     for name in ("x-request-id", "date"):
         headers.pop(name, None)

@@ -188,7 +188,7 @@ def _free_ports(count: int) -> list[int]:
 def running_nginx(
     folder: Path, replaced: Mapping[str, str], port: int
 ) -> Iterator[None]:
-    """Run nginx with the site of the folder `deploy`; its output goes to `nginx.log`.
+    """Run nginx with the site of the folder `deploy`; nginx writes to `nginx.log`.
 
     Args:
         folder: Folder of its files.
