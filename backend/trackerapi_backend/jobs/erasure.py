@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
+from trackerapi_backend.background import running
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.requests.call import require
@@ -31,7 +31,8 @@ from trackerapi_backend.store.erasures_file import erased_customer, erased_job
 from trackerapi_backend.store.fair_queue import Load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -105,11 +106,11 @@ class Eraser:
     ) -> models.Erasure:
         """Start an erasure, or wait for the running erasure of the same object."""
         key = (kind, self.provider_id, id_)
-        running = self.services.erasing
-        task = running.get(key)
+        tasks = self.services.erasing
+        task = tasks.get(key)
         if task is None:
-            task = running[key] = asyncio.create_task(self._run(erase, id_))
-            task.add_done_callback(lambda done: _forget(running, key, done))
+            task = tasks[key] = asyncio.create_task(self._run(erase, id_))
+            task.add_done_callback(lambda done: _forget(tasks, key, done))
         # Shield the task: the erasure goes on if this caller is cancelled.
         return await asyncio.shield(task)
 
@@ -244,11 +245,11 @@ def _text_of(path: Path) -> str:
 
 
 def _forget(
-    running: dict[tuple[str, int, int], asyncio.Task[models.Erasure]],
+    tasks: dict[tuple[str, int, int], asyncio.Task[models.Erasure]],
     key: tuple[str, int, int],
     done: asyncio.Task[models.Erasure],
 ) -> None:
-    del running[key]
+    del tasks[key]
     # Retrieve the exception: asyncio logs an exception that no caller has retrieved.
     if not done.cancelled():
         done.exception()
@@ -269,16 +270,9 @@ async def purge(services: Services) -> str | None:
         return await run_in_threadpool(services.store.purge)
 
 
-@asynccontextmanager
-async def finishing_erasures(services: Services) -> AsyncIterator[None]:
-    """Run a task that finishes interrupted erasures until the end of the block."""
-    task = asyncio.create_task(_finish_repeatedly(services))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def finishing_erasures(services: Services) -> AbstractAsyncContextManager[None]:
+    """Return a block that finishes interrupted erasures in a task until its end."""
+    return running(_finish_repeatedly(services))
 
 
 async def _finish_repeatedly(services: Services) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
+from trackerapi_backend.background import running
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.statuses import ENDED, JobStatus
@@ -29,7 +29,8 @@ from trackerapi_backend.store.partitions import add_partitions, missing_partitio
 from trackerapi_backend.store.retention import OldJobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -93,16 +94,9 @@ class ClockGuard:
         return monotonic_seconds >= self._trusted_from
 
 
-@asynccontextmanager
-async def deleting_old_jobs(services: Services) -> AsyncIterator[None]:
-    """Run a task that makes passes; the end of the block cancels a running pass."""
-    task = asyncio.create_task(_Retention(services).run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def deleting_old_jobs(services: Services) -> AbstractAsyncContextManager[None]:
+    """Return a block that makes passes in a task; its end cancels a running pass."""
+    return running(_Retention(services).run())
 
 
 class _Retention:

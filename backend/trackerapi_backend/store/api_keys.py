@@ -113,6 +113,22 @@ def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
     return fetch_page(db, query, api_keys.c.id, span)
 
 
+def expire_keys(
+    db: Connection, *conditions: ColumnElement[bool], now: datetime
+) -> Sequence[Row[Any]]:
+    """Set the expiry of matching keys to `now`; return their `key_id` and `job_id`."""
+    expired = db.execute(
+        update(api_keys)
+        .where(*conditions)
+        .values(expires_at=now)
+        .returning(api_keys.c.key_id, api_keys.c.job_id)
+    ).all()
+    changes = changes_of(db)
+    changes.keys.update(row.key_id for row in expired)
+    changes.permissions.update(row.job_id for row in expired if row.job_id is not None)
+    return expired
+
+
 def expire_key(
     db: Connection,
     provider_id: int,
@@ -137,7 +153,7 @@ def expire_key(
     """
     # The condition on `expires_at` is part of the UPDATE: of two calls, the second
     # must not move the end of the key to a later time.
-    expired = _expire(
+    expired = expire_keys(
         db,
         api_keys.c.provider_id == provider_id,
         api_keys.c.key_id == key_id,
@@ -194,23 +210,7 @@ def list_keys_of_others(
 
 def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
     """Expire the keys that `count_keys_of_others()` counts."""
-    _expire(db, *_of_others(pepper, now), now=now)
-
-
-def _expire(
-    db: Connection, *conditions: ColumnElement[bool], now: datetime
-) -> Sequence[Row[Any]]:
-    """Set the expiry of matching keys to `now`; return their `key_id` and `job_id`."""
-    expired = db.execute(
-        update(api_keys)
-        .where(*conditions)
-        .values(expires_at=now)
-        .returning(api_keys.c.key_id, api_keys.c.job_id)
-    ).all()
-    changes = changes_of(db)
-    changes.keys.update(row.key_id for row in expired)
-    changes.permissions.update(row.job_id for row in expired if row.job_id is not None)
-    return expired
+    expire_keys(db, *_of_others(pepper, now), now=now)
 
 
 def _of_others(pepper: str, now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 
+from trackerapi_backend.background import running
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.providers import find_provider
@@ -56,13 +57,8 @@ class Readiness:
         self.reason = await self._check()
         if self.reason is not None:
             _log.error("not ready: %s", self.reason)
-        task = asyncio.create_task(self._check_repeatedly())
-        try:
+        async with running(self._check_repeatedly()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _check_repeatedly(self) -> None:
         while True:

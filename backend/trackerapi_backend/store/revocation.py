@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import or_, select, update
 
-from trackerapi_backend.store.api_keys import is_live
+from trackerapi_backend.store.api_keys import expire_keys, is_live
 from trackerapi_backend.store.audit_log import record_change
 from trackerapi_backend.store.changes import changes_of
 from trackerapi_backend.store.schema import api_keys, share_links
@@ -47,12 +47,7 @@ def revoke_created(
         caller_key_id: Public part of the key that makes the change; None for a command.
     """
     made = select(_created_keys(provider_id, key_id, caller_key_id).c.key_id)
-    keys = db.execute(
-        update(api_keys)
-        .where(api_keys.c.key_id.in_(made), is_live(now))
-        .values(expires_at=now)
-        .returning(api_keys.c.key_id, api_keys.c.job_id)
-    ).all()
+    keys = expire_keys(db, api_keys.c.key_id.in_(made), is_live(now), now=now)
     is_made = or_(
         share_links.c.created_by == key_id, share_links.c.created_by.in_(made)
     )
@@ -64,8 +59,7 @@ def revoke_created(
         .returning(share_links.c.job_id)
     ).all()
     tokens = [row for row in keys if row.job_id is not None]
-    changes_of(db).keys.update(row.key_id for row in keys)
-    changes_of(db).permissions.update(row.job_id for row in (*tokens, *links))
+    changes_of(db).permissions.update(row.job_id for row in links)
     revoked = Revoked(len(keys) - len(tokens), len(tokens), len(links))
     record_change(
         db,
