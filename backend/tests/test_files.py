@@ -56,6 +56,8 @@ pwd.getpwuid = unknown
 for name in ("HOME", "XDG_DATA_HOME"):
     os.environ.pop(name, None)
 """
+OF_SQLITE = ("", "-wal", "-shm", "-journal", ".socket", ".lock", ".backups")
+"""Endings of the files of a SQLite database."""
 NOT_UTF8_NAME = os.fsdecode(b"odd \xff %41 name")
 
 
@@ -366,3 +368,89 @@ def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None
     command_here("key", "create", "--label", "Grüße", environment=environment)
     listed = command("key", "list", environment=environment)
     assert "Gr\\xfc\\xdfe" in listed.stdout
+
+
+PURPOSES = {
+    **dict.fromkeys(
+        (f"backend.db{each}" for each in OF_SQLITE), "a file of the database"
+    ),
+    "pepper": "the pepper file",
+    "backend.db.erasures": "the file of erasures",
+}
+
+
+@pytest.mark.parametrize("kind", ["path", "link"])
+@pytest.mark.parametrize("name", PURPOSES)
+def test_new_file_of_a_command_is_no_file_of_the_backend(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    """A file of the backend is rejected as a backup, an export and a log."""
+    prepare(tmp_path)
+    before = contents(tmp_path)
+    file = path_or_link(tmp_path, name, kind)
+    database = ("--database", str(tmp_path / "backend.db"))
+    for setting, arguments in (
+        ("FILE", ("backup", str(file), *database)),
+        ("FILE", ("export", str(file), *database)),
+        ("--log-file", ("serve", "--log-file", str(file), *database)),
+        ("--log-file", ("dev", "--log-file", str(file), "--data-dir", str(tmp_path))),
+    ):
+        assert main([*arguments]) == 1
+        assert capsys.readouterr().err == (
+            f"trackerapi-backend: {setting}: {file} is {PURPOSES[name]}: name another"
+            " file\n"
+        )
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["path", "link"])
+@pytest.mark.parametrize("variable", ["PEPPER_FILE", "ERASURES_FILE"])
+@pytest.mark.parametrize("name", [f"backend.db{each}" for each in OF_SQLITE])
+def test_file_of_the_database_is_no_pepper_and_no_file_of_erasures(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    variable: str,
+    kind: str,
+) -> None:
+    """Each command rejects settings that name a file of the database."""
+    file = path_or_link(tmp_path, name, kind)
+    monkeypatch.setenv(f"TRACKERAPI_BACKEND_{variable}", str(file))
+    for arguments in (("serve",), ("key", "list"), ("migrate",)):
+        line = error_line_here(capsys, *arguments, database=tmp_path / "backend.db")
+        assert line == (
+            f"TRACKERAPI_BACKEND_{variable}: {file} is a file of the database: name"
+            " another file"
+        )
+    assert not (tmp_path / name).exists()
+
+
+def test_pepper_is_no_file_of_erasures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file as pepper and as file of erasures is rejected, also with PostgreSQL."""
+    file = str(tmp_path / "both")
+    for name, value in {
+        "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+        "PEPPER_FILE": file,
+        "ERASURES_FILE": file,
+    }.items():
+        monkeypatch.setenv(f"TRACKERAPI_BACKEND_{name}", value)
+    expected = (
+        f"TRACKERAPI_BACKEND_ERASURES_FILE: {file} is the pepper file: name another"
+        " file"
+    )
+    for options in ([], ["--database", str(tmp_path / "backend.db")]):
+        assert main(["key", "list", *options]) == 1
+        assert capsys.readouterr().err == f"trackerapi-backend: {expected}\n"
+
+
+def path_or_link(folder: Path, name: str, kind: str) -> Path:
+    """Return the path of a file, or a new symbolic link to the file."""
+    file = folder / name
+    if kind == "path":
+        return file
+    link = folder.with_name(f"{folder.name} link")
+    link.symlink_to(file)
+    return link

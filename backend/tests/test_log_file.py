@@ -113,7 +113,7 @@ def test_unusable_file_ends_the_start_with_one_error(
     tmp_path: Path, command: str
 ) -> None:
     """A path that is no log is named in one line, and its file stays unchanged."""
-    other = tmp_path / "pepper"
+    other = tmp_path / "secret"
     other.write_text("secret\n")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "folder").mkdir()
@@ -122,13 +122,13 @@ def test_unusable_file_ends_the_start_with_one_error(
     with closing(bound):
         bound.bind(f"{tmp_path}/socket")
         for name, reason in {
-            "pepper": "it has other content than a log",
+            "secret": "it has other content than a log",
             "link": "it is a symbolic link",
             "folder": "Is a directory",
             "pipe": "it is not a regular file",
             "socket": "No such device or address",
             "missing/log": "No such file or directory",
-            "pepper/log": "Not a directory",
+            "secret/log": "Not a directory",
         }.items():
             path = tmp_path / name
             environment = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ MAX_LIMIT = 1_000_000
 _BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
 """Path of a public address, in characters that browsers and proxies never escape."""
 _SQLITE = "sqlite:///"
+_OF_SQLITE = ("", "-wal", "-shm", "-journal", ".socket", ".lock", ".backups")
+"""Endings of the files that SQLite and the backend keep beside a database."""
 _POSTGRES = ("postgresql://", "postgres://")
 _ADDRESS = re.compile(r"(?:(?P<host>[^][:]+)|\[(?P<ipv6>[^][]+)\]):(?P<port>\d+)")
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
@@ -175,15 +177,13 @@ def settings_from(
     """
     sources = _Sources(arguments, environment)
     storage = _storage(sources)
+    log = _log_settings(sources, DEFAULT_LOG_LEVEL, storage)
     return Settings(
-        database=storage.database,
-        database_url=storage.database_url,
-        pepper_file=storage.pepper_file,
-        erasures_file=storage.erasures_file,
+        **asdict(storage),
         host=sources.text("host")[0] or DEFAULT_HOST,
         port=_port(*sources.text("port")),
         public_base_url=_public_base_url(*sources.text("public_base_url")),
-        log=_log_settings(sources, DEFAULT_LOG_LEVEL),
+        log=log,
         metrics_address=_metrics_address(*sources.text("metrics_address")),
         trusted_proxies=_trusted_proxies(*sources.text("trusted_proxies")),
         max_connections=_max_connections(*sources.text("max_connections")),
@@ -195,14 +195,21 @@ def log_settings_from(
     arguments: Mapping[str, str | int | None],
     environment: Mapping[str, str] = os.environ,
     *,
-    default_level: str = DEFAULT_LOG_LEVEL,
+    default_level: str,
+    storage: Storage,
 ) -> LogSettings:
     """Return level and destination of the log; see `storage_from()`.
+
+    Args:
+        arguments: Arguments of the command line; None for a missing argument.
+        environment: Variables.
+        default_level: Level without a setting.
+        storage: Database and secret; the log file must be another file.
 
     Raises:
         SettingsError: If a setting is invalid.
     """
-    return _log_settings(_Sources(arguments, environment), default_level)
+    return _log_settings(_Sources(arguments, environment), default_level, storage)
 
 
 def user_data_dir() -> Path | None:
@@ -242,6 +249,47 @@ def absolute_path(text: str, setting: str) -> Path:
     return path
 
 
+def new_file_path(text: str, setting: str, storage: Storage) -> Path:
+    """Return the absolute path of a file that has no other purpose.
+
+    Args:
+        text: Path, relative to the current directory.
+        setting: Name of the setting, for the error.
+        storage: Database and secret of the backend.
+
+    Raises:
+        SettingsError: If the path is not valid, or the backend uses the file already.
+    """
+    path = absolute_path(text, setting)
+    purposes = _purposes(storage.database, storage.pepper_file, storage.erasures_file)
+    _require_other_file(path, setting, purposes)
+    return path
+
+
+def _purposes(
+    database: Path | None,
+    pepper_file: Path | None = None,
+    erasures_file: Path | None = None,
+) -> Mapping[str, str]:
+    """Return the purpose of each file of a backend, by its path without links."""
+    purposes = {}
+    if erasures_file is not None:
+        purposes[os.path.realpath(erasures_file)] = "the file of erasures"
+    if pepper_file is not None:
+        purposes[os.path.realpath(pepper_file)] = "the pepper file"
+    if database is not None:
+        file = os.path.realpath(database)
+        purposes |= {f"{file}{each}": "a file of the database" for each in _OF_SQLITE}
+    return purposes
+
+
+def _require_other_file(path: Path, setting: str, purposes: Mapping[str, str]) -> None:
+    """Raise SettingsError if a path, or the target of its link, has a purpose."""
+    purpose = purposes.get(os.path.realpath(path))
+    if purpose is not None:
+        raise SettingsError(f"{setting}: {path} is {purpose}: name another file")
+
+
 def _metrics_address(text: str | None, setting: str) -> tuple[str, int] | None:
     if text is None:
         return None
@@ -254,15 +302,18 @@ def _metrics_address(text: str | None, setting: str) -> tuple[str, int] | None:
     return parts["host"] or parts["ipv6"], _port(parts["port"], setting)
 
 
-def _log_settings(sources: _Sources, default_level: str) -> LogSettings:
+def _log_settings(
+    sources: _Sources, default_level: str, storage: Storage
+) -> LogSettings:
     text, setting = sources.text("log_level")
     level = (text or default_level).lower()
     if level not in LOG_LEVELS:
         raise SettingsError(
             f"{setting} must be one of {', '.join(LOG_LEVELS)}, got {level[:40]!r}"
         )
-    file, setting = sources.text("log_file")
-    return LogSettings(level=level, file=absolute_path(file, setting) if file else None)
+    text, setting = sources.text("log_file")
+    file = None if text is None else new_file_path(text, setting, storage)
+    return LogSettings(level=level, file=file)
 
 
 def _storage(sources: _Sources) -> Storage:
@@ -274,27 +325,34 @@ def _storage(sources: _Sources) -> Storage:
     erasures, erasures_setting = sources.text("erasures_file")
     erasures_file = absolute_path(erasures, erasures_setting) if erasures else None
     if url is None or setting.startswith("--"):
-        file = _database_file(database, setting)
-        return Storage(
-            database=file,
-            pepper_file=pepper_file or file.with_name("pepper"),
-            erasures_file=erasures_file or default_erasures_file(file),
-        )
-    if database is not None:
+        file, url = _database_file(database, setting), None
+        pepper_file = pepper_file or file.with_name("pepper")
+        erasures_file = erasures_file or default_erasures_file(file)
+    elif database is not None:
         raise SettingsError(
             f"{setting} and {url_setting} name two databases: set one of them"
         )
-    if not url.startswith(_POSTGRES):
+    elif not url.startswith(_POSTGRES):
         raise SettingsError(
             f"{url_setting} must begin with postgresql://; set {setting} for a file"
         )
+    else:
+        file = None
     if pepper_file is None:
         raise SettingsError(
             f"{pepper_setting} is not set: name the file with the secret of this"
             " installation, the same content for all servers of one database"
         )
+    purposes = _purposes(file)
+    _require_other_file(pepper_file, pepper_setting, purposes)
+    if erasures_file is not None:
+        purposes = _purposes(file, pepper_file)
+        _require_other_file(erasures_file, erasures_setting, purposes)
     return Storage(
-        database_url=url, pepper_file=pepper_file, erasures_file=erasures_file
+        database=file,
+        database_url=url,
+        pepper_file=pepper_file,
+        erasures_file=erasures_file,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from trackerapi_backend.settings import (
     DEFAULT_PORT,
     Settings,
     SettingsError,
+    Storage,
     absolute_path,
     default_erasures_file,
     log_settings_from,
@@ -103,8 +104,11 @@ def _default_folder_text() -> str:
 
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve the database of the data folder until a signal ends the server."""
-    start_log(log_settings_from(vars(options), default_level=DEFAULT_LOG_LEVEL))
-    folder = _find_folder(options.data_dir)
+    folder = _DevFolder(_find_folder(options.data_dir))
+    log = log_settings_from(
+        vars(options), default_level=DEFAULT_LOG_LEVEL, storage=folder.storage
+    )
+    start_log(log)
     _serve_folder(folder, options.host, options.port, print_line)
     exit_despite_busy_threads(0)
 
@@ -131,9 +135,13 @@ class _DevFolder:
         return self.path / "backend.db"
 
     @property
-    def pepper_file(self) -> Path:
-        """Path of the file with the secret of this installation."""
-        return self.path / "pepper"
+    def storage(self) -> Storage:
+        """Database and secret in the folder."""
+        return Storage(
+            database=self.database,
+            pepper_file=self.path / "pepper",
+            erasures_file=default_erasures_file(self.database),
+        )
 
     @property
     def api_key_file(self) -> Path:
@@ -149,11 +157,13 @@ class _DevFolder:
         return self.path / "dev.json"
 
 
-def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> None:
+def _serve_folder(
+    folder: _DevFolder, host: str, port: int, print_line: PrintLine
+) -> None:
     """Serve the database of a data folder, which is created if it does not exist.
 
     Args:
-        path: Absolute path of the folder.
+        folder: Folder of the files.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free port.
         print_line: Called with each line for the user.
@@ -162,7 +172,6 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
         SettingsError: If the folder or the address cannot be used.
         StoreError: If another server uses the folder.
     """
-    folder = _DevFolder(path)
     try:
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -171,9 +180,7 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
             " --data-dir"
         ) from None
     settings = Settings(
-        database=folder.database,
-        pepper_file=folder.pepper_file,
-        erasures_file=default_erasures_file(folder.database),
+        **asdict(folder.storage),
         host=host,
         port=port,
     )
