@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
+MARK = "Zq7-planted-Wv3"
 FULL_DISK = """
 from trackerapi_backend.jobs import erasure
 from trackerapi_backend.store import StoreError
@@ -46,11 +47,23 @@ variable = "TRACKERAPI_BACKEND_ERASURES_FILE"
 os.environ[variable] = os.environ[variable] + "/missing/file"
 """
 
+IMPATIENT = """
+from trackerapi_backend.jobs import erasure
+from trackerapi_backend.store import sqlite
+erasure.FINISH_EVERY_SECONDS = 0.2
+sqlite.EMPTY_LOG_SECONDS = 0.1
+"""
 NO_PURGE = """
 import os
 from trackerapi_backend.store.sqlite import SqliteStore
 SqliteStore.purge = lambda self: os._exit(9)
 """
+
+
+def has_bytes(folder: Path) -> bool:
+    """Return whether a file of a folder contains `MARK`."""
+    files = [each for each in folder.iterdir() if each.is_file()]
+    return any(MARK.encode() in each.read_bytes() for each in files)
 
 
 def new_customer(api: httpx.Client) -> int:
@@ -137,24 +150,38 @@ def test_server_removes_the_bytes_of_an_erasure_that_was_killed(
     tmp_path: Path,
 ) -> None:
     """A server that is killed before its last step leaves the step to the next one."""
-    mark, keys = "Zq7-planted-Wv3", prepare(tmp_path)
-
-    def found() -> bool:
-        files = [each for each in tmp_path.iterdir() if each.is_file()]
-        return any(mark.encode() in each.read_bytes() for each in files)
-
+    keys = prepare(tmp_path)
     with (
         serve_existing(tmp_path, keys, prelude=NO_PURGE) as (_, service),
         service.client() as api,
     ):
         job = new_job(api)
-        report(api, job, **EVENT, message=mark)
+        report(api, job, **EVENT, message=MARK)
         with pytest.raises(httpx.TransportError):
             api.delete(f"/jobs/{job['id']}")
-    assert found()
+    assert has_bytes(tmp_path)
     assert not has_rows(tmp_path, None)
     with serve_existing(tmp_path, keys):
-        wait_until(lambda: not found())
+        wait_until(lambda: not has_bytes(tmp_path))
+
+
+def test_server_removes_the_bytes_after_a_long_read(tmp_path: Path) -> None:
+    """A server removes bytes that a long read has kept, once the read has ended."""
+    keys = prepare(tmp_path)
+    with (
+        serve_existing(tmp_path, keys, prelude=IMPATIENT) as (_, service),
+        service.client() as api,
+        closing(sqlite3.connect(tmp_path / "backend.db")) as reader,
+    ):
+        job = new_job(api)
+        report(api, job, **EVENT, message=MARK)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchall()
+        answer = api.delete(f"/jobs/{job['id']}").json()
+        assert "a long read" in answer["residue"]
+        assert has_bytes(tmp_path)
+        reader.rollback()
+        wait_until(lambda: not has_bytes(tmp_path))
 
 
 def test_customer_is_erased_while_others_erase_its_jobs(

@@ -4,7 +4,8 @@ An erasure begins with a line in the file of erasures. Its first transaction the
 the job: the job counts as unknown, and new jobs and events with its name are rejected.
 Further transactions delete the events in steps, so that reports of other jobs do not
 wait. A server looks for hidden jobs and customers at its start and every
-`FINISH_EVERY_SECONDS`, and finishes the erasures that a crash has interrupted.
+`FINISH_EVERY_SECONDS`, and finishes the erasures that a crash has interrupted. It also
+repeats a removal of bytes that a long read has prevented.
 """
 
 from __future__ import annotations
@@ -267,7 +268,12 @@ async def _delete_rows(services: Services, job_id: int, provider_id: int) -> Non
 async def purge(services: Services) -> str | None:
     """Remove the bytes of deleted rows; return the reason if some may be left."""
     async with services.purging:
-        return await run_in_threadpool(services.store.purge)
+        residue = await run_in_threadpool(services.store.purge)
+    if residue is None:
+        services.residue.clear()
+    else:
+        services.residue.set()
+    return residue
 
 
 def finishing_erasures(services: Services) -> AbstractAsyncContextManager[None]:
@@ -276,27 +282,30 @@ def finishing_erasures(services: Services) -> AbstractAsyncContextManager[None]:
 
 
 async def _finish_repeatedly(services: Services) -> None:
-    is_purged = False
+    is_started = False
     while True:
         try:
-            if not is_purged:
-                await _purge_after_start(services)
-                is_purged = True
+            if not is_started:
+                await _find_residue(services)
+                is_started = True
             await finish_erasures(services)
+            if services.residue.is_set():
+                await purge(services)
         except (Problem, StoreError) as error:
             _log.warning("interrupted erasures are not finished yet: %s", error)
         await asyncio.sleep(FINISH_EVERY_SECONDS)
 
 
-async def _purge_after_start(services: Services) -> None:
-    """Remove the bytes that an erasure left if its server was killed before the end.
+async def _find_residue(services: Services) -> None:
+    """Set `residue` if an earlier server may have left bytes of erased rows.
 
-    No row tells that the last step is missing. PostgreSQL removes them by itself.
+    A server that was killed between the last transaction of an erasure and the removal
+    of the bytes leaves no row that says so. PostgreSQL removes the bytes by itself.
     """
-    if services.store.is_shared:
-        return
-    if await run_in_threadpool(services.store.read, erasure.has_erasures):
-        await purge(services)
+    if not services.store.is_shared and await run_in_threadpool(
+        services.store.read, erasure.has_erasures
+    ):
+        services.residue.set()
 
 
 async def finish_erasures(services: Services) -> None:

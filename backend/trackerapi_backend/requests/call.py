@@ -59,6 +59,8 @@ class Services:
         erasures: File of the erasures of this installation.
         erasing: Erasures that run in this process, by kind, provider and id.
         purging: Lock that lets one erasure at a time rewrite the files of the database.
+        residue: Set while bytes of erased rows may be left in the files of the
+            database.
     """
 
     store: Store
@@ -74,6 +76,7 @@ class Services:
         default_factory=dict
     )
     purging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    residue: asyncio.Event = field(default_factory=asyncio.Event)
 
     def apply(self, changes: Changes) -> None:
         """Follow committed changes: forget changed keys, and notify the viewers."""

@@ -222,8 +222,8 @@ class SqliteStore:
             self._empty_log()
         except StoreError as error:
             return (
-                f"the database cannot be cleaned now ({error.cause}): the next start of"
-                " the server cleans the database"
+                f"the database cannot be cleaned now ({error.cause}): the server tries"
+                " again at its start and every 10 minutes"
             )
         if is_rewritten:
             return None
