@@ -58,6 +58,30 @@ def test_commands_erase_with_and_without_a_server(
     assert str(CUSTOMER) not in listed.stdout
 
 
+def test_erasure_adds_no_provider_to_printed_counts(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """After an erasure, no command counts the provider that owns erased rows."""
+    prepare(tmp_path, database_url)
+    one, two = (variables_of(tmp_path, url) for url in (database_url, None))
+    two["TRACKERAPI_BACKEND_DATABASE"] = str(tmp_path / "imported.db")
+    three = {**two, "TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "restored.db")}
+
+    def run(environment: dict[str, str], *arguments: str) -> list[str]:
+        done = command_here(*arguments, environment=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    run(one, "customer", "erase", "--yes", str(CUSTOMER))
+    file = str(tmp_path / "exported")
+    run(two, "migrate")
+    exported, imported = run(one, "export", file), run(two, "import", file)
+    run(two, "backup", str(tmp_path / "saved"))
+    restored = run(three, "restore", str(tmp_path / "saved"))
+    for printed in (exported, imported, restored):
+        assert {"providers\t2", "customers\t1"} <= {*printed}
+
+
 def test_wrong_use_of_erase_erases_nothing(tmp_path: Path) -> None:
     """Without a confirmation, with a wrong id or without a file, nothing is erased."""
     prepare(tmp_path)

@@ -52,10 +52,10 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         with closing(open_store(storage)) as store, open_export(file) as export:
             _check_pepper(store, storage, export)
             import_batches(store, export.batches())
-            finish_import(store, export.counts)
+            counts = finish_import(store, export.counts)
     except KeyboardInterrupt:
         raise StoreError("interrupted: run the same import again to continue") from None
-    for name, count in export.counts.items():
+    for name, count in counts.items():
         print_line(f"{name}\t{count}")
 
 

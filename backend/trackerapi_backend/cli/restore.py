@@ -68,7 +68,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         may_move=options.move_aside,
     )
     contents = _restore(file, target)
-    for name, count in contents.counts.items():
+    for name, count in contents.visible_counts.items():
         print_line(f"{name}\t{count}")
     _print_missing(storage.erasures_file, print_line)
     if contents.schema == HEAD:

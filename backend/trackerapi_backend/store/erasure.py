@@ -25,7 +25,7 @@ from trackerapi_backend.store.schema import (
 from trackerapi_backend.store.sqlite_sql import MAX_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row, Select
@@ -79,9 +79,24 @@ def hide_customer(db: Connection, customer_id: int, *, now: datetime) -> None:
 
 def _create_provider(db: Connection, *, now: datetime) -> None:
     # No race between query and insert: these transactions run one at a time.
-    query = select(providers.c.id).where(providers.c.id == ERASED)
-    if db.execute(query).first() is None:
+    if not _has_hidden_provider(db):
         db.execute(insert(providers).values(id=ERASED, name="", created_at=now))
+
+
+def _has_hidden_provider(db: Connection) -> bool:
+    query = select(providers.c.id).where(providers.c.id == ERASED)
+    return db.execute(query).first() is not None
+
+
+def visible_counts(db: Connection, counts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of rows without the provider `ERASED`, for operators.
+
+    Args:
+        db: Connection to the database whose rows were counted, of any schema.
+        counts: Number of rows of each table.
+    """
+    hidden_count = int(_has_hidden_provider(db))
+    return {**counts, "providers": counts["providers"] - hidden_count}
 
 
 def _forget_details(db: Connection, condition: Any) -> None:

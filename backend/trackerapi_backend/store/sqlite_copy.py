@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.store import StoreError, sqlite_sql
 from trackerapi_backend.store.driver_errors import translate_error
+from trackerapi_backend.store.erasure import visible_counts
 from trackerapi_backend.store.migrations import (
     current_revision,
     is_newer,
@@ -38,11 +39,13 @@ class Contents:
         peppers: Fingerprints of the accepted peppers; empty in a schema
             before 0006, which has no table of peppers.
         counts: Number of rows of each table.
+        visible_counts: The same without the hidden provider of erasures.
     """
 
     schema: str
     peppers: frozenset[str]
     counts: dict[str, int]
+    visible_counts: dict[str, int]
 
     @property
     def has_keys(self) -> bool:
@@ -119,7 +122,12 @@ def _inspect(db: Connection, name: str) -> Contents:
     counts = _count_rows(db)
     # A schema before 0006 has no table of peppers.
     peppers = find_peppers(db) if "peppers" in counts else frozenset[str]()
-    return Contents(schema=schema, peppers=peppers, counts=counts)
+    return Contents(
+        schema=schema,
+        peppers=peppers,
+        counts=counts,
+        visible_counts=visible_counts(db, counts),
+    )
 
 
 def _count_rows(db: Connection) -> dict[str, int]:

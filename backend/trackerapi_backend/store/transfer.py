@@ -28,6 +28,7 @@ from sqlalchemy.exc import OperationalError, StatementError
 from sqlalchemy.types import String
 
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.erasure import visible_counts
 from trackerapi_backend.store.schema import metadata, peppers
 
 if TYPE_CHECKING:
@@ -226,8 +227,15 @@ def import_batches(store: Store, batches: Iterable[Batch]) -> None:
     _require_all_matched(unmatched)
 
 
-def finish_import(store: Store, expected: Mapping[str, int]) -> None:
+def finish_import(store: Store, expected: Mapping[str, int]) -> dict[str, int]:
     """Check the number of rows of each table, and prepare the ids of new rows.
+
+    Args:
+        store: Store with all imported rows.
+        expected: Number of rows of each table, with hidden rows.
+
+    Returns:
+        Number of rows of each table, without the hidden provider of erasures.
 
     Raises:
         StoreError: If a table does not have the expected number of rows.
@@ -246,6 +254,7 @@ def finish_import(store: Store, expected: Mapping[str, int]) -> None:
                 f"the database has {count} rows of {name}, the file {expected[name]}:"
                 " stop all other processes, and import into a new database"
             )
+    return store.read(partial(visible_counts, counts=stored))
 
 
 def _match(store: Store, batch: Batch) -> int:

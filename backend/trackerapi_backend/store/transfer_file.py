@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from trackerapi_backend.files import open_regular_file
 from trackerapi_backend.store import StoreError, transfer
+from trackerapi_backend.store.erasure import visible_counts
 from trackerapi_backend.store.migrations import HEAD, is_newer, newer_release_error
 from trackerapi_backend.store.new_file import new_private_file
 from trackerapi_backend.store.peppers import find_peppers
@@ -48,12 +49,15 @@ def write_export(path: Path, store: Reader) -> dict[str, int]:
         path: New file.
         store: Store to read from, on one snapshot.
 
+    Returns:
+        Number of rows of each table, without the hidden provider of erasures.
+
     Raises:
         StoreError: If the file exists or cannot be written, or the engine fails.
     """
     try:
         with new_private_file(path) as file:
-            return store.read(lambda db: _write(db, file))
+            return store.read(lambda db: visible_counts(db, _write(db, file)))
     except OSError as error:
         raise StoreError(
             f"{path} cannot be written ({error.strerror or error}): name another file"
