@@ -141,7 +141,7 @@ def test_erasure_changes_no_other_file(tmp_path: Path) -> None:
         job = new_job(api)
         answer = api.delete(f"/jobs/{job['id']}")
         assert (answer.status_code, problem_name(answer)) == (503, "unavailable")
-        assert "it is no file of erasures" in answer.json()["detail"]
+        assert "it is not a file of erasures" in answer.json()["detail"]
         assert status_of_creation(api, job) == 200
     assert file.read_text() == "of the operator\n"
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def running_services(storage: Storage, store: Store) -> AsyncIterator[Services]:
-    """Yield the services of a server that accepts no requests.
+    """Yield services for work on the database without a server.
 
-    These services send no notifications of changes. A server on the same PostgreSQL
+    The services send no notifications of changes. A server on the same PostgreSQL
     database reads the jobs of its open streams again every few seconds.
 
     Raises:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.diagnosis.finding import Fault, make_accessible, quote
+from trackerapi_backend.diagnosis.finding import Fault, chown_command, quote
 from trackerapi_backend.instants import format_instant, from_micros, utc_now
 from trackerapi_backend.pepper import LOST_PEPPER, open_pepper_file
 from trackerapi_backend.settings import Settings, SettingsError
@@ -155,7 +155,7 @@ def _replacement(path: Path) -> str:
     if not path.exists():
         return copy
     if not os.access(path, os.R_OK, effective_ids=True):
-        return make_accessible(path)
+        return chown_command(path)
     unusable = quote(path.with_name(f"{path.name}.unusable"))
     return f"mv {quote(path)} {unusable} && {copy}"
 

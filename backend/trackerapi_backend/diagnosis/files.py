@@ -98,8 +98,9 @@ def check_links(settings: Settings) -> Iterator[Fault]:
         if link is not None and link not in seen:
             seen.add(link)
             yield Fault(
-                f"{link} is a symbolic link: a change of the link would move"
-                f" {path.name}, and a copy of this folder may lack the file",
+                f"{link} is a symbolic link: after a change of the link, the server"
+                f" would not find {path.name}, and a copy of the folder may lack the"
+                " file",
                 f"export TRACKERAPI_BACKEND_{name}={quote(_resolved(path))}",
                 "warning",
             )

@@ -21,7 +21,7 @@ class Finding:
         level: `ok` for a check without a fault.
         check: Name of the check.
         what: Description of the fault; for `ok`, of the correct state.
-        command: Command for a shell that fixes the fault; empty without a fault.
+        command: Shell command to fix the fault; empty without a fault.
     """
 
     level: Level
@@ -38,12 +38,12 @@ class Fault:
     command: str
     level: Level = "error"
 
-    def of(self, check: str) -> Finding:
+    def to_finding(self, check: str) -> Finding:
         """Return this fault as a finding of the named check."""
         return Finding(self.level, check, self.what, self.command)
 
 
-def make_accessible(path: Path) -> str:
+def chown_command(path: Path) -> str:
     """Return the command that gives a file to the user who runs `doctor`."""
     return f"sudo chown $(id -u) {quote(path)}"
 

@@ -13,7 +13,7 @@ from trackerapi_backend.diagnosis.database import Subject
 from trackerapi_backend.diagnosis.finding import (
     Fault,
     Finding,
-    make_accessible,
+    chown_command,
     quote,
 )
 from trackerapi_backend.store import StoreError
@@ -92,7 +92,9 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
             reader = stack.enter_context(closing(_open(settings)))
             is_empty = not reader.read(has_schema)
         except StoreError as error:
-            yield Fault(f"{error}", _opening_command(settings, error)).of("database")
+            yield Fault(f"{error}", _opening_command(settings, error)).to_finding(
+                "database"
+            )
             return
         yield Finding("ok", "database", "the database can be read")
         subject = Subject(settings, reader, is_thorough)
@@ -119,7 +121,7 @@ def _findings(
                 "sudo trackerapi-backend doctor",
             )
         ]
-    yield from (fault.of(name) for fault in found)
+    yield from (fault.to_finding(name) for fault in found)
     if not found:
         yield Finding("ok", name, ok)
 
@@ -141,9 +143,9 @@ def _opening_command(settings: Settings, error: StoreError) -> str:
     if not folder.exists():
         return f"mkdir -m 700 -p {quote(folder)} && {migrate}"
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-        return make_accessible(folder)
+        return chown_command(folder)
     if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-        return make_accessible(path)
+        return chown_command(path)
     if not path.exists():
         return migrate
     if not path.is_file():

@@ -61,11 +61,11 @@ def check_descriptors(settings: Settings) -> Iterator[Fault]:
 
 
 def check_address(settings: Settings) -> Iterator[Fault]:
-    """Find a server that other machines reach and that has no public address."""
+    """Find a server without a public address that other machines can reach."""
     if settings.public_base_url is None and not _LOOPBACK.fullmatch(settings.host):
         yield Fault(
-            f"other machines reach {settings.host}, and `serve` rejects such a host"
-            " without the public address, which share links contain",
+            f"other machines can reach {settings.host}, but the public address for"
+            " share links is not set, so `serve` does not start: set this address",
             "export TRACKERAPI_BACKEND_PUBLIC_BASE_URL=https://tracker.example.org",
         )
 

@@ -95,7 +95,7 @@ class ClockGuard:
 
 
 def deleting_old_jobs(services: Services) -> AbstractAsyncContextManager[None]:
-    """Return a block that makes passes in a task; its end cancels a running pass."""
+    """Return a context manager during which a task makes passes."""
     return running(_Retention(services).run())
 
 

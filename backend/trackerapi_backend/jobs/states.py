@@ -1,7 +1,7 @@
-"""States of jobs as text: the next event of a job need not parse the state again.
+"""Cache of job states by their text: the next event of a job finds the parsed state.
 
-A state that was written is found by its whole text. So it does not matter whether
-another process has changed the job since, or whether the transaction was rolled back.
+The key of the cache is the whole text of a state. So a state stays correct even if
+another process changes the job, or if the transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 MAX_STATES = 1000
 MAX_LENGTH = 5000
-"""Maximum length of the text of a state that is kept, in characters."""
+"""Maximum length of a text in the cache, in characters."""
 
 # Written states by text, the oldest first.
 _written: OrderedDict[str, JobState] = OrderedDict()
 
 
 def parse_state(text: str) -> tuple[JobState, bool]:
-    """Return the state of a text, which the caller may change.
+    """Return the state of a text; the caller may change the returned state.
 
     Returns:
         The state, and whether further events may be folded onto it, see
@@ -44,7 +44,7 @@ def parse_state(text: str) -> tuple[JobState, bool]:
 
 
 def write_state(state: JobState) -> str:
-    """Return the text of a state, which the caller must not change any more."""
+    """Return the text of a state; the caller must not change the state afterwards."""
     text = compact_json(to_document(state))
     if len(text) <= MAX_LENGTH:
         _written[text] = state

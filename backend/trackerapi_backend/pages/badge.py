@@ -36,7 +36,7 @@ _MIN_VALUE_WIDTH = 60
 _ACCENT = "#0c6a60"
 _SOFT, _INK, _TRACK = "#4e5f5a", "#14201d", "#e0e8e5"
 _BAD, _BAD_WASH = "#9c3018", "#fbeae5"
-# Share of white in the fill: the ink has 4.5 to 1 on it with each accent.
+# Share of white in the fill: text has a contrast of 4.5 to 1 on each accent color.
 _FILL_SHARE = 0.55
 _FAILED = frozenset({State.FAILED, State.FAILED_WITHOUT_MESSAGE})
 _SOFT_STATES = frozenset({State.SILENT, State.INTERRUPTED, State.CANCELLED})

@@ -45,7 +45,7 @@ class StoreError(Exception):
 
 
 class StoreInUse(StoreError):
-    """Lock of another process on a SQLite file.
+    """Failure to lock a SQLite file that another process has locked.
 
     Attributes:
         path: Path of the file.
@@ -57,30 +57,30 @@ class StoreInUse(StoreError):
 
 
 Change = int | str
-"""Changed row that other processes show: id of a job, or a letter and another id."""
+"""Changed row: the id of a job, or a letter and the id of a row of another table."""
 
 
 class Channel(Protocol):
     """Connection to the other server processes on the same database.
 
     Attributes:
-        is_connected: Whether changes by other processes are heard of.
+        is_connected: Whether notifications of changes by other processes arrive.
     """
 
     is_connected: bool
 
     def announce(self, changes: Collection[Change]) -> None:
-        """Tell other processes of committed changes."""
+        """Notify other processes of committed changes."""
 
     def watch(self, *, is_watching: bool) -> None:
-        """Set whether this process needs to hear of changes."""
+        """Set whether this process needs notifications of changes."""
 
     def close(self, timeout_seconds: float) -> None:
         """End the connection; abandon it after the time limit."""
 
 
 class PoolUse(NamedTuple):
-    """Connections that read, in use and at most."""
+    """Number of reading connections in use, and their maximum."""
 
     in_use_count: int
     max_count: int
@@ -149,7 +149,7 @@ class Store(Protocol):
                 limit. Other transactions wait meanwhile.
 
         Returns:
-            Reason why bytes may be left, with the fix; None if none are left.
+            Reason why bytes of deleted rows may be left, with the fix; else None.
         """
 
     def backups(self) -> Sequence[Path]:
@@ -166,7 +166,7 @@ class Store(Protocol):
         """
 
     def pool_use(self) -> PoolUse:
-        """Return how many of the connections that read are in use."""
+        """Return the number of reading connections in use, and their maximum."""
 
     def open_channel(
         self, heard: Callable[[Collection[Change] | None], None]

@@ -24,8 +24,8 @@ class PageSettings(NamedTuple):
 
     Attributes:
         texts: Texts by language.
-        silent_after: Age of the newest report from which a job is silent, in seconds;
-            None without a value.
+        silent_after: Age of the newest report at which a job counts as silent, in
+            seconds; None if the configuration sets no age.
     """
 
     texts: Mapping[str, Any] = MappingProxyType({})
@@ -53,7 +53,7 @@ def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
 def update_configuration(
     db: Connection, configuration_id: int, values: Mapping[str, Any]
 ) -> Row[Any]:
-    """Replace values of a configuration beside its content; return its row."""
+    """Replace values of a configuration, but not its content; return its row."""
     return db.execute(
         update(job_configurations)
         .where(_stored.id == configuration_id)

@@ -1,4 +1,4 @@
-"""Errors of the drivers, for statements that go past SQLAlchemy."""
+"""Errors of the drivers, for statements that bypass SQLAlchemy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frequent statements that both engines run past SQLAlchemy."""
+"""Frequent statements that bypass SQLAlchemy on both engines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def insert_rows(
     Raises:
         IntegrityError: If a row violates a constraint; on PostgreSQL, the next
             statement raises it.
-        DBAPIError: If the engine fails, likewise.
+        DBAPIError: If the engine fails; on PostgreSQL, the next statement raises it.
     """
     if rows:
         insert = (postgres_sql if is_postgres(db) else sqlite_sql).insert_rows

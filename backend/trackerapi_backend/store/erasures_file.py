@@ -137,12 +137,12 @@ def _append(path: Path, line: bytes) -> None:
     is_new = not path.exists()
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     with _appending, os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
-        # A crash or a full disk may have cut off the end of the last line. Then begin a
-        # new line.
+        # If a crash or a full disk has cut off the end of the last line, begin a new
+        # line.
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, 0) != b"{":
             # A wrong setting must not damage the pepper or the database.
-            raise OSError(0, "it is no file of erasures")
+            raise OSError(0, "it is not a file of erasures")
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
             line = b"\n" + line
         file.write(line)

@@ -1,8 +1,9 @@
 """Fair queue: providers take turns, and no provider can fill the queue.
 
 Without turns, a provider with large batches on many connections would make each request
-of another provider wait for seconds. Without shares, the other provider would be
-rejected while those batches fill the queue.
+of another provider wait for seconds. Without a maximum share of the queue for each
+provider, requests of other providers would be rejected while the batches fill the
+queue.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ A larger item is a group of its own: items of other providers do not wait for it
 MAX_SHARED_GROUP_EVENTS = 125
 """Number of events at which a group ends while several providers use the queue.
 
-A single report of one provider waits for the group of another provider. Smaller groups
-need more commits, so the groups of a provider alone are larger."""
+The group must be small, because a report of one provider waits for the group of another
+provider. Smaller groups need more commits, so groups are larger while a single provider
+uses the queue."""
 SHARED_SECONDS = 1.0
 """Time for which the queue counts as shared after an item of another provider than the
 item before it, in seconds."""
@@ -60,13 +62,13 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Sharing:
-    """Whether several providers use something at present."""
+    """Record of whether several providers use a resource at present."""
 
     def __init__(self) -> None:
         self._latest_provider_id, self._shared_until = SERVER, 0.0
 
     def note(self, provider_id: int) -> None:
-        """Note a use by a provider; the use of the server itself does not count."""
+        """Record a use by a provider; the use by the server itself does not count."""
         if provider_id in (SERVER, self._latest_provider_id):
             return
         if self._latest_provider_id != SERVER:
@@ -94,10 +96,10 @@ class _Share(Generic[T]):
 class FairQueue(Generic[T]):
     """Queue that returns the items of all providers in turns; not thread-safe.
 
-    After adding an item, a provider may have at most as many items as remain free, and
-    at most as many bytes. So a provider has at most half of the queue, and there is
-    space for others. The first item of a provider, and the items of the server, need
-    only free space.
+    The queue rejects an item if its provider would then have more items than the queue
+    has free, or more bytes. So a provider gets at most half of the queue, and space
+    remains for other providers. The first item of a provider, and the items of the
+    server, need only free space.
 
     Args:
         max_items: Maximum number of queued items.
@@ -121,7 +123,7 @@ class FairQueue(Generic[T]):
         self._late: dict[int, _Share[T]] = {}
         self._sharing = Sharing()
         # Whether the next group begins with a late turn, because the latest group had
-        # none. Otherwise, early turns could make a provider wait for ever.
+        # no late turn. Otherwise, early turns could make a late provider wait for ever.
         self._is_late_due = False
 
     def __bool__(self) -> bool:

@@ -99,8 +99,8 @@ def created_by_id(row_id: int) -> int:
 
 
 PROVIDER_IDS = NewIds(providers.c.id)
-# Job ids grow up to `MAX_ID`, also after a wrong clock: lists of jobs are in the order
-# of ids.
+# Lists of jobs are in the order of ids. So a new job id is larger than the newest id up
+# to `MAX_ID`, even if a wrong clock has made the newest id.
 JOB_IDS = NewIds(jobs.c.id, jobs.c.provider_id, max_newest=MAX_ID)
 # The audit log has the ids of erased customers. No new customer gets such an id: a
 # script for the erased customer would report jobs of the new customer.

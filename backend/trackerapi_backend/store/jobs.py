@@ -39,7 +39,7 @@ _STEP_LENGTH = 300
 
 _NAMES_PER_QUERY = 450
 """Maximum number of jobs that a condition lists by provider and `provider_job_id`: each
-needs two of the 999 values."""
+job needs two of the 999 values."""
 
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
@@ -183,7 +183,7 @@ def _created_since(
 
     The list is in the order of ids, while the clock of a job determines `created_at`.
     Searching in the order of ids would read all old jobs to find a few new jobs. So the
-    condition lists the ids of the jobs, if these are at most `MAX_JOBS_BY_ID`.
+    condition lists the ids of the new jobs, if there are at most `MAX_JOBS_BY_ID`.
     """
     recent = select(jobs.c.id).where(
         jobs.c.provider_id == provider_id, jobs.c.created_at >= instant

@@ -67,12 +67,12 @@ VACUUM_SECONDS = 60
 
 # Keys of advisory locks: "tracker1" and "tracker3" in ASCII.
 _WRITERS, _MAINTENANCE = 0x747261636B657231, 0x747261636B657233
-# The default level of a database may be another one. A transaction has to see what
-# others have committed while it waited for a lock.
+# A database may have another default isolation level. At READ COMMITTED, a transaction
+# sees the changes that other transactions committed during its wait for a lock.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _LOCK_SHARED = f"SELECT pg_advisory_xact_lock_shared({SCHEMA_KEY})"
-# The lock of the writers comes first: a second migration waits for it and does not hold
-# the lock of the schema, which the first migration needs alone.
+# Acquire the lock of the writers first: a second migration then waits for this lock
+# without the lock of the schema, which the first migration needs exclusively.
 _LOCK = (
     f"SELECT pg_advisory_xact_lock({_WRITERS}),"
     f" pg_advisory_xact_lock_shared({SCHEMA_KEY})"
@@ -92,8 +92,8 @@ _SESSION_OPTIONS = (
     f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s"
 )
 
-# The address may set any of these itself. A dead host answers nothing: keepalives and
-# `tcp_user_timeout` end the connection then.
+# The address may override each of these parameters. A dead host never answers:
+# keepalives and `tcp_user_timeout` end the connection to a dead host.
 _DEFAULTS = {
     "application_name": "trackerapi-backend",
     "connect_timeout": CONNECT_SECONDS,
@@ -346,7 +346,7 @@ class PostgresStore:
 
 
 def read_address(url: str) -> dict[str, Any]:
-    """Return the parameters of an address, keyed by their names in libpq.
+    """Return the parameters of an address by their names in libpq.
 
     Raises:
         StoreError: If the address cannot be read, or the driver is missing.
@@ -381,7 +381,7 @@ def _connector(url: str, *, limit_silence: bool) -> Callable[[], Any]:
     arguments: dict[str, Any] = {
         **{name: value for name, value in _DEFAULTS.items() if name not in given},
         "client_encoding": "UTF8",
-        # The options of the operator come last, so that they count.
+        # PostgreSQL applies the last value of an option: the operator's value.
         "options": f"{_SESSION_OPTIONS} {options}",
     }
 
@@ -410,7 +410,7 @@ def _engine(connect: Callable[[], Any], **options: Any) -> Engine:
 
 
 def _disconnect(db: Connection) -> None:
-    # Without the rollback of a pool: a broken connection has no answer to it.
+    # A pool would send ROLLBACK, which a broken connection does not answer.
     db.invalidate()
     db.close()
 

@@ -1,9 +1,10 @@
 """Channel between server processes on one PostgreSQL database: LISTEN and NOTIFY.
 
-A process announces its changes, after the commit and on a connection
-of its own: with a NOTIFY in the transactions that record events, the commits of all
-processes would wait for each other. A process with viewers sends a message about that
-every `PRESENCE_SECONDS`. Without such messages, no process announces anything.
+A process announces its changes after the commit, on a separate connection: with a
+NOTIFY in the transactions that record events, the commits of all processes would wait
+for each other. A process with viewers sends a presence message every
+`PRESENCE_SECONDS`. Other processes announce changes only while they receive presence
+messages.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.store.postgres_connection import LimitedConnection
 
 PRESENCE_SECONDS = 5.0
-"""Interval between two messages of a process with viewers, in seconds."""
+"""Interval between two presence messages of a process with viewers, in seconds."""
 PAUSE_SECONDS = 0.005
-"""Pause after an announcement, in seconds: changes meanwhile are announced together."""
+"""Pause after an announcement, in seconds: later changes are announced together."""
 RETRY_SECONDS = 1.0
 """Time between two attempts to connect, in seconds."""
 MAX_IDS_PER_MESSAGE = 400
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 class PostgresChannel:
-    """Thread that announces changes to other processes and hears of theirs.
+    """Thread that sends and receives announcements of changes between processes.
 
     Args:
         connect: Function that opens a connection.
@@ -66,7 +67,7 @@ class PostgresChannel:
         self._thread.start()
 
     def announce(self, changes: Collection[Change]) -> None:
-        """Tell other processes of committed changes, if one of them has viewers."""
+        """Announce committed changes, if another process has viewers."""
         if changes and time.monotonic() < self._watched_until:
             with self._lock:
                 self._changed.update(changes)
@@ -101,8 +102,8 @@ class PostgresChannel:
                 if not is_logged:
                     is_logged = True
                     _log.warning(
-                        "other processes cannot be heard, so jobs with viewers are"
-                        " read every few seconds: %s",
+                        "changes by other processes are not announced, so jobs with"
+                        " viewers are read every few seconds: %s",
                         " ".join(str(error).split()),
                     )
             self.is_connected = False
@@ -149,7 +150,8 @@ class PostgresChannel:
             return
         if payload == _PRESENCE:
             now = time.monotonic()
-            # The other process has missed the changes that were not announced.
+            # This process has announced no changes until now, so the other process may
+            # lack changes.
             self._is_answer_due |= now >= self._watched_until
             self._watched_until = now + 3 * PRESENCE_SECONDS
         else:
@@ -187,7 +189,7 @@ class PostgresChannel:
 def _changes(payload: str) -> list[Change] | None:
     """Return the changes in a message; None for `_ALL` and for an unknown message.
 
-    Each session of the database can send messages, and later releases may have others.
+    Any session of the database can send messages, and later releases may add messages.
     """
     words = payload.split(",")
     if not all(map(_CHANGE.fullmatch, words)):

@@ -1,13 +1,12 @@
-"""Connection to PostgreSQL: few round trips, and a limit for the silence of the server.
+"""Connection to PostgreSQL: few round trips, and a time limit for each answer.
 
 A round trip costs more CPU time than most statements, and psycopg's cursors cost more
 than the round trip. So frequent statements are queued, and the connection sends all
 queued statements at once.
 
-The server applies `statement_timeout`, so this limit does not help if the server hangs,
-or if a proxy swallows bytes without closing the connection. Keepalives find no fault
-then, since the kernel of the other side confirms the bytes. Only the client can end
-such a wait.
+The client needs a time limit too. The server applies `statement_timeout`, which has no
+effect if the server hangs, or if a proxy swallows bytes without closing the connection.
+Keepalives detect neither fault, because the kernel of the other side confirms them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Value = bytes | Sequence[int] | Sequence[str]
 """Value of a statement that `LimitedConnection` sends itself: a text or an array."""
 
 SPARE_SECONDS = 5.0
-"""Time for an answer beyond the server's own limit of a statement, in seconds."""
+"""Time for an answer beyond `statement_timeout`, in seconds."""
 
 # Types of columns by the number of the type in PostgreSQL: bigint, text, varchar.
 _LOADERS: dict[int, Callable[[bytes], Any]] = {
@@ -86,9 +85,10 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         The next statement raises the error of a queued statement.
 
         Args:
-            statement: Statement with the marks `$1`, `$2` and so on. The server keeps
-                the plans of statements with values, so those must be constants.
-            values: Values of the marks.
+            statement: Statement with the placeholders `$1`, `$2` and so on. The server
+                keeps the plan of each statement with values, so the text of such a
+                statement must be a constant.
+            values: Values of the placeholders.
         """
         self._queued.append((statement, [*map(_dump, values)]))
 
@@ -96,8 +96,8 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         """Return the rows of a query; the columns are integers or texts.
 
         Args:
-            statement: Query with the marks `$1`, `$2` and so on; see `queue()`.
-            values: Values of the marks.
+            statement: Query with the placeholders `$1`, `$2` and so on; see `queue()`.
+            values: Values of the placeholders.
 
         Raises:
             psycopg.Error: If this statement or a queued statement fails.
@@ -109,8 +109,8 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         """Send the queued statements; return their results.
 
         Raises:
-            psycopg.Error: If a statement fails. The server has skipped all statements
-                after it.
+            psycopg.Error: If a statement fails. The server has then skipped all later
+                statements.
         """
         if not self._queued:
             return ()
@@ -190,7 +190,8 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         """Commit the transaction, after the queued statements.
 
         Raises:
-            psycopg.Error: If the commit fails, or the server has rolled back instead.
+            psycopg.Error: If the commit fails, or the server has rolled the transaction
+                back.
         """
         self.queue("COMMIT")
         status = self.send_queued()[-1].command_status

@@ -1,7 +1,7 @@
-"""SQL statements that go to PostgreSQL past SQLAlchemy and the cursors of psycopg.
+"""SQL statements on PostgreSQL that bypass SQLAlchemy and the cursors of psycopg.
 
-See `LimitedConnection`. SQLAlchemy still manages the transactions, and errors are those
-of SQLAlchemy.
+See `LimitedConnection`. SQLAlchemy still manages the transactions, and all functions
+raise the errors of SQLAlchemy.
 """
 
 from __future__ import annotations

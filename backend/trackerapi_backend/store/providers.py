@@ -25,7 +25,8 @@ _PROFILE = select(*(each for each in providers.c if each is not providers.c.mark
 def create_provider(db: Connection, name: str, *, now: datetime) -> int:
     """Store a provider, and an entry of the audit log; return the provider's id.
 
-    The first provider of a database has the id 1. Later ids tell nothing about others.
+    The first provider of a database has the id 1. Later ids do not reveal the number of
+    providers.
     """
     is_first = find_provider(db, None) is None
     provider_id = 1 if is_first else PROVIDER_IDS.make(db, now=now)
@@ -53,9 +54,9 @@ def find_provider(db: Connection, name: str | None) -> int | None:
 
 
 def get_profile(db: Connection, provider_id: int) -> Row[Any]:
-    """Return the row of an existing provider, which has its name and its profile.
+    """Return the name and the profile of an existing provider, as a row.
 
-    Of the mark, the row has only the hash: each page reads this row.
+    The row has the hash of the mark in place of the mark: each page reads the row.
     """
     return db.execute(_PROFILE.where(providers.c.id == provider_id)).one()
 

@@ -28,16 +28,16 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Result of the latest check of the store, which is repeated while the server runs.
+    """Result of the latest check of the store; the server repeats the check.
 
     Args:
-        store: Store to read from; its free space is measured too.
+        store: Store to read from. The check also measures the free space of the store.
         writer: Writer that commits a write for each check: a full queue or a failing
             disk fails the check as it fails a request.
         every_seconds: Interval between two checks, in seconds.
 
     Attributes:
-        reason: Reason why requests cannot be served; None if they can.
+        reason: Reason why the server cannot answer requests; None if it can.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Readiness:
                 _log.error("not ready: %s", self.reason)
 
     async def _check(self) -> str | None:
-        """Return why requests cannot be served; None if they can."""
+        """Return the reason why the server cannot answer requests; None if it can."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._writer.write(self._store.touch)

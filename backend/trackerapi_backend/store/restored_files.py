@@ -103,8 +103,8 @@ def _content(path: Path) -> bytes | None:
 def _existing(path: Path, *suffixes: str) -> list[tuple[Path, Path]]:
     """Return the present and the new path of each existing file to rename.
 
-    The files are `path`, and `path` with each suffix. The new path of a log is the new
-    path of the database with the suffix of the log, so that SQLite finds the log.
+    The files are `path`, and `path` with each suffix (the logs of a database). A suffix
+    stays at the end of the new path, so that SQLite finds the logs.
     """
     return [
         (found, path.with_name(f"{path.name}{ASIDE}{suffix}"))

@@ -2,8 +2,8 @@
 
 The age of a job counts from the arrival of its latest event, on the clock of the
 backend. The id of a job contains the time of its creation, which precedes all arrivals.
-So an index of ids finds the jobs that may be old, and the latest event of each job
-decides.
+So an index of ids finds the jobs that may be old. The latest event of each of these
+jobs then shows whether the job is old.
 """
 
 from __future__ import annotations
@@ -151,9 +151,9 @@ def list_ages(db: Connection) -> list[tuple[int, int]]:
 def find_newest_time(db: Connection) -> datetime | None:
     """Return the newest time that the database shows; None for an empty database.
 
-    The function compares the latest creation of a job, use of a key, and entry of the
-    audit log. The latest event would need a search through all events, and each report
-    also counts as a use of its key.
+    The function compares the latest creation of a job, the latest use of a key, and the
+    latest entry of the audit log. Events are not read: their index is by job, and each
+    report also counts as a use of its key.
     """
     job_id = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID)).scalar()
     created_at = None if job_id is None else from_micros(created_by_id(job_id))

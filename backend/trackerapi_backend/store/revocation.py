@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Revoked(NamedTuple):
-    """Numbers of the keys, job tokens and share links that a revocation has ended."""
+    """Number of keys, of job tokens and of share links that a revocation has ended."""
 
     expired_keys: int
     expired_tokens: int

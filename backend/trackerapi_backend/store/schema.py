@@ -131,7 +131,7 @@ providers = Table(
     Column("time_zone", String(64)),
     Column("language", String(20)),
     Column("accent", String(7)),
-    # Image of at most `MAX_MARK_BYTES`, and the begin of its SHA-256 in hexadecimal.
+    # Image of at most `MAX_MARK_BYTES`, and the first digits of its SHA-256.
     Column("mark", LargeBinary),
     Column("mark_hash", String(16), index=True),
     # Age from which an ended job is deleted, in days; null for jobs that stay for ever.
@@ -194,7 +194,8 @@ job_configurations = Table(
     Column("created_at", Instant, nullable=False),
     # Texts for the customer by language; null without texts.
     Column("texts", DocumentText),
-    # Age of the newest report from which a job is silent, in seconds; null without one.
+    # Age of the newest report at which a job counts as silent, in seconds; null if the
+    # configuration sets no age.
     Column("silent_after", Integer),
     UniqueConstraint("provider_id", "tag", "revision"),
     UniqueConstraint("provider_id", "tag", "content_hash"),
@@ -244,7 +245,7 @@ jobs = Table(
 # Conditions of two partial indexes. A query has to repeat them literally: engines
 # compare the text of the condition.
 IS_PROGRESS = text("kind = 'progress'")
-# Other kinds have no effect on a status, but only these two are frequent.
+# More kinds have no effect on a status, but only the listed kinds are frequent.
 IS_STATUS_EVENT = text("kind NOT IN ('progress', 'info', 'heartbeat')")
 
 # Times in these tables are microseconds since 1970: computing with whole numbers is

@@ -92,7 +92,7 @@ def copy_database(source: SqliteReader, target: Path) -> dict[str, int]:
 
 
 def _handle_signals(*_progress: int) -> None:
-    """Do nothing: the call alone lets Python handle pending signals."""
+    """Do nothing: during the call, Python handles pending signals."""
 
 
 def inspect_copy(path: Path, name: str) -> Contents:

@@ -1,7 +1,7 @@
-"""SQL statements that go to SQLite past SQLAlchemy.
+"""SQL statements on SQLite that bypass SQLAlchemy.
 
-SQLAlchemy needs more time to prepare a frequent statement than the engine needs to run
-it. Errors are those of SQLAlchemy.
+SQLAlchemy needs more time to prepare a frequent statement than SQLite needs to run the
+statement. All functions raise the errors of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FAST_TYPES: dict[type, Callable[[Any], Any]] = {bool: int, bytes: bytearray}
 def fetch(
     db: Connection, statement: str, values: Sequence[Any] = ()
 ) -> Sequence[Sequence[Any]]:
-    """Return the rows of a statement with a `?` for each value; none without rows.
+    """Return the rows of a statement with a `?` for each value.
 
     Raises:
         IntegrityError: If a row violates a constraint.
@@ -73,8 +73,8 @@ def insert_rows(
 ) -> None:
     """Insert rows into a table, many rows with each statement.
 
-    The driver releases the interpreter lock for each statement, and other threads
-    delay its return. With a statement for each row, they would delay each row. For the
+    One statement for each row would be slow: the driver releases the interpreter lock
+    for each statement, and then waits until another thread releases the lock. For the
     arguments and errors, see `driver_sql.insert_rows()`.
     """
     size = MAX_VALUES // len(columns)
@@ -93,7 +93,7 @@ def insert_rows(
 
 
 def _bindable(values: Sequence[Any]) -> Iterable[Any]:
-    """Return equal values, of types that the driver binds fast if none is null."""
+    """Return equal values; if no value is null, of types that the driver binds fast."""
     convert = _FAST_TYPES.get(type(values[0]))
     return values if convert is None or None in values else map(convert, values)
 

@@ -1,4 +1,4 @@
-"""Transfer of all rows between databases, of the same engine or of another engine.
+"""Transfer of all rows from one database to another, also between two engines.
 
 A row is a list of values in the order of the columns. Values are copied as stored:
 instants stay microseconds, and JSON stays text. Tables come in the order of their
@@ -76,7 +76,7 @@ class TransferTable:
     def of(cls, schema: Table) -> TransferTable:
         """Return the transfer table of a table of the schema."""
         columns = [column(each.name, _engine_type(each.type)) for each in schema.c]
-        # The names of SQLAlchemy are of a subclass, which JSON encoders may reject.
+        # Names of SQLAlchemy are a subclass of str, which JSON encoders may reject.
         return cls(
             str(schema.name),
             tuple(str(each.name) for each in schema.c),
@@ -108,7 +108,7 @@ class TransferTable:
     def find_range(self, db: Connection, rows: Sequence[Values]) -> list[Values]:
         """Return the stored rows from the key of the first to the key of the last row.
 
-        At most as many rows as `rows` has.
+        The result has at most as many rows as `rows`.
         """
         first, last = self._key_values(rows[0]), self._key_values(rows[-1])
         keys, leading = tuple_(*self._ordered_key(db)), self._stored.c[self.key[0]]
@@ -124,7 +124,7 @@ class TransferTable:
         db.execute(insert(self._stored), values)
 
     def continue_sequence(self, db: Connection) -> None:
-        """Let PostgreSQL assign ids after the largest id; SQLite does so by itself."""
+        """Let PostgreSQL assign ids after the largest id; do nothing on SQLite."""
         if self.key != ("id",) or db.dialect.name != _POSTGRES:
             return
         # For a table without a sequence or without rows, `setval` does nothing.
@@ -190,7 +190,8 @@ TABLES = tuple(
 )
 """All tables with data; a foreign key names only earlier tables.
 
-Each database records its pepper itself, and the header of an export has it too.
+The fingerprints of peppers are not in these tables: each database records its own, and
+the header of an export contains them.
 """
 
 
@@ -205,17 +206,17 @@ def count_rows(db: Connection) -> dict[str, int]:
 def import_batches(store: Store, batches: Iterable[Batch]) -> None:
     """Store rows, one transaction for each batch; skip rows that are stored already.
 
-    The rows of an interrupted import are the first rows of `batches`. So the stored
-    rows are compared with the first rows, and no row is stored before each stored row
-    has been found.
+    The rows of an interrupted import are the first rows of `batches`. So this function
+    compares the stored rows with the first rows. It stores the first new row only after
+    all stored rows have been found in `batches`.
 
     Args:
         store: Store that no other process changes.
         batches: All rows of a database, in the order of `TABLES` and of the keys.
 
     Raises:
-        StoreError: If the store has other rows, or rejects a row. Batches before the
-            rejected row stay.
+        StoreError: If the store has other rows, or rejects a row. Earlier batches stay
+            stored.
     """
     unmatched = store.read(count_rows)
     for batch in batches:
@@ -258,7 +259,7 @@ def finish_import(store: Store, expected: Mapping[str, int]) -> dict[str, int]:
 
 
 def _match(store: Store, batch: Batch) -> int:
-    """Return how many of the first rows of a batch are stored.
+    """Return the number of rows at the start of a batch that are stored already.
 
     Raises:
         StoreError: If a stored row in the range of the batch is not in the batch.

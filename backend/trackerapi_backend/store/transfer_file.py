@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = "trackerapi-backend export"
 FORMAT_VERSION = 1
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""Size of its lines at which a batch ends, in bytes."""
+"""Total size of the lines of a batch at which the batch ends, in bytes."""
 
 _COMPRESSION = 6
 
@@ -230,7 +230,7 @@ def open_export(path: Path) -> Iterator[ExportFile]:
     """Open a file of an export and check that it is complete.
 
     Raises:
-        StoreError: If the file cannot be read, or see `ExportFile`.
+        StoreError: If the file cannot be read, or for the reasons in `ExportFile`.
     """
     try:
         file = open_regular_file(path)

@@ -2,14 +2,14 @@
 
 Commands queue up during a commit, and the next transaction runs a group of them: see
 `fair_queue`. Each command has its own savepoint: a failed command is rolled back alone.
-A frequent change is an item instead of a command: one call of a function makes the
-changes of all items in the group. A caller gets its result once the commit has reached
-the disk. No timer collects commands: an idle writer runs and commits a command
-immediately.
+For a frequent change, a caller queues an item instead of a command: one function call
+makes the changes of all items in the group. A caller gets its result once the commit
+has reached the disk. No timer collects commands: an idle writer runs and commits a
+command immediately.
 
 An engine may roll back a whole transaction when one statement fails, as SQLite does on
 a full disk. So the writer asks the driver after each command whether the transaction
-is still open. If it is not, the group ends, and the writer runs each command alone.
+is still open. If the transaction has ended, the writer runs each command alone.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _QueuedCommand(msgspec.Struct, frozen=True):
     """Command or item with the future of its caller, on the event loop of the caller.
 
     Attributes:
-        run: Command; or function of several items, if `is_item`.
+        run: Command; if `is_item`, the function that writes several items.
         item: Item for `run`.
     """
 
@@ -243,8 +243,8 @@ class Writer:
             except Exception as error:  # noqa: BLE001 -- every caller gets it
                 self.failed_count += 1
                 if isinstance(error, StoreError) and error.is_transient:
-                    # The queued commands have waited too. They would wait in vain for
-                    # the same time, one group after another.
+                    # Reject the queued commands too: each further group would only
+                    # repeat the retries until the same time limit.
                     with self._changed:
                         group += self._queue.clear()
                 outcomes = self._run_after_failure(group, error)
@@ -361,10 +361,10 @@ def _split(
 
 
 def _concerns_all(error: Exception) -> bool:
-    """Return whether a failure is the same for each command of its group.
+    """Return whether a failure of a group is the outcome of each of its commands.
 
-    A command of a group that may be stored must not run again: it could make a second
-    customer or key.
+    If the group may be stored, its commands must not run again: they could create a
+    second customer or key.
     """
     return isinstance(error, StoreError) and (error.is_transient or error.may_be_stored)
 
@@ -379,8 +379,8 @@ def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Ou
         with savepoint(db, "command"):
             return run(db), None
     except Exception as error:
-        # A violated constraint is the fault of this command alone. Any other error of
-        # the engine leaves the transaction in an unknown state.
+        # Only this command has violated the constraint. Any other error of the engine
+        # leaves the transaction in an unknown state.
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
             raise
         return None, error
