@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from trackerapi_backend.instants import parse_instant, utc_now
+
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -26,17 +28,19 @@ EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
 def test_commands_erase_with_and_without_a_server(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """Jobs by either id, and a customer, are erased; each has a line in the file."""
-    keys, variables = (
-        prepare(tmp_path, database_url),
-        variables_of(tmp_path, database_url),
-    )
+    """Jobs by either id, and a customer, are erased once, with a line in the file."""
+    keys = prepare(tmp_path, database_url)
+    variables = variables_of(tmp_path, database_url)
+    began_at = utc_now().replace(microsecond=0)
 
     def erase(*arguments: str) -> None:
         done = command_here(*arguments, "--yes", environment=variables)
         assert (done.returncode, done.stdout) == (0, "jobs\t1\n"), done.stderr
         again = command_here(*arguments, "--yes", environment=variables)
-        assert "has no such" in error_line(again)
+        assert (again.returncode, again.stderr) == (0, "")
+        label, erased_at = again.stdout.rstrip("\n").split("\t")
+        assert label == "already erased"
+        assert began_at <= parse_instant(erased_at) <= utc_now()
 
     with (
         serve_existing(tmp_path, keys, database_url) as (process, service),
@@ -93,6 +97,7 @@ def test_wrong_use_of_erase_erases_nothing(tmp_path: Path) -> None:
         (("job", "erase", "--yes"), {}, "give JOB_ID or --provider-job-id"),
         (("job", "erase", "7", "--provider-job-id", "x"), {}, "name one job"),
         (("job", "erase", "7", "--yes"), {}, "has no such job"),
+        (("job", "erase", "--provider-job-id", "x", "--yes"), {}, "has no such job"),
         ((*erase, "--provider", "Two", "--yes"), {}, "has no such customer"),
         ((*erase, "--yes"), missing, f"{tmp_path / 'no' / 'file'} cannot be written"),
     ):

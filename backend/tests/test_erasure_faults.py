@@ -104,6 +104,9 @@ def test_next_server_finishes_an_erasure(
         assert (failed.status_code, problem_name(failed)) == (503, "unavailable")
         assert api.get(f"/customers/{customer}").status_code == 404
     assert has_rows(tmp_path, database_url)
+    again = ("customer", "erase", "--yes", str(customer))
+    done = command_here(*again, environment=variables_of(tmp_path, database_url))
+    assert "left\trows of an erasure that has not ended" in done.stdout, done.stderr
     with (
         serve_existing(tmp_path, keys, database_url) as (_, service),
         service.client() as api,

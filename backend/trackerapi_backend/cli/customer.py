@@ -11,20 +11,23 @@ from trackerapi_backend.cli.arguments import (
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
-from trackerapi_backend.cli.erasing import add_yes_option, confirm, print_erasure
+from trackerapi_backend.cli.erasing import add_yes_option, confirm, erase_once
 from trackerapi_backend.jobs import providers
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store.erasure import find_erasure
 from trackerapi_backend.store.paging import fetch_all
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.database import Database
     from trackerapi_backend.generated import models
+    from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.call import Services
 
 
@@ -84,7 +87,7 @@ def list_customers(options: Namespace, database: Database) -> None:
 
 
 def erase_customer(options: Namespace, database: Database) -> None:
-    """Erase a customer; print the places that may still have the data."""
+    """Erase a customer; print the backups and files that may still have its data."""
     provider_id = database.read(lambda db: find_known_provider(db, options.provider))
 
     async def erase(services: Services) -> models.Erasure:
@@ -93,4 +96,7 @@ def erase_customer(options: Namespace, database: Database) -> None:
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
         return await eraser.erase_customer(options.customer_id)
 
-    print_erasure(database.run(erase), database)
+    def find(_pepper: PepperFile, db: Connection) -> datetime | None:
+        return find_erasure(db, provider_id, customer_id=options.customer_id)
+
+    erase_once(database, erase, find)

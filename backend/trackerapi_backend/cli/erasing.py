@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.database import OwnDatabase, open_store
 from trackerapi_backend.cli.output import ask
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.problems import Problem
 from trackerapi_backend.settings import SettingsError
+from trackerapi_backend.store.erasure import has_hidden_rows
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sqlalchemy import Connection
 
     from trackerapi_backend.cli.arguments import PrintLine
     from trackerapi_backend.cli.database import Database
     from trackerapi_backend.generated import models
+    from trackerapi_backend.pepper import PepperFile
+    from trackerapi_backend.requests.call import Services
     from trackerapi_backend.settings import Storage
     from trackerapi_backend.store.erasures_file import ErasedObject
+
+_UNFINISHED = (
+    "rows of an erasure that has not ended: a server deletes them within minutes of"
+    " its start"
+)
 
 
 def add_yes_option(parser: ArgumentParser) -> None:
@@ -44,16 +57,59 @@ def confirm(options: Namespace) -> None:
     options.yes = True
 
 
-def print_erasure(erased: models.Erasure, database: Database) -> None:
-    """Print the number of erased jobs, the known backups, and the residue.
+def erase_once(
+    database: Database,
+    erase: Callable[[Services], Awaitable[models.Erasure]],
+    find_erasure: Callable[[PepperFile, Connection], datetime | None],
+) -> None:
+    """Erase an object, or print the time of its earlier erasure; print what is left.
 
-    The residue is the reason why bytes of erased jobs may be left in the database.
+    The output names the known backups, and the reason why rows or bytes of erased jobs
+    may be left in the database.
+
+    Args:
+        database: Database of the command.
+        erase: Function that erases the object.
+        find_erasure: Function that returns the time at which the object was erased;
+            None if no erasure is known.
+
+    Raises:
+        Problem: If the object is unknown, or its erasure cannot be recorded or stored.
+        StoreError: If the file of erasures cannot be written.
     """
-    database.print_line(f"jobs\t{erased['erased_jobs']}")
+    erased = database.run(partial(_erase_or_find, erase, find_erasure))
+    if isinstance(erased, datetime):
+        database.print_line(f"already erased\t{format_instant(erased)}")
+        is_unfinished = database.read(has_hidden_rows)
+        left = _UNFINISHED if is_unfinished else None
+    else:
+        database.print_line(f"jobs\t{erased['erased_jobs']}")
+        left = erased["residue"]
     for path in database.store.backups():
         database.print_line(f"backup\t{path}")
-    if erased["residue"] is not None:
-        database.print_line(f"left\t{erased['residue']}")
+    if left is not None:
+        database.print_line(f"left\t{left}")
+
+
+async def _erase_or_find(
+    erase: Callable[[Services], Awaitable[models.Erasure]],
+    find_erasure: Callable[[PepperFile, Connection], datetime | None],
+    services: Services,
+) -> models.Erasure | datetime:
+    # A command that erases nothing loads no part of a server.
+    from starlette.concurrency import run_in_threadpool
+
+    try:
+        # First: a server returns the result of an erasure that it is running.
+        return await erase(services)
+    except Problem as problem:
+        if problem.name != "not-found":
+            raise
+        find = partial(find_erasure, services.pepper)
+        erased_at = await run_in_threadpool(services.store.read, find)
+        if erased_at is None:
+            raise
+        return erased_at
 
 
 def erase_again(

@@ -10,18 +10,21 @@ from trackerapi_backend.cli.arguments import (
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
-from trackerapi_backend.cli.erasing import add_yes_option, confirm, print_erasure
+from trackerapi_backend.cli.erasing import add_yes_option, confirm, erase_once
 from trackerapi_backend.settings import SettingsError
+from trackerapi_backend.store.erasure import find_erasure, find_erasure_of_name
 from trackerapi_backend.store.jobs import find_job_by_provider_job_id
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
     from trackerapi_backend.cli.database import Database
     from trackerapi_backend.generated import models
+    from trackerapi_backend.pepper import PepperFile
     from trackerapi_backend.requests.call import Services
 
 
@@ -58,27 +61,32 @@ def erase_job(options: Namespace, database: Database) -> None:
     """Erase a job; print the backups and files that may still have its data.
 
     Raises:
-        SettingsError: If the provider does not exist, or has no job of the given name.
-        Problem: If the provider has no job with the given id, or the erasure cannot be
+        SettingsError: If the provider does not exist.
+        Problem: If the provider has and had no such job, or the erasure cannot be
             recorded.
     """
     provider_id, job_id = database.read(lambda db: _find(db, options))
 
     async def erase(services: Services) -> models.Erasure:
         from trackerapi_backend.jobs.erasure import Eraser
+        from trackerapi_backend.requests.call import require
 
         eraser = Eraser(services=services, provider_id=provider_id, key_id=None)
-        return await eraser.erase_job(job_id)
+        return await eraser.erase_job(require(job_id, "job"))
 
-    print_erasure(database.run(erase), database)
+    def find(pepper: PepperFile, db: Connection) -> datetime | None:
+        if job_id is not None:
+            return find_erasure(db, provider_id, job_id=job_id)
+        name_hmac = pepper.read().hash_job_name(provider_id, options.provider_job_id)
+        return find_erasure_of_name(db, provider_id, name_hmac)
+
+    erase_once(database, erase, find)
 
 
-def _find(db: Connection, options: Namespace) -> tuple[int, int]:
-    """Return the id of the provider and the id of the job."""
+def _find(db: Connection, options: Namespace) -> tuple[int, int | None]:
+    """Return the id of the provider and the id of the job; None for an unknown name."""
     provider_id = find_known_provider(db, options.provider)
     if options.job_id is not None:
         return provider_id, options.job_id
     job = find_job_by_provider_job_id(db, provider_id, options.provider_job_id)
-    if job is None:
-        raise SettingsError("the provider has no such job")
-    return provider_id, job.id
+    return provider_id, None if job is None else job.id

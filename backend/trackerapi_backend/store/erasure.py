@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ERASED = 0
 """Id of the provider that owns hidden jobs and customers."""
 
+_ERASING_ACTIONS = ("erase_job", "erase_customer")
+
 
 def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
     """Hide a job; delete its links, tokens and texts, but none of its events.
@@ -120,11 +122,46 @@ def find_job_of_customer(db: Connection, customer_id: int) -> Row[Any] | None:
 
 def has_erasures(db: Connection) -> bool:
     """Return whether the audit log has an entry of an erasure."""
-    is_erasure = audit_log.c.action.in_(("erase_job", "erase_customer"))
+    is_erasure = audit_log.c.action.in_(_ERASING_ACTIONS)
     return (
         db.execute(select(audit_log.c.id).where(is_erasure).limit(1)).first()
         is not None
     )
+
+
+def find_erasure(db: Connection, provider_id: int, **ids: int) -> datetime | None:
+    """Return the time of the latest erasure of a job or customer; None without one.
+
+    Args:
+        db: Connection to read from.
+        provider_id: Provider of the job or customer.
+        ids: `job_id` or `customer_id`.
+    """
+    is_of_object = (audit_log.c[name] == value for name, value in ids.items())
+    query = select(audit_log.c.at).where(
+        audit_log.c.provider_id == provider_id,
+        audit_log.c.action.in_(_ERASING_ACTIONS),
+        *is_of_object,
+    )
+    newest_first = query.order_by(audit_log.c.id.desc()).limit(1)
+    erased_at: datetime | None = db.execute(newest_first).scalar()
+    return erased_at
+
+
+def find_erasure_of_name(
+    db: Connection, provider_id: int, name_hmac: bytes
+) -> datetime | None:
+    """Return the time of the erasure of a job, by the HMAC of its name."""
+    query = select(erased_jobs.c.erased_at).where(
+        erased_jobs.c.provider_id == provider_id, erased_jobs.c.name_hmac == name_hmac
+    )
+    erased_at: datetime | None = db.execute(query).scalar()
+    return erased_at
+
+
+def has_hidden_rows(db: Connection) -> bool:
+    """Return whether an erasure has begun and is unfinished."""
+    return bool(list_hidden_jobs(db) or list_hidden_customers(db))
 
 
 def list_hidden_jobs(db: Connection) -> Sequence[int]:
