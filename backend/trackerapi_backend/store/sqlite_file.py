@@ -167,8 +167,9 @@ def _lock(descriptor: int, path: Path) -> int:
         if hasattr(fcntl, "F_OFD_SETLK"):
             # The lock belongs to the open file description: unlike a POSIX lock, this
             # lock stays when another descriptor of the file is closed. The lock covers
-            # one byte that SQLite does not use. Network file systems turn a `flock` into a lock
-            # on all bytes, which would keep SQLite from locking its own bytes.
+            # one byte that SQLite does not use. Network file systems turn a `flock`
+            # into a lock on all bytes, which would keep SQLite from locking its own
+            # bytes.
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
