@@ -359,7 +359,7 @@ def lose_database(folder: Path) -> None:
 def test_unusable_source_leaves_no_backup(
     tmp_path: Path, change: Callable[[Path], None], expected: str
 ) -> None:
-    """A backup that could not be restored is one error and no file."""
+    """If the source could not be restored, `backup` fails and leaves no file."""
     prepare(tmp_path)
     change(tmp_path)
     line = error_line(backup(tmp_path, tmp_path / "x.backup"))

@@ -159,7 +159,7 @@ def test_unusual_base_path_is_an_error(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/s", "/app", "/app/jobs", "/jobs", "/docs"])
 def test_base_path_that_is_a_path_of_the_server_is_an_error(path: str) -> None:
-    """The server could not know whether the proxy has removed such a path."""
+    """A base path that is also a path of the server is rejected: it is ambiguous."""
     nothing: Any = None
     services = Services(
         store=nothing,

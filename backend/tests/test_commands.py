@@ -47,7 +47,7 @@ def client_of(folder: Path) -> httpx.Client:
     )
 
 
-def database_of(folder: Path) -> dict[str, str]:
+def database_variables(folder: Path) -> dict[str, str]:
     """Return the environment variables for the database in a folder."""
     return {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
 
@@ -98,7 +98,7 @@ def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
 
 
 def test_dev_prints_the_page_of_the_newest_job(tmp_path: Path) -> None:
-    """`dev` prints addresses as comments: the newest job's page, `/docs`, the end."""
+    """Comments of `dev` name the newest job's page, `/docs` and Ctrl-C."""
     with start_command(*DEV, str(tmp_path)) as process:
         lines = [first_line(process) for _ in range(5)]
         assert lines[2].endswith("trackerapi job link --job ID")
@@ -148,14 +148,14 @@ def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """`migrate` names a file that is not a database, and does not change the file."""
     text = "this is no database" * 100
     (tmp_path / "backend.db").write_text(text)
-    result = command_here("migrate", environment=database_of(tmp_path))
+    result = command_here("migrate", environment=database_variables(tmp_path))
     assert str(tmp_path / "backend.db") in error_line(result)
     assert (tmp_path / "backend.db").read_text() == text
 
 
 def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
     """`serve` rejects a database without a schema; the error names `migrate`."""
-    environment = database_of(tmp_path)
+    environment = database_variables(tmp_path)
     (tmp_path / "backend.db").touch()
     before = command("serve", "--port", "0", environment=environment)
     assert "run `trackerapi-backend migrate`" in error_line(before)
@@ -187,7 +187,9 @@ def test_invalid_setting_is_named(
     tmp_path: Path, environment: dict[str, str], named: str
 ) -> None:
     """The error for an invalid setting names its variable."""
-    result = command_here("serve", environment=database_of(tmp_path) | environment)
+    result = command_here(
+        "serve", environment=database_variables(tmp_path) | environment
+    )
     assert named in error_line(result)
 
 
@@ -195,7 +197,7 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
     """A share link has the public address; with https its cookies are `Secure`."""
     key = prepare(tmp_path)["all"]
     public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "HTTPS://status.example.org/"}
-    environment = database_of(tmp_path) | public
+    environment = database_variables(tmp_path) | public
     with start_command("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
         with httpx.Client(
@@ -210,7 +212,7 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
     """The database and all files beside it have mode 600."""
-    environment = database_of(tmp_path)
+    environment = database_variables(tmp_path)
     command_here("migrate", environment=environment)
     with start_command("serve", "--port", "0", environment=environment) as process:
         first_line(process)
@@ -230,7 +232,7 @@ def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
 
 def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
     """A created key is listed and valid; after `key expire` the server rejects it."""
-    environment = database_of(tmp_path)
+    environment = database_variables(tmp_path)
     command_here("migrate", environment=environment)
     new = ("key", "create", "--label", "nightly", "--scope", "read")
     key = command(*new, environment=environment).stdout.strip()
@@ -263,7 +265,7 @@ def test_failure_of_the_output_rolls_back(
     tmp_path: Path, output: str, what: str
 ) -> None:
     """If the line of a new key or customer cannot be written, nothing is stored."""
-    environment = database_of(tmp_path)
+    environment = database_variables(tmp_path)
     command_here("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):
         pytest.skip("`customer create` accepts a closed stdout: `list` shows the id")
@@ -319,7 +321,7 @@ def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
 
 def test_customers_are_created_and_listed(tmp_path: Path) -> None:
     """`customer create` rejects a used id; `customer list` prints the reference."""
-    environment = database_of(tmp_path)
+    environment = database_variables(tmp_path)
     command_here("migrate", environment=environment)
     new = ("customer", "create", "--id", "142", "--reference", "ward-3")
     assert command(*new, environment=environment).stdout.strip() == "142"

@@ -174,7 +174,7 @@ def test_commands_at_the_same_time_are_all_executed(served: Served) -> None:
     assert {answer[-1]["error"] for answer in answers} == {None}
 
 
-def test_broken_clients_keep_no_command_out(served: Served) -> None:
+def test_broken_clients_block_no_command(served: Served) -> None:
     """Silent, slow and garbled connections are bounded; other commands are executed."""
     with ExitStack() as stack:
         for sent in [b"", b'{"arguments": ["key"'] * 10:
@@ -225,7 +225,7 @@ def test_program_of_another_release_is_rejected(served: Served) -> None:
 
 
 def test_export_beside_a_server_is_complete(served: Served, tmp_path: Path) -> None:
-    """An export beside a server can be imported, with the printed numbers of rows."""
+    """`import` of an export made beside a server prints the same numbers of rows."""
     file = tmp_path / "new.export"
     exported = served.printed("export", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -215,7 +215,7 @@ def test_client_that_does_not_read_is_disconnected(
 
 
 def test_stream_outlives_the_time_limits(clients: dict[str, Future[Any]]) -> None:
-    """A stream without news is no idle connection, and its request has no body."""
+    """A stream without news stays open for longer than all time limits."""
     clients[view_stream.__name__].result(MAX_WAIT_SECONDS)
 
 
@@ -264,7 +264,7 @@ def live_status(connection: socket.socket) -> int:
     ids=["nothing", "a head", "a body that nobody reads"],
 )
 def test_slow_connections_do_not_keep_others_out(small: Service, sent: bytes) -> None:
-    """Slow connections give way to new ones, of which each request is answered."""
+    """New connections replace slow ones, and every new connection is answered."""
     with ExitStack() as stack:
         for number in range(3 * MAX_CONNECTIONS):
             stack.enter_context(connect(small)).sendall(sent)

@@ -49,7 +49,7 @@ def exchange(database: Path, listener: socket.socket | None) -> bytes:
 
 @pytest.mark.parametrize("length", [10, 100, 150, 1000, 3000])
 def test_path_of_any_length_has_a_socket(tmp_path: Path, length: int) -> None:
-    """A path longer than the address of a socket works on Linux."""
+    """A path longer than the maximum of a socket address works on Linux."""
     folder = tmp_path
     while len(str(folder)) < length:
         folder /= "f" * 50
@@ -131,7 +131,7 @@ def test_other_users_are_not_trusted(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[tuple[socket.socket, str]]:
-    """Lock a database and listen beside it, without any answer."""
+    """Lock a database and listen on its socket, without answering."""
     prepare(folder)
     database = folder / "backend.db"
     with closing(SqliteStore(database)), listening(database) as listener:
@@ -157,10 +157,10 @@ def test_server_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("sent", [b"", b"{}\n", b'{"lines": ["1"]}\n', b"no JSON\n"])
-def test_server_that_ends_within_a_command_is_reported(
+def test_server_that_ends_during_a_command_is_reported(
     tmp_path: Path, sent: bytes
 ) -> None:
-    """If the answer has no end, the error says that the change may be stored."""
+    """If the answer is incomplete, the error says that the server has ended."""
 
     def answer(listener: socket.socket) -> None:
         connection, _address = listener.accept()
@@ -180,7 +180,7 @@ def test_server_that_ends_within_a_command_is_reported(
 def test_database_in_use_without_a_server_is_reported(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    """If the other process is no server, the error says to stop this process."""
+    """If the process with the lock has no socket, the error reports the lock."""
     with locked(tmp_path) as (_listener, database):
         (tmp_path / "backend.db.socket").unlink()
         line = failure(tmp_path, *command)
@@ -188,7 +188,7 @@ def test_database_in_use_without_a_server_is_reported(
 
 
 def test_long_command_line_is_rejected_before_it_is_sent(tmp_path: Path) -> None:
-    """The error for arguments above the size limit of a request has the limit."""
+    """The error for arguments above the size limit contains the limit."""
     name = ("--provider", "x", "--name", "x" * 200_000)
     with locked(tmp_path):
         line = error_line(
@@ -202,7 +202,7 @@ def test_long_command_line_is_rejected_before_it_is_sent(tmp_path: Path) -> None
 def test_command_waits_while_the_queue_of_the_server_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a full queue, a command waits for its time limit, and then reports it."""
+    """While the queue is full, a command waits until its time limit, then fails."""
     monkeypatch.setattr(socket_file, "BACKLOG", 0)
     monkeypatch.setattr(server_client, "SILENCE_SECONDS", 0.1)
     with locked(tmp_path) as (listener, database):
@@ -217,7 +217,7 @@ def test_command_waits_while_the_queue_of_the_server_is_full(
 
 
 def print_lines(words: Sequence[str], printing: Execution) -> str | None:
-    """Print the lines of a command; without end for the command `endless`."""
+    """Print one line for a command, and lines without end for `endless`."""
     while True:
         printing.print_line("x" * 10_000)
         if words != ["endless"]:

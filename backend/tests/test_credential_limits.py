@@ -48,10 +48,10 @@ async def new_job_here(api: httpx.AsyncClient) -> str:
     return f"/jobs/{(await api.post('/jobs', json=sent)).json()['id']}"
 
 
-async def fill(api: httpx.AsyncClient) -> None:
-    """Create the maximum of keys, tokens and links, and one more after one has ended.
+async def check_maximum_numbers(api: httpx.AsyncClient) -> None:
+    """Check that one more key, token or link is rejected until one has ended.
 
-    Ended ones do not count, and neither do those of another job.
+    Tokens and links of another job do not count.
     """
     job, other = await new_job_here(api), await new_job_here(api)
     made = [await api.post(f"{job}/tokens", json={}) for _ in range(3)]
@@ -85,7 +85,7 @@ def test_valid_credentials_have_a_maximum_number(
     async def scenario() -> None:
         with own_services(tmp_path, database_url) as services:
             async with own_client(services, keys["all"]) as api:
-                await fill(api)
+                await check_maximum_numbers(api)
 
     with patch.multiple(credential_limits, **limits):
         asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Deletion of jobs on both engines: all their rows, in steps, and no others."""
+"""Deletion of jobs on both engines: all rows of these jobs, in steps."""
 
 from __future__ import annotations
 

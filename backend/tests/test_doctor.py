@@ -65,7 +65,7 @@ class Installation:
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """With SQLite, all other files are beside the database."""
+        """Set the variables: with SQLite, the path of the database is enough."""
         self.variables = variables_of(self.folder, self.url)
         if self.url is None:
             database = self.variables["TRACKERAPI_BACKEND_DATABASE"]
@@ -170,7 +170,7 @@ def own_postgres(tmp_path: Path, postgres: str) -> Iterator[Installation]:
         yield Installation(tmp_path, url, saved_pepper=saved)
 
 
-def open_to(name: str, mode: int) -> Callable[[Installation], None]:
+def set_mode(name: str, mode: int) -> Callable[[Installation], None]:
     """Return a function that changes the rights of a file or of the folder."""
 
     def change(own: Installation) -> None:
@@ -208,7 +208,7 @@ def give_away(name: str) -> Callable[[Installation], None]:
     return change
 
 
-def link_the(name: str) -> Callable[[Installation], None]:
+def replace_by_link(name: str) -> Callable[[Installation], None]:
     """Return a function that moves a file and leaves a link in its place."""
 
     def change(own: Installation) -> None:
@@ -307,7 +307,7 @@ def serve_others(own: Installation) -> None:
 
 FAULTS = {
     **{
-        f"{name or 'folder'} {mode:o}": (open_to(name, mode), "rights", level)
+        f"{name or 'folder'} {mode:o}": (set_mode(name, mode), "rights", level)
         for name, mode, level in (
             ("backend.db", 0o644, "error"),
             ("backend.db", 0o620, "warning"),
@@ -326,7 +326,7 @@ FAULTS = {
         for name in ("backend.db-wal", "backend.db.erasures", "pepper", "")
     },
     **{
-        f"{name or 'folder'} is a link": (link_the(name), "links", "warning")
+        f"{name or 'folder'} is a link": (replace_by_link(name), "links", "warning")
         for name in ("backend.db", "pepper", "")
     },
     **{
@@ -361,7 +361,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_printed_command_fixes_the_fault(own: Installation, name: str) -> None:
-    """Each fault is one finding, which is gone after its command."""
+    """Each fault is one finding; the printed command removes the finding."""
     make, check, level = FAULTS[name]
     make(own)
     [fault] = own.faults()
@@ -433,7 +433,7 @@ def test_wrong_clock_is_found(
 def test_locked_database_is_not_replaced(
     own: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that another program locks is a finding; the command lists it."""
+    """A database that another program locks is a finding; `fuser` names the program."""
     impatient = partial(sqlite3.connect, timeout=0.1)
     monkeypatch.setattr(sqlite_reading.sqlite3, "connect", impatient)
     with closing(sqlite3.connect(own.database, isolation_level=None)) as db:
@@ -566,7 +566,7 @@ def lose_rights(own: Installation) -> None:
 
 
 def lose_erasures(own: Installation) -> None:
-    """Name no file of erasures."""
+    """Unset the file of erasures."""
     del own.variables["TRACKERAPI_BACKEND_ERASURES_FILE"]
 
 
@@ -575,7 +575,7 @@ POSTGRES_FAULTS = {
     "older schema": (age_schema, "schema", "error"),
     "lost pepper": (lose_pepper, "pepper", "error"),
     "foreign pepper": (write_pepper, "pepper", "error"),
-    "open pepper": (open_to("pepper", 0o644), "rights", "error"),
+    "open pepper": (set_mode("pepper", 0o644), "rights", "error"),
     "rights": (lose_rights, "engine", "error"),
 }
 
@@ -584,7 +584,7 @@ POSTGRES_FAULTS = {
 def test_printed_command_fixes_the_fault_of_postgres(
     own_postgres: Installation, name: str
 ) -> None:
-    """Each fault with PostgreSQL is a finding, which is gone after its command."""
+    """Each fault with PostgreSQL is a finding, which the printed command removes."""
     make, check, level = POSTGRES_FAULTS[name]
     make(own_postgres)
     fault = own_postgres.faults()[0]

@@ -152,6 +152,6 @@ def test_line_after_a_cut_line_is_complete(tmp_path: Path) -> None:
 
 
 def test_backend_without_a_file_of_erasures_erases_nothing() -> None:
-    """With PostgreSQL and without the setting, the error names the setting."""
+    """Without a file of erasures, the error names the variable of the file."""
     with pytest.raises(StoreError, match="nothing was erased: set TRACKERAPI_BACKEND"):
         ErasuresFile().append(erased_customer(1, 7, now=utc_now()))

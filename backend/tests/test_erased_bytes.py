@@ -111,7 +111,7 @@ def report_together(api: httpx.Client, names: dict[str, str]) -> None:
 
 
 def erase_marked(api: httpx.Client, found: Callable[[], set[str]]) -> None:
-    """Store marked and other jobs; erase the marked ones; return at their end.
+    """Store marked and other jobs; erase the marked ones; return after the erasures.
 
     Args:
         api: Client with a key.
@@ -135,7 +135,7 @@ def erase_marked(api: httpx.Client, found: Callable[[], set[str]]) -> None:
 
 
 def test_no_byte_is_left_in_the_folder_of_sqlite(tmp_path: Path) -> None:
-    """After an erasure, no file beside the database has the mark, nor the database."""
+    """After an erasure, neither the database nor a file beside it has the mark."""
 
     def found() -> set[str]:
         files = [path for path in tmp_path.iterdir() if path.is_file()]

@@ -132,7 +132,7 @@ def test_erasure_that_cannot_be_recorded_is_rejected(tmp_path: Path) -> None:
 
 
 def test_erasure_changes_no_other_file(tmp_path: Path) -> None:
-    """A setting that names a file of another kind rejects erasures."""
+    """Erasures are rejected if the setting names a file of another kind."""
     keys = prepare(tmp_path)
     file = tmp_path / "notes"
     variable = {"TRACKERAPI_BACKEND_ERASURES_FILE": str(file)}
@@ -152,7 +152,7 @@ def test_erasure_changes_no_other_file(tmp_path: Path) -> None:
 def test_server_removes_the_bytes_of_an_erasure_that_was_killed(
     tmp_path: Path,
 ) -> None:
-    """A server that is killed before its last step leaves the step to the next one."""
+    """If a kill prevents the last step of an erasure, the next server runs the step."""
     keys = prepare(tmp_path)
     with (
         serve_existing(tmp_path, keys, prelude=NO_PURGE) as (_, service),

@@ -108,7 +108,7 @@ def test_wrong_clock_of_the_server_loses_no_event(
 def test_failing_driver_gets_503_and_loses_no_event(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """I/O errors of statements and commits get 503; `/readyz` too while all fail."""
+    """I/O errors of the database get 503; while all fail, `/readyz` gets 503 too."""
     chance = Number(tmp_path / "chance")
     prelude = FAULTY_DRIVER.format(path=str(chance.path))
     with ingest(tmp_path, database_url, prelude=prelude) as (service, jobs):

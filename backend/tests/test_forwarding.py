@@ -99,12 +99,12 @@ def forwarded(
 def test_client_comes_from_trusted_proxies_alone(
     proxies: str | None, peer: str | None, header: str, client: str | None
 ) -> None:
-    """The client is the last address that no trusted proxy has; others are ignored."""
+    """The client is the last address that is not the address of a trusted proxy."""
     assert forwarded(proxies, peer, (FOR, header))[0] == client
 
 
 def test_several_headers_are_one_chain() -> None:
-    """Proxies may append a header instead of an item."""
+    """Several `X-Forwarded-For` headers are read as one list."""
     headers = (FOR, "198.51.100.1"), (FOR, "192.0.2.1"), (FOR, "10.1.0.7")
     assert forwarded(PROXIES, "10.0.0.1", *headers)[0] == "192.0.2.1"
 

@@ -150,7 +150,7 @@ def test_ids_of_providers_tell_nothing_about_their_number(store: Store) -> None:
 def test_given_ids_of_customers_do_not_affect_new_ids(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """`customer create --id` accepts any free id; others stay within the limit."""
+    """`customer create --id` accepts any free id; later ids stay within the limit."""
     prepare(tmp_path, database_url)
     variables = variables_of(tmp_path, database_url)
     chosen = [("--id", str(MAX_ID)), ("--id", "1"), (), (), ("--id", "143"), ()]

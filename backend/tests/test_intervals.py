@@ -209,7 +209,7 @@ def test_very_long_state_of_an_earlier_job_is_not_read(store: Store) -> None:
 def test_interval_of_a_clock_that_has_jumped_does_not_count(
     store: Store, interval: int
 ) -> None:
-    """Reports that span over a week more than the backend knows the job do not count.
+    """Reports do not count if they span over a week more than the age of the job.
 
     The same reports count once the backend has known the job as long.
     """

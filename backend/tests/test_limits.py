@@ -186,7 +186,7 @@ def test_keys_and_tokens_of_a_provider_share_a_rate(
 async def start(requests: Sequence[Awaitable[httpx.Response]]) -> list[Running]:
     """Begin requests with known keys; return them once they wait for the writer."""
     running = [asyncio.ensure_future(request) for request in requests]
-    # Nothing before the writer waits for anything but the event loop.
+    # Before the writer, a request waits for the event loop alone.
     for _ in range(20):
         await asyncio.sleep(0)
     return running
@@ -228,7 +228,7 @@ def test_requests_at_the_same_time_are_limited(
 def test_streams_do_not_count_as_running_requests(
     folder: Path, keys: dict[str, str]
 ) -> None:
-    """An open stream leaves the only request of its key to others."""
+    """With a limit of one request, an open stream blocks no request of its key."""
     with (
         serve_existing(
             folder,

@@ -142,7 +142,7 @@ def test_requests_are_counted_by_operation_and_status(metered: Metered) -> None:
 
 
 def test_events_are_counted_by_outcome(metered: Metered) -> None:
-    """Accepted events, duplicates and rejected lines count, of batches and alone."""
+    """Accepted, duplicate and rejected events count, in batches and alone."""
     before = metered.values()
     with metered.service.client() as api:
         job = new_job(api)
@@ -191,7 +191,7 @@ def test_store_streams_and_process_are_measured(metered: Metered) -> None:
 
 
 def test_number_of_values_is_bounded_and_names_no_tenant(metered: Metered) -> None:
-    """Unknown paths share one operation; no label tells of a provider or a job."""
+    """Unknown paths share one operation; no label names a provider or a job."""
     with metered.service.client() as api:
         for number in range(20):
             api.get(f"/unknown/{number}")

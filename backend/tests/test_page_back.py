@@ -142,7 +142,7 @@ def head_of(api: httpx.Client, name: str, language: str = "en") -> str:
 
 @pytest.mark.parametrize(("name", "case"), CASES.items(), ids=CASES)
 def test_page_says_that_news_is_back(api: httpx.Client, name: str, case: Case) -> None:
-    """Only a running job with news, which worked on without a connection, is back."""
+    """The page says "News is back" only for a running job that was offline."""
     text = head_of(api, name)
     assert case.shown in text
     assert ("offline" in text) == (case.shown == BACK)

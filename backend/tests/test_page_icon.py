@@ -107,8 +107,8 @@ def test_icon_has_the_accent_of_the_provider(
         *("ring-999999999999.{}", "%22%3E.{}", "ring-45"),
     ],
 )
-def test_unknown_icon_is_not_kept(service: Service, name: str) -> None:
-    """An address of another release, or a made-up one, gets an icon that is not kept.
+def test_unknown_icon_is_not_cached(service: Service, name: str) -> None:
+    """An address of another release, or a made-up one, gets an icon that is not cached.
 
     Nothing of the address is in the content.
     """

@@ -583,7 +583,7 @@ def test_page_has_the_language_of_the_browser(
 def test_reader_switches_the_language(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The link in the other language's name switches the language, and stays switched.
+    """The link named after the other language switches the page for good.
 
     The choice wins over the browser, and survives the exchange of link and cookie.
     """
@@ -769,10 +769,10 @@ def test_message_keeps_its_lines_and_direction(
 
 
 def test_page_is_light(service: Service, api: httpx.Client) -> None:
-    """A page and its only other requests but the icon have 25 kB compressed.
+    """A page, its script and its style sheet have at most 25 kB compressed.
 
     The script has less than 6 kB. The address of a file changes with its content, so
-    browsers keep it; the content for another address is not kept.
+    browsers cache the file. An outdated address gets the current file, uncached.
     """
     job = job_with_points(api, list(range(100)))
     page = open_page(api, job)

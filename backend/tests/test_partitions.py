@@ -114,7 +114,7 @@ def partition_of_each_job(db: Connection) -> dict[str, str]:
 
 
 def test_upgrade_keeps_stored_events_in_the_first_partition(url: str) -> None:
-    """Down and up again, the events stay; the schema is that of `store/schema.py`."""
+    """A downgrade and an upgrade keep all events; the schema is `store/schema.py`."""
     count = text("SELECT count(*) FROM events")
     with closing(PostgresStore(url)) as store, store.transaction() as db:
         assert differences(db) == []
@@ -140,7 +140,7 @@ def test_upgrade_keeps_stored_events_in_the_first_partition(url: str) -> None:
 
 
 def test_each_month_has_a_partition(db: Connection) -> None:
-    """New jobs of later months are in partitions that exist before."""
+    """New jobs of later months are in partitions made in advance."""
     now = utc_now()
     later = [now + timedelta(days=31 * number) for number in range(4)]
     names = [each.name for each in list_partitions(db)]
@@ -176,7 +176,7 @@ def replace_first_partition(db: Connection) -> None:
 
 
 def checks_of(store: Store) -> list[PartitionCheck]:
-    """Return the checks of partitions with only old jobs, after their last page."""
+    """Return the finished checks of partitions whose jobs are all old."""
     checks = store.read(
         lambda db: begin_checks(db, list_ages(db), utc_now(), DELETED_STATUSES)
     )
@@ -199,7 +199,7 @@ def drop_all(store: Store, checks: Sequence[PartitionCheck]) -> list[str]:
 
 @pytest.fixture
 def monthly(url: str) -> Iterator[Store]:
-    """A store with a job in each of the months 2020-05 and 2020-06, and an age."""
+    """A store with retention and a job in each of the months 2020-05 and 2020-06."""
     with closing(PostgresStore(url)) as store, store.transaction() as db:
         replace_first_partition(db)
     with closing(PostgresStore(url)) as store:

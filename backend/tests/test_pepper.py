@@ -212,7 +212,7 @@ def test_keys_stay_valid_through_a_rotation(installation: Installation) -> None:
 
 
 def test_interrupted_rotation_can_be_ended(installation: Installation) -> None:
-    """After a crash between file and database, all keys work and `finish` ends it."""
+    """After a crash within `rotate`, all keys work; `finish` ends the rotation."""
     PepperFile(installation.pepper).begin_rotation()
     assert installation.status(installation.keys["all"]) == 200
     installation.run("pepper", "finish", "--expire-keys")
@@ -237,7 +237,7 @@ def test_host_without_the_new_pepper_asks_for_it(installation: Installation) -> 
 def test_rotation_keeps_any_secret_and_the_key_of_erasures(
     tmp_path: Path, secret: bytes
 ) -> None:
-    """A pepper of an operator's own may have any bytes; it stays valid till the end."""
+    """A pepper from an operator may have any bytes, and is valid until `finish`."""
     path = tmp_path / "pepper"
     path.write_bytes(secret + b"\n")
     file = PepperFile(path)

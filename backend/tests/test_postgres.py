@@ -50,8 +50,8 @@ def url(postgres: str) -> Iterator[str]:
         yield url
 
 
-def test_transactions_see_what_they_have_waited_for(url: str) -> None:
-    """Another default isolation of the database does not count for transactions."""
+def test_transactions_ignore_the_default_isolation(url: str) -> None:
+    """Transactions are `read committed` with any default of the database."""
     with psycopg.connect(url, autocommit=True) as db:
         level = "default_transaction_isolation = 'serializable'"
         _set_default(db, f"ALTER DATABASE {db.info.dbname} SET {level}")

@@ -195,7 +195,7 @@ def test_accent_at_the_limit_is_accepted(api: httpx.Client) -> None:
 
 
 def test_each_accent_has_a_dark_variant_with_enough_contrast() -> None:
-    """Every accent mixed with white has 4.5 to 1 on the dark card, and no more white.
+    """A dark accent has just enough white for 4.5 to 1 on the dark card.
 
     White alone has more, so every colour has a variant.
     """

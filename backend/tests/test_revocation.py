@@ -109,7 +109,7 @@ def test_all_that_a_key_has_made_ends_with_it(
 def test_key_that_ends_its_maker_stays_valid(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A key may end its maker with all that was made, but not itself and its tokens."""
+    """A key can expire its maker with `revoke_created`; the key and its tokens stay."""
     with ExitStack() as stack:
         maker = own_maker(api).make_key(stack, service)
         made = maker.make_key(stack, service)

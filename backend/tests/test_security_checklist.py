@@ -1,4 +1,4 @@
-"""Security checklist: the line of each rule with the tests that hold the backend to it.
+"""Security checklist: each rule with the names of the tests that check the rule.
 
 `CHECKLIST` has the rules for the parts that the backend has by now. The tests below it
 are those of rules that no other module tests. Sign-in, forms and webhooks do not exist.

@@ -123,7 +123,7 @@ def answer_of(
     return caller.request(operation.method, path, json=body)
 
 
-def told(answer: httpx.Response) -> tuple[int, dict[str, Any], dict[str, str]]:
+def comparable(answer: httpx.Response) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return an answer without the id of the request and the date."""
     headers = dict(answer.headers)
     for name in ("x-request-id", "date", "content-length"):
@@ -218,7 +218,7 @@ PLAIN_TEXTS = {
     "create_event": {"tag"},
     "import_events": {"tag"},
 }
-"""Further ones: a text for the customer, and a step of the named job."""
+"""Further members that name no object: a text, and a step of the named job."""
 
 
 @pytest.mark.parametrize("operation", ON_OBJECTS, ids=lambda each: each.operation_id)
@@ -228,9 +228,9 @@ def test_foreign_object_is_answered_as_an_unknown_one(
     objects: Objects,
     operation: Operation,
 ) -> None:
-    """A foreign object gets another provider, and a foreign token, the same answer.
+    """Another provider and a foreign token cannot tell an object from an unknown one.
 
-    The answer is 404 with the body and headers of an unknown object. Operations that
+    Both get 404 with the body and headers of an unknown object. Operations that
     are closed to tokens answer 403 for both.
     """
     names = path_parameters(operation)
@@ -239,7 +239,7 @@ def test_foreign_object_is_answered_as_an_unknown_one(
     is_open = operation.operation_id in OPEN_TO_JOB_TOKENS
     for caller, status in ((other_api, 404), (holder, 404 if is_open else 403)):
         answers = [
-            told(answer_of(caller, operation, ids)) for ids in (foreign, unknown)
+            comparable(answer_of(caller, operation, ids)) for ids in (foreign, unknown)
         ]
         assert answers[0][0] == status
         assert answers[0] == answers[1]
@@ -315,7 +315,7 @@ def test_references_of_bodies_name_no_foreign_object(
         for number in (CUSTOMER, UNKNOWN["customer_id"])
     ]
     texts = [
-        str(told(answer)).replace(str(number), "")
+        str(comparable(answer)).replace(str(number), "")
         for answer, number in zip(
             answers, (CUSTOMER, UNKNOWN["customer_id"]), strict=True
         )
@@ -326,7 +326,7 @@ def test_references_of_bodies_name_no_foreign_object(
     name, unknown = str(objects.job["provider_job_id"]), new_name()
     events = [{"provider_job_id": each, "kind": "error"} for each in (name, unknown)]
     texts = [
-        str(told(other_api.post("/events", json=event))).replace(
+        str(comparable(other_api.post("/events", json=event))).replace(
             event["provider_job_id"], ""
         )
         for event in events

@@ -101,7 +101,7 @@ def test_failing_command_is_rolled_back_alone(store: SqliteStore) -> None:
 def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) -> None:
     """A command that ends the transaction gets 503; the other commands are stored."""
 
-    def lose_it(db: Connection) -> None:
+    def end_transaction(db: Connection) -> None:
         create_customer(db, 1, 1002)
         # SQLite rolls a transaction back by itself on a full disk.
         db.exec_driver_sql("ROLLBACK")
@@ -109,7 +109,7 @@ def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) 
             db.exec_driver_sql("SELECT no_such_function()")
 
     first, refused, second = write_in_one_go(
-        store, new_customer(1001), lose_it, new_customer(1003)
+        store, new_customer(1001), end_transaction, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
     assert_unavailable(refused)
@@ -117,15 +117,15 @@ def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) 
     assert has_customer(store, 1003)
 
 
-def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
+def test_failed_commit_rejects_only_its_cause(store: SqliteStore) -> None:
     """After a failed COMMIT each command runs alone; the valid commands are stored."""
 
-    def break_a_rule_of_the_commit(db: Connection) -> None:
+    def violate_foreign_key(db: Connection) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         create_customer(db, 999, 1002)
 
     first, refused, second = write_in_one_go(
-        store, new_customer(1001), break_a_rule_of_the_commit, new_customer(1003)
+        store, new_customer(1001), violate_foreign_key, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
     assert isinstance(refused, IntegrityError)
@@ -185,7 +185,7 @@ def test_failure_of_the_whole_store_rejects_whole_groups(
     outcomes = write_in_one_go(failing, *map(new_customer, in_two_groups))
     for outcome in outcomes:
         assert_unavailable(outcome)
-    assert failing.count == 1 + transactions  # one keeps the writer busy before
+    assert failing.count == 1 + transactions  # `keep_busy()` runs one
 
 
 @pytest.mark.parametrize("mebibytes", [1, 8])

@@ -35,7 +35,7 @@ EXPIRES: Final = {"name": "expires", "in": "query", "schema": TEXT}
 ADMIN: Final = [{"api_key": ["admin"]}]
 INGEST: Final = [{"api_key": ["ingest"]}]
 
-Verdict = Literal["breaking", "additive", "not ours"]
+Verdict = Literal["breaking", "additive", "unreported"]
 Edits = tuple[tuple[str, object], ...]
 
 
@@ -44,8 +44,8 @@ class Cell:
     """One mutation of the contract.
 
     Attributes:
-        verdict: Expected verdict; `not ours` for no reported change.
-        reason: Part of the reported line, or the reason for `not ours`.
+        verdict: Expected verdict; `unreported` if nothing is reported.
+        reason: Part of the reported line, or the reason why nothing is reported.
         new: Edits that make the mutation; empty where the kind cannot occur.
         old: Edits of the contract with which the mutation is compared.
     """
@@ -66,9 +66,9 @@ def additive(reason: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
     return Cell("additive", reason, new, old)
 
 
-def not_ours(because: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
+def unreported(reason: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
     """Return a cell without a reported change."""
-    return Cell("not ours", because, new, old)
+    return Cell("unreported", reason, new, old)
 
 
 AREAS: Final = (
@@ -95,16 +95,16 @@ KINDS: Final = (
     "reworded",
     "unknown member",
 )
-FIXED: Final = "it has no type or limits of its own"
-ALWAYS: Final = "it is neither required nor optional"
-UNDEPRECATED: Final = "OpenAPI cannot deprecate it"
+UNTYPED: Final = "paths and servers have no type and no limits"
+NEVER_OPTIONAL: Final = "the area is neither required nor optional"
+UNDEPRECATED: Final = "OpenAPI has no deprecation of this area"
 
 TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("paths", "added"): additive(
         "list_hosts: is a new operation",
         ("paths|/hosts", {"get": {"operationId": "list_hosts", "responses": {}}}),
     ),
-    ("paths", "added and required"): not_ours("nobody has to call an operation"),
+    ("paths", "added and required"): unreported("no client has to call an operation"),
     ("paths", "removed"): breaking("list_jobs: was removed", (LIST, REMOVED)),
     ("paths", "moved"): breaking(
         "livez: moved from GET /livez to GET /alive",
@@ -116,15 +116,17 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         ("paths|/api-keys/{key_id}/expire|delete", {"operationId": "expire_api_key"}),
         ("paths|/api-keys/{key_id}/expire|post", REMOVED),
     ),
-    ("paths", "narrowed"): not_ours(FIXED),
-    ("paths", "widened"): not_ours(FIXED),
-    ("paths", "made required"): not_ours(ALWAYS),
-    ("paths", "made optional"): not_ours(ALWAYS),
+    ("paths", "narrowed"): unreported(UNTYPED),
+    ("paths", "widened"): unreported(UNTYPED),
+    ("paths", "made required"): unreported(NEVER_OPTIONAL),
+    ("paths", "made optional"): unreported(NEVER_OPTIONAL),
     ("paths", "deprecated"): additive(
         "list_jobs: is deprecated now", (f"{LIST}|deprecated", True)
     ),
-    ("paths", "reworded"): not_ours(
-        "words reach nobody's code", (f"{LIST}|summary", "x"), ("info|version", "9")
+    ("paths", "reworded"): unreported(
+        "texts change no client",
+        (f"{LIST}|summary", "x"),
+        ("info|version", "9"),
     ),
     ("paths", "unknown member"): breaking(
         "list_jobs: callbacks is", (f"{LIST}|callbacks", {"done": {}})
@@ -158,8 +160,10 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("parameters", "deprecated"): additive(
         "list_jobs(tag): is deprecated now", (f"{TAG}|deprecated", True)
     ),
-    ("parameters", "reworded"): not_ours(
-        "words reach nobody's code", (f"{TAG}|description", "x"), (f"{TAG}|example", 1)
+    ("parameters", "reworded"): unreported(
+        "texts change no client",
+        (f"{TAG}|description", "x"),
+        (f"{TAG}|example", 1),
     ),
     ("parameters", "unknown member"): breaking(
         "list_jobs(tag): style is", (f"{TAG}|style", "deepObject")
@@ -199,9 +203,10 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "create_job request: needs no body now",
         (f"{CREATE}|requestBody|required", False),
     ),
-    ("bodies", "deprecated"): not_ours(UNDEPRECATED),
-    ("bodies", "reworded"): not_ours(
-        "words reach nobody's code", (f"{CREATE}|requestBody|description", "x")
+    ("bodies", "deprecated"): unreported(UNDEPRECATED),
+    ("bodies", "reworded"): unreported(
+        "texts change no client",
+        (f"{CREATE}|requestBody|description", "x"),
     ),
     ("bodies", "unknown member"): breaking(
         "create_job request: encoding is",
@@ -236,11 +241,11 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "create_job 201: can be application/cbor",
         (f"{CREATE}|responses|201|content|application/cbor", {"schema": TEXT}),
     ),
-    ("answers", "made required"): not_ours(ALWAYS),
-    ("answers", "made optional"): not_ours(ALWAYS),
-    ("answers", "deprecated"): not_ours(UNDEPRECATED),
-    ("answers", "reworded"): not_ours(
-        "words and links reach nobody's code",
+    ("answers", "made required"): unreported(NEVER_OPTIONAL),
+    ("answers", "made optional"): unreported(NEVER_OPTIONAL),
+    ("answers", "deprecated"): unreported(UNDEPRECATED),
+    ("answers", "reworded"): unreported(
+        "texts and links change no client",
         (f"{CREATE}|responses|201|description", "x"),
         (f"{CREATE}|responses|201|links", {"next": {}}),
     ),
@@ -259,8 +264,8 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("headers", "removed"): breaking(
         "readyz 503 header Retry-After: was removed", (HEADER, REMOVED)
     ),
-    ("headers", "moved"): not_ours(
-        "upper and lower case of its name are equal",
+    ("headers", "moved"): unreported(
+        "names of headers are case-insensitive",
         ("components|responses|Unavailable|headers", {"retry-after": {"schema": TEXT}}),
         old=(
             (
@@ -294,8 +299,8 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "readyz 503 header Retry-After: is deprecated now",
         (f"{HEADER}|deprecated", True),
     ),
-    ("headers", "reworded"): not_ours(
-        "words reach nobody's code", (f"{HEADER}|description", "x")
+    ("headers", "reworded"): unreported(
+        "texts change no client", (f"{HEADER}|description", "x")
     ),
     ("headers", "unknown member"): breaking(
         "readyz 503 header Retry-After: explode is", (f"{HEADER}|explode", True)
@@ -327,9 +332,9 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("security", "made optional"): additive(
         "create_job: asks for", (f"{CREATE}|security", [*INGEST, {}])
     ),
-    ("security", "deprecated"): not_ours(UNDEPRECATED),
-    ("security", "reworded"): not_ours(
-        "words reach nobody's code", (f"{SCHEME}|description", "x")
+    ("security", "deprecated"): unreported(UNDEPRECATED),
+    ("security", "reworded"): unreported(
+        "texts change no client", (f"{SCHEME}|description", "x")
     ),
     ("security", "unknown member"): breaking(
         "api_key: is a different security scheme now", (f"{SCHEME}|bearerFormat", "JWT")
@@ -370,26 +375,26 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("schemas", "deprecated"): additive(
         "Job.percent: is deprecated now", (f"{JOB}|properties|percent|deprecated", True)
     ),
-    ("schemas", "reworded"): not_ours(
-        "words and extensions reach nobody's code",
+    ("schemas", "reworded"): unreported(
+        "texts and extensions change no client",
         (f"{JOB}|properties|percent|description", "x"),
         (f"{JOB}|x-order", 1),
     ),
     ("schemas", "unknown member"): breaking(
         "Job: not is", (f"{JOB}|not", {"required": ["host"]})
     ),
-    ("servers", "added"): not_ours(
+    ("servers", "added"): unreported(
         "each script names the host of its backend",
         ("servers|+", {"url": "https://tracker.example"}),
     ),
-    ("servers", "added and required"): not_ours(ALWAYS),
-    ("servers", "removed"): not_ours(
-        "without servers, paths begin where they did", ("servers", REMOVED)
+    ("servers", "added and required"): unreported(NEVER_OPTIONAL),
+    ("servers", "removed"): unreported(
+        "without servers, paths begin at / as before", ("servers", REMOVED)
     ),
     ("servers", "moved"): breaking(
         "servers: paths begin at /v2 now", ("servers|0|url", "http://127.0.0.1:8000/v2")
     ),
-    ("servers", "retyped"): not_ours(FIXED),
+    ("servers", "retyped"): unreported(UNTYPED),
     ("servers", "narrowed"): breaking(
         "servers: paths begin at / now",
         old=(("servers|+", {"url": "/v1"}),),
@@ -397,11 +402,11 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ("servers", "widened"): breaking(
         "servers: paths begin at / or /v1 now", ("servers|+", {"url": "/v1"})
     ),
-    ("servers", "made required"): not_ours(ALWAYS),
-    ("servers", "made optional"): not_ours(ALWAYS),
-    ("servers", "deprecated"): not_ours(UNDEPRECATED),
-    ("servers", "reworded"): not_ours(
-        "words reach nobody's code", ("servers|0|description", "x")
+    ("servers", "made required"): unreported(NEVER_OPTIONAL),
+    ("servers", "made optional"): unreported(NEVER_OPTIONAL),
+    ("servers", "deprecated"): unreported(UNDEPRECATED),
+    ("servers", "reworded"): unreported(
+        "texts change no client", ("servers|0|description", "x")
     ),
     ("servers", "unknown member"): breaking(
         "list_jobs: servers is", (f"{LIST}|servers", [{"url": "/v2"}])
@@ -413,7 +418,7 @@ def test_table_has_every_cell() -> None:
     """Each area has a cell for each kind, and each empty cell has a reason."""
     assert TABLE.keys() == set(product(AREAS, KINDS))
     for cell in TABLE.values():
-        assert cell.new or cell.old or (cell.verdict == "not ours" and cell.reason)
+        assert cell.new or cell.old or (cell.verdict == "unreported" and cell.reason)
 
 
 @pytest.mark.parametrize(
@@ -431,7 +436,7 @@ def test_change_has_its_verdict(cell: Cell, document: dict[str, Any]) -> None:
 
     report = "\n".join(map(str, changes))
     assert any(change.breaking for change in changes) is (cell.verdict == "breaking")
-    if cell.verdict == "not ours":
+    if cell.verdict == "unreported":
         assert report == ""
     else:
         assert f"{cell.verdict}: " in report

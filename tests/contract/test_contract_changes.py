@@ -193,28 +193,28 @@ def test_changed_texts_are_no_change(
     assert compare(contract, Contract(document, "")) == []
 
 
-def test_contract_breaks_no_promise_of_the_last_release() -> None:
+def test_contract_has_no_breaking_change_since_the_last_release() -> None:
     """The comparison with the baseline reports no breaking change."""
     assert contract_changes.main([]) == 0
 
 
-def test_command_fails_on_a_broken_promise_until_it_is_recorded(
+def test_breaking_change_fails_the_command_until_recorded(
     tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command fails after a removal until the new baseline is recorded."""
-    promised = json.loads(json.dumps(contract.document))
-    edit(promised, f"{ANSWER}|properties|host", TEXT)
-    contract_changes.record(Contract(promised, ""), tree)
+    baseline = json.loads(json.dumps(contract.document))
+    edit(baseline, f"{ANSWER}|properties|host", TEXT)
+    contract_changes.record(Contract(baseline, ""), tree)
     assert contract_changes.main(["--root", str(tree)]) == 1
     assert "breaking: Job.host: was removed" in capsys.readouterr().out
     assert contract_changes.main(["--root", str(tree), "--record"]) == 0
     assert contract_changes.main(["--root", str(tree)]) == 0
 
 
-def test_promise_edited_by_hand_is_refused(
+def test_baseline_edited_by_hand_is_rejected(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command refuses a baseline whose digest differs: it was edited by hand."""
+    """The command rejects a baseline whose digest differs: it was edited by hand."""
     baseline = tree / BASELINE_PATH
     edited = json.loads(baseline.read_text())
     del edited["paths"]["/customers/{customer_id}"]
@@ -227,11 +227,11 @@ def test_promise_edited_by_hand_is_refused(
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_every_operation_is_promised() -> None:
+def test_baseline_has_every_operation() -> None:
     """The baseline contains every operation, so that a removal is reported."""
     contract = read_contract(ROOT / CONTRACT_PATH)
-    promised = contract_changes.read_baseline(ROOT)
+    baseline = contract_changes.read_baseline(ROOT)
 
-    assert promised.document["paths"].keys() == contract.document["paths"].keys()
+    assert baseline.document["paths"].keys() == contract.document["paths"].keys()
     for path, item in contract.document["paths"].items():
-        assert promised.document["paths"][path].keys() == item.keys(), path
+        assert baseline.document["paths"][path].keys() == item.keys(), path

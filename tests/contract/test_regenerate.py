@@ -202,12 +202,12 @@ def test_ended_run_leaves_the_old_files(
 ) -> None:
     """A signal ends the tools and removes the temporary folder; no file is replaced."""
     change_contract(tree, contract)
-    run_ = Hanging(tree)
-    run_.process.send_signal(number)
-    assert run_.process.wait(timeout=30) == 128 + number
-    assert snapshot(tree) == run_.before
+    interrupted = Hanging(tree)
+    interrupted.process.send_signal(number)
+    assert interrupted.process.wait(timeout=30) == 128 + number
+    assert snapshot(tree) == interrupted.before
     assert list((tree / "build").iterdir()) == []
-    run_.assert_tools_have_ended()
+    interrupted.assert_tools_have_ended()
 
 
 def test_temporary_folder_of_a_killed_run_is_removed_by_the_next_run(
@@ -234,12 +234,12 @@ def test_failing_replacement_is_undone(
     before = snapshot(tree)
     rename = Path.rename
 
-    def full(source: Path, target: Path) -> Path:
+    def fail_last_move(source: Path, target: Path) -> Path:
         if target == tree / PROVENANCE_PATH:
             raise OSError("no space left")
         return rename(source, target)
 
-    monkeypatch.setattr(Path, "rename", full)
+    monkeypatch.setattr(Path, "rename", fail_last_move)
     with pytest.raises(OSError, match="no space left"):
         run(tree)
     assert snapshot(tree) == before
@@ -392,7 +392,7 @@ def test_accepted_contract_replaces_contract_and_generated_files(
 def test_unavailable_contract_is_one_line_of_error(
     tree: Path, source: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file or address that cannot be read exits with status 1 and the reason."""
+    """For an unreadable file or address, the command prints the reason; status 1."""
     assert run(tree, "--spec", source) == 1
     assert expected in capsys.readouterr().err
 
@@ -407,7 +407,7 @@ paths:
       responses:
         {status}: {response}
 {more}"""
-OTHER = [
+FOREIGN_CONTRACTS = [
     ("3.1.0", '"200"', "{description: fine}", ""),
     ("3.0.3", "200", "{description: fine}", "servers: [{url: /v1}]\n"),
     (
@@ -426,7 +426,7 @@ OTHER = [
 ]
 
 
-@pytest.mark.parametrize(("version", "status", "response", "more"), OTHER)
+@pytest.mark.parametrize(("version", "status", "response", "more"), FOREIGN_CONTRACTS)
 def test_contract_of_another_service_is_compared(
     tree: Path,
     capsys: pytest.CaptureFixture[str],
@@ -453,7 +453,7 @@ ENDLESS = (
     "components: {responses: {A: {$ref: '#/components/responses/B'}, "
     "B: {$ref: '#/components/responses/A'}}}\n"
 )
-UNUSABLE = [
+INVALID_CONTRACTS = [
     ('{$ref: "#/components/responses/A"}', ENDLESS, "leads back to itself"),
     ('{$ref: "other.yaml#/A"}', "", "has no target"),
     ("{description: 5}", "", "is not valid"),
@@ -464,7 +464,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize("arguments", [[], ["--accept"]])
-@pytest.mark.parametrize(("response", "more", "expected"), UNUSABLE)
+@pytest.mark.parametrize(("response", "more", "expected"), INVALID_CONTRACTS)
 def test_invalid_contract_is_one_line_of_error(
     tree: Path,
     capsys: pytest.CaptureFixture[str],
@@ -473,7 +473,7 @@ def test_invalid_contract_is_one_line_of_error(
     expected: str,
     arguments: list[str],
 ) -> None:
-    """Wrong types and circular references print their reason on stderr only."""
+    """For wrong types and circular references, the reason is on stderr only."""
     other = tree / "other.yaml"
     other.write_text(
         SMALL.format(version="3.1.0", status='"200"', response=response, more=more)

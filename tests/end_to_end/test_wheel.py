@@ -74,7 +74,7 @@ def build_distribution(project: Path, kind: str, folder: Path) -> Path:
 
 
 def test_wheel_of_the_backend_holds_license_and_table(tmp_path: Path) -> None:
-    """The wheel of the backend contains the licence and the table of the projection."""
+    """The wheel of the backend contains licence and test table of the projection."""
     wheel = zipfile.ZipFile(build_distribution(ROOT / "backend", "wheel", tmp_path))
 
     (path,) = [n for n in wheel.namelist() if n.endswith("licenses/LICENSE")]

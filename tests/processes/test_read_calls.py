@@ -70,14 +70,14 @@ def test_jobs_are_listed_page_by_page(tracker: TrackerApi, config: JobConfig) ->
     ]
 
     jobs = list(tracker.list_jobs(tag=config.tag))
-    of_one = list(
+    of_one_customer = list(
         tracker.list_jobs(tag=config.tag, customer_id=1, created_since=before)
     )
     done = list(tracker.list_jobs(tag=config.tag, status=["succeeded", "failed"]))
 
     assert [job.provider_job_id for job in jobs] == made[::-1]
-    assert {job.customer_id for job in of_one} == {1}
-    assert len(of_one) == 103
+    assert {job.customer_id for job in of_one_customer} == {1}
+    assert len(of_one_customer) == 103
     assert done == []
 
 
@@ -103,7 +103,7 @@ def test_configuration_can_be_registered_and_found(
     assert JobConfigManager(configs=[first.document]).tags == (config.tag,)
 
 
-def test_order_of_steps_comes_back_as_it_was_registered(
+def test_order_of_steps_is_returned_as_registered(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
     """A step registered with `after=()` is returned with an empty `after`."""
@@ -201,10 +201,10 @@ def test_keys_are_made_used_and_revoked(
     assert expired.at >= created.at
 
 
-def test_key_is_expired_with_all_that_it_has_made(
+def test_key_is_expired_with_its_keys_tokens_and_links(
     tracker: TrackerApi, backend: RunningBackend, config: JobConfig
 ) -> None:
-    """`revoke_created` ends keys, tokens and links of a key, and tells how many."""
+    """`revoke_created` ends keys, tokens and links of a key; returns their numbers."""
     leaked = tracker.admin.create_api_key("leaked", ["ingest", "read", "admin"])
     with TrackerApi(leaked.api_key, backend.base_url) as other:
         made = other.admin.create_api_key("made", ["read"])
@@ -236,7 +236,7 @@ def test_key_cannot_revoke_itself(tracker: TrackerApi) -> None:
 
 
 @pytest.mark.parametrize("key_id", ["", "a/b", "trk_3kTMd9aZ_canary_abc123"])
-def test_impossible_key_id_is_rejected_unshown(
+def test_message_about_an_invalid_key_id_omits_the_id(
     tracker: TrackerApi, key_id: str
 ) -> None:
     """An invalid key id raises ValueError, whose message does not contain the id."""
@@ -246,8 +246,8 @@ def test_impossible_key_id_is_rejected_unshown(
     assert "canary" not in str(caught.value)
 
 
-def test_unknown_or_single_words_for_a_list_are_rejected(tracker: TrackerApi) -> None:
-    """A single text for a list raises TypeError; an unknown status, ValueError."""
+def test_text_for_a_list_and_unknown_word_are_rejected(tracker: TrackerApi) -> None:
+    """A text for a list raises TypeError, and an unknown status raises ValueError."""
     alone: Any = "running"
     with pytest.raises(TypeError, match="status must be a list of words, got str"):
         list(tracker.list_jobs(status=alone))

@@ -33,7 +33,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBackend
 
 @contextmanager
 def dev_backend(folder: Path, port: int = 0) -> Generator["subprocess.Popen[bytes]"]:
-    """Run `trackerapi-backend dev` with its data in a folder; 0 is any free port."""
+    """Run `trackerapi-backend dev` with its data in a folder; port 0: any free one."""
     command = [sys.executable, "-m", "trackerapi_backend", "dev"]
     with subprocess.Popen(
         [*command, "--port", str(port), "--data-dir", str(folder)],
@@ -50,7 +50,7 @@ def dev_backend(folder: Path, port: int = 0) -> Generator["subprocess.Popen[byte
 
 @contextmanager
 def serve_backend(variables: dict[str, str]) -> Generator[str]:
-    """Run `trackerapi-backend serve` with these variables; yield the address."""
+    """Run `trackerapi-backend serve` with `variables`; yield the address."""
     with subprocess.Popen(
         [sys.executable, "-m", "trackerapi_backend", "serve", "--port", "0"],
         env=os.environ | variables,

@@ -192,7 +192,7 @@ def running_nginx(
 
     Args:
         folder: Folder of its files.
-        replaced: Texts of the site and what they become; each occurs in it.
+        replaced: New texts by the texts of the site that they replace.
         port: Port of 127.0.0.1 that nginx listens on.
     """
     nginx = need("nginx", "nginx-light")

@@ -68,7 +68,7 @@ def _correct(body: dict[str, Any]) -> None:
 
 
 def _name_an_object(path_parameters: dict[str, Any]) -> None:
-    """Replace an id of null, which lists have for a key or change without an object."""
+    """Replace a null id, which lists contain for a key or entry without an object."""
     for name, value in path_parameters.items():
         if value in (None, "None"):
             path_parameters[name] = 1
@@ -87,7 +87,7 @@ def _name_known_objects(body: dict[str, Any]) -> None:
 
 
 def _name_known_ids(case: Any) -> None:
-    """Replace every second id in a path by the id of a known object, which stays."""
+    """Replace every second id in a path by a known id; delete no known object."""
     for name, value in case.path_parameters.items():
         known = _KNOWN.get(name)
         if case.method.upper() == "DELETE":

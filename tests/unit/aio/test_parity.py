@@ -98,10 +98,10 @@ def returns_iterator(method: Any, prefix: str = "") -> bool:
 @pytest.mark.parametrize("kind", PAIRS)
 def test_async_class_has_the_names_of_its_sync_class(kind: type) -> None:
     """Each async class has exactly the public names of its sync class."""
-    script, loop = pair_of(kind)
+    sync_object, async_object = pair_of(kind)
 
-    assert names_of(script) == names_of(loop)
-    assert type(loop) is PAIRS[kind]
+    assert names_of(sync_object) == names_of(async_object)
+    assert type(async_object) is PAIRS[kind]
 
 
 def test_constructors_have_equal_parameters() -> None:
@@ -134,17 +134,20 @@ def test_unknown_argument_raises_type_error(call: Any) -> None:
 @pytest.mark.parametrize(("kind", "name"), members())
 def test_async_member_has_the_same_parameters(kind: type, name: str) -> None:
     """Parameters and defaults agree, blocking calls are awaited, docstrings exist."""
-    here, there = getattr(kind, name, None), getattr(PAIRS[kind], name, None)
+    sync_member, async_member = (
+        getattr(kind, name, None),
+        getattr(PAIRS[kind], name, None),
+    )
 
-    assert inspect.getdoc(there)
-    if not callable(here):
-        assert isinstance(there, property)
-        if isinstance(here, property):
-            assert (here.fset is None) == (there.fset is None)
+    assert inspect.getdoc(async_member)
+    if not callable(sync_member):
+        assert isinstance(async_member, property)
+        if isinstance(sync_member, property):
+            assert (sync_member.fset is None) == (async_member.fset is None)
         return
-    assert callable(there)
-    assert parameters(here) == parameters(there)
+    assert callable(async_member)
+    assert parameters(sync_member) == parameters(async_member)
     is_awaited = name not in SYNCHRONOUS | AWAITABLE_BLOCKS | ASYNC_ITERATORS
-    assert inspect.iscoroutinefunction(there) == is_awaited
-    assert returns_iterator(there, "Async") == (name in ASYNC_ITERATORS)
-    assert not returns_iterator(here) or name in ASYNC_ITERATORS
+    assert inspect.iscoroutinefunction(async_member) == is_awaited
+    assert returns_iterator(async_member, "Async") == (name in ASYNC_ITERATORS)
+    assert not returns_iterator(sync_member) or name in ASYNC_ITERATORS
