@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from trackerapi_backend.cli.database import open_store
+from trackerapi_backend.cli.own_services import running_services
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.erasing_again import ErasedAgain, erase_again
 from trackerapi_backend.pepper import PepperFile
+from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.erasures_file import (
     ErasuresFile,
@@ -81,6 +87,35 @@ def test_rows_that_are_back_are_erased_again(
     ):
         assert statuses(api, jobs) == [410, 410, 200, 410, 200]
         assert api.get(f"/customers/{old}").status_code == 404
+
+
+def test_customers_that_others_erase_meanwhile_are_skipped(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """Two runs at the same time succeed; each customer and job counts in one run."""
+    keys = prepare(tmp_path, database_url)
+    with (
+        serve_existing(tmp_path, keys, database_url) as (_process, service),
+        service.client() as api,
+    ):
+        ids = [api.post("/customers", json={}).json()["id"] for _ in range(6)]
+        for customer_id in ids:
+            new_job(api, customer_id=customer_id)
+    later = utc_now() + timedelta(days=1)
+    lines = [erased_customer(1, customer_id, now=later) for customer_id in ids]
+    storage = storage_from({}, variables_of(tmp_path, database_url))
+
+    async def erase_twice() -> tuple[ErasedAgain, ErasedAgain]:
+        with closing(open_store(storage)) as store:
+            async with running_services(storage, store) as services:
+                # Both runs find each customer before one of them hides the customer.
+                return await asyncio.gather(
+                    erase_again(services, lines), erase_again(services, lines)
+                )
+
+    one, other = asyncio.run(erase_twice())
+    assert one.customers + other.customers == len(ids)
+    assert one.jobs + other.jobs == len(ids)
 
 
 def test_restore_erases_again(tmp_path: Path) -> None:

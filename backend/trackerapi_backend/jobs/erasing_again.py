@@ -50,7 +50,7 @@ async def erase_again(
     A job is found by its id or by the HMAC of its name: if the backup is older than the
     job, a script may have created the job again with another id. A customer is found by
     its id if the customer was created before the erasure: a later customer may have got
-    the same id.
+    the same id. A row that another process erases meanwhile counts for that process.
 
     Args:
         services: Services of the database.
@@ -60,19 +60,20 @@ async def erase_again(
     providers = await run_in_threadpool(read, erasure.list_providers)
     known = [each for each in erased if each.provider_id in providers]
     await _close_names(services, [each for each in known if each.kind == "job"])
-    jobs = await run_in_threadpool(_find_jobs, services, known)
-    for provider_id, job_id, name in jobs:
-        await _eraser(services, provider_id).erase_named(job_id, name)
-    customers, jobs_of_customers = 0, 0
+    found = await run_in_threadpool(_find_jobs, services, known)
+    jobs, customers = 0, 0
+    for provider_id, job_id, name in found:
+        jobs += await _eraser(services, provider_id).erase_named(job_id, name)
     for each in known:
         if each.customer_id is not None and await run_in_threadpool(
             read, partial(_is_stored, each)
         ):
             eraser = _eraser(services, each.provider_id)
-            jobs_of_customers += await eraser.erase_found_customer(each.customer_id)
-            customers += 1
+            count = await eraser.erase_found_customer(each.customer_id)
+            if count is not None:
+                jobs, customers = jobs + count, customers + 1
     residue = await purge(services)
-    return ErasedAgain(len(jobs) + jobs_of_customers, customers, residue)
+    return ErasedAgain(jobs, customers, residue)
 
 
 def _eraser(services: Services, provider_id: int) -> Eraser:

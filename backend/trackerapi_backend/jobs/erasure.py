@@ -181,19 +181,24 @@ class Eraser:
         require(customer, "customer")
         erased = erased_customer(self.provider_id, customer_id, now=utc_now())
         await self._record(erased)
-        return await self.erase_found_customer(customer_id)
+        return require(await self.erase_found_customer(customer_id), "customer")
 
-    async def erase_found_customer(self, customer_id: int) -> int:
+    async def erase_found_customer(self, customer_id: int) -> int | None:
         """Hide and erase a customer; return the number of its jobs.
 
         The file of erasures gets no line for the customer.
+
+        Returns:
+            None if another erasure was faster.
         """
-        await self._write(partial(self._hide_customer, customer_id))
+        if not await self._write(partial(self._hide_customer, customer_id)):
+            return None
         return await self.erase_rest(customer_id)
 
-    def _hide_customer(self, customer_id: int, db: Connection) -> None:
-        customer = stored_customers.find_customer(db, self.provider_id, customer_id)
-        require(customer, "customer")
+    def _hide_customer(self, customer_id: int, db: Connection) -> bool:
+        # Another process may have erased the customer since it was found.
+        if stored_customers.find_customer(db, self.provider_id, customer_id) is None:
+            return False
         erasure.hide_customer(db, customer_id, now=utc_now())
         record_change(
             db,
@@ -202,6 +207,7 @@ class Eraser:
             action="erase_customer",
             customer_id=customer_id,
         )
+        return True
 
     async def erase_rest(self, customer_id: int) -> int:
         """Erase the jobs of a hidden customer, then the customer; return the count."""
