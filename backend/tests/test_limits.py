@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
-from contextlib import AsyncExitStack
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
 from trackerapi_backend.requests import auth
+from trackerapi_backend.requests import limits as limits_module
 from trackerapi_backend.requests.credentials import generate_key
 from trackerapi_backend.requests.limits import (
     BURST_SECONDS,
@@ -23,6 +27,7 @@ from backend.tests.support.busy_writer import keep_busy
 from backend.tests.support.own_app import own_client, own_services
 from backend.tests.support.service import (
     CUSTOMER,
+    MAX_WAIT_SECONDS,
     new_job,
     new_name,
     prepare,
@@ -32,7 +37,7 @@ from backend.tests.support.service import (
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     import httpx
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
     Scenario = Callable[[Services], Coroutine[Any, Any, Any]]
 
 VERIFY_PATH = "/api-keys/protected"
-OTHER_ADDRESS = "10.0.0.2"
+ADDRESS, OTHER_ADDRESS = "10.0.0.1", "10.0.0.2"
+SECONDS_PER_MINUTE = 60
+GUESSERS = 4
 
 
 class Clock:
@@ -115,6 +122,16 @@ def test_rate_without_a_limit_admits_everything() -> None:
     for _ in range(1000):
         assert rate.wait_seconds("a", 1.0) == 0
         rate.take("a", 1.0)
+
+
+def test_wait_beyond_a_rate_is_bounded() -> None:
+    """However many tokens are taken, the next token returns within two minutes."""
+    rate = Rate(1, SECONDS_PER_MINUTE)
+    for _ in range(100):
+        rate.take("a", 1.0)
+    wait = rate.wait_seconds("a", 1.0)
+    assert SECONDS_PER_MINUTE < wait <= 2 * SECONDS_PER_MINUTE
+    assert rate.wait_seconds("a", 1.0 + wait) == 0
 
 
 def test_rate_remembers_an_empty_bucket_among_many_others() -> None:
@@ -243,56 +260,162 @@ def test_streams_do_not_count_as_running_requests(
             assert api.get(f"/jobs/{job['id']}").status_code == 200
 
 
-def test_address_that_guesses_keys_is_rejected(
+@contextmanager
+def held_read(services: Services) -> Iterator[list[Any]]:
+    """Hold the first read of the block until its end; yield the list of the reads."""
+    reads: list[Any] = []
+    read, may_end = services.store.read, threading.Event()
+
+    def read_or_wait(query: Callable[[Any], Any]) -> Any:
+        reads.append(query)
+        if len(reads) == 1:
+            assert may_end.wait(MAX_WAIT_SECONDS)
+        return read(query)
+
+    with patch.object(services.store, "read", read_or_wait):
+        try:
+            yield reads
+        finally:
+            may_end.set()
+
+
+def test_keys_of_an_address_that_guesses_are_looked_up_one_after_another(
     folder: Path, keys: dict[str, str], clock: Clock
 ) -> None:
-    """After many different unknown keys, an address gets 429 for another one.
+    """Keys beyond the limit of an address wait for one query, up to a maximum number.
 
-    The same unknown key counts once. Known keys, and other addresses, are served.
+    A repeated unknown key waits too. Requests with the same key wait together. Known
+    keys, and other addresses, do not wait.
     """
-    limits = CallLimits(RequestLimits(unknown_keys_per_minute=3), clock)
     guesses = [generate_key().api_key for _ in range(6)]
+    waiting = [keys["read"], guesses[1], guesses[0], keys["ingest"]]
 
     async def scenario(services: Services) -> None:
-        async def status(key: str, address: str = "10.0.0.1") -> int:
+        async def verify(key: str, address: str = ADDRESS) -> httpx.Response:
             async with own_client(services, key, address) as client:
-                answer = await client.get(VERIFY_PATH)
-            if answer.status_code == 429:
-                assert wait_of(answer) == 20
-            return answer.status_code
+                return await client.get(VERIFY_PATH)
 
-        assert await status(keys["all"]) == 200
-        for key in [guesses[0]] * 10 + guesses[1:3]:
-            assert await status(key) == 401
-        assert await status(guesses[3]) == 429
-        assert await status(keys["read"]) == 429
-        for key in (keys["all"], keys["all"]):
-            assert await status(key) == 200
-        assert await status(guesses[0]) == 401
-        assert await status(guesses[4], OTHER_ADDRESS) == 401
-        clock.now += 20
-        assert await status(keys["read"]) == 200
-        assert await status(guesses[3]) == 401
-        assert await status(guesses[5]) == 429
+        async def begin(reads: list[Any], *sent: str) -> list[Running]:
+            running = await start([verify(key) for key in sent])
+            while not reads:
+                await asyncio.sleep(0.01)
+            return running
 
-    run(folder, limits, scenario)
+        assert (await verify(keys["all"])).status_code == 200
+        assert (await verify(guesses[0])).status_code == 401
+        with held_read(services) as reads:
+            running = await begin(reads, *waiting, keys["ingest"])
+            assert wait_of(await verify(guesses[2])) == 1
+            assert (await verify(keys["all"])).status_code == 200
+            assert (await verify(guesses[3], OTHER_ADDRESS)).status_code == 401
+            assert len(reads) == 2
+            assert not any(each.done() for each in running)
+        answers = await asyncio.gather(*running)
+        assert [each.status_code for each in answers] == [200, 401, 401, 200, 200]
+        clock.now += 2 * SECONDS_PER_MINUTE
+        with held_read(services) as reads:
+            running = await begin(reads, guesses[4])
+            assert (await verify(guesses[5])).status_code == 401
+        assert (await running[0]).status_code == 401
+
+    with (
+        patch.object(auth, "UNKNOWN_SECONDS", 0.0),
+        patch.object(limits_module, "MAX_WAITING_KEYS", len(waiting)),
+    ):
+        limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
+        run(folder, limits, scenario)
+
+
+def test_valid_key_is_accepted_while_its_address_guesses_keys(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """A new valid key needs one request, although its address sends unknown keys."""
+    valid = prepare(tmp_path, database_url)
+    is_over = threading.Event()
+
+    def guess() -> set[int]:
+        statuses = set()
+        with service.client(None) as client:
+            while not is_over.is_set():
+                headers = {"X-API-Key": generate_key().api_key}
+                statuses.add(client.get(VERIFY_PATH, headers=headers).status_code)
+        return statuses
+
+    with (
+        serve_existing(
+            tmp_path,
+            valid,
+            database_url,
+            environment={"TRACKERAPI_BACKEND_UNKNOWN_KEYS_PER_MINUTE": "1"},
+        ) as (_process, service),
+        ThreadPoolExecutor(GUESSERS) as pool,
+    ):
+        guessing = [pool.submit(guess) for _ in range(GUESSERS)]
+        try:
+            with service.client(None) as client:
+                answers = [
+                    client.get(VERIFY_PATH, headers={"X-API-Key": key})
+                    for key in (generate_key().api_key, *valid.values())
+                ]
+        finally:
+            is_over.set()
+    assert [each.status_code for each in answers] == [401] + [200] * 4 + [401, 200]
+    assert set().union(*(each.result() for each in guessing)) == {401}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address", "is_hinted"),
+    [("127.0.0.1", "192.0.2.1", False), ("10.0.0.1", "127.0.0.1", True)],
+)
+def test_warning_names_the_address_that_sends_unknown_keys(
+    folder: Path, keys: dict[str, str], proxies: str, address: str, *, is_hinted: bool
+) -> None:
+    """The log has one warning for an address; for a proxy, it names the setting."""
+    log = folder / f"{address}.log"
+    variables = {
+        "UNKNOWN_KEYS_PER_MINUTE": "1",
+        "TRUSTED_PROXIES": proxies,
+        "LOG_FILE": f"{log}",
+    }
+    with (
+        serve_existing(
+            folder,
+            keys,
+            environment={f"TRACKERAPI_BACKEND_{n}": v for n, v in variables.items()},
+        ) as (_process, service),
+        service.client(None) as client,
+    ):
+        for _ in range(4):
+            headers = {
+                "X-API-Key": generate_key().api_key,
+                "X-Forwarded-For": "192.0.2.1",
+            }
+            assert client.get(VERIFY_PATH, headers=headers).status_code == 401
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    [warning] = [line["message"] for line in lines if line["level"] == "WARNING"]
+    assert warning.startswith(f"{address} sends too many unknown keys")
+    assert ("--trusted-proxies" in warning) == is_hinted
 
 
 def test_addresses_of_one_ipv6_network_count_together(
-    folder: Path, keys: dict[str, str], clock: Clock
+    folder: Path,
+    keys: dict[str, str],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """All IPv6 addresses with the same first 64 bits share a limit."""
     limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
 
-    async def scenario(services: Services) -> list[int]:
-        statuses = []
+    async def scenario(services: Services) -> None:
         for address in ("2001:db8::1", "2001:db8::2:1", "2001:db8:0:1::1", "odd:::"):
             key = generate_key().api_key
             async with own_client(services, key, address) as client:
-                statuses.append((await client.get(VERIFY_PATH)).status_code)
-        return statuses
+                assert (await client.get(VERIFY_PATH)).status_code == 401
 
-    assert run(folder, limits, scenario) == [401, 429, 401, 401]
+    with caplog.at_level("WARNING"):
+        run(folder, limits, scenario)
+    [warning] = caplog.messages
+    assert warning.startswith("2001:db8::2:1 sends too many unknown keys")
 
 
 def test_unknown_key_that_is_sent_again_needs_no_query(

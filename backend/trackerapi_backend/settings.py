@@ -93,7 +93,7 @@ class RequestLimits:
         key_requests_at_once: Requests of one key or job token at the same time.
         provider_requests_at_once: Requests of all keys of a provider at the same time.
         unknown_keys_per_minute: Different unknown keys from one client address in a
-            minute.
+            minute; further keys of the address are looked up one after another.
     """
 
     key_requests_per_second: int = 0

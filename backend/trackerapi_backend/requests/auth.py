@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,7 @@ from trackerapi_backend.requests.credentials import (
     hash_secret,
     parse_key_id,
 )
-from trackerapi_backend.requests.limits import CallLimits
+from trackerapi_backend.requests.limits import CallLimits, Sender
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.peppers import find_peppers
 
@@ -96,6 +97,35 @@ class Caller:
         if job is not None and self.job_id in (None, job.id):
             return job
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Well-formed key of a request.
+
+    Attributes:
+        api_key: Whole key.
+        key_id: Public part of the key.
+        digest: Hash of the key, its name in the caches.
+        sender: Sender of the request.
+    """
+
+    api_key: str = field(repr=False)
+    key_id: str
+    digest: bytes
+    sender: Sender
+
+
+def _sender_of(headers: Headers, client: tuple[str, int] | None) -> Sender:
+    """Return the sender of a request.
+
+    Args:
+        headers: Headers of the request.
+        client: Address and port of the client. The port is 0 if a trusted proxy has
+            named the client: see `network/forwarding.py`.
+    """
+    address, port = client or ("", 0)
+    return Sender(address, port != 0 and "x-forwarded-for" in headers)
 
 
 def read_key(headers: Headers) -> str:
@@ -171,7 +201,7 @@ class Authenticator:
 
         Raises:
             Problem: If the key is missing or unknown, or if the address of the client
-                has sent too many unknown keys and this process has not seen the key.
+                has sent too many unknown keys and too many of its keys wait.
         """
         api_key = read_key(headers)
         # The HMAC of the key would take several times as long as this hash.
@@ -179,8 +209,13 @@ class Authenticator:
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is not None and now < until:
             return caller
-        address = client[0] if client else ""
-        caller = await self._find_caller(api_key, digest, address, now)
+        key_id = parse_key_id(api_key)
+        if key_id is None:
+            raise unauthorized(
+                "This is not a key of this service; was it copied completely?"
+            )
+        sender = _sender_of(headers, client)
+        caller = await self._find_caller(_Sent(api_key, key_id, digest, sender), now)
         if caller is None:
             raise unauthorized("The key is unknown.")
         return caller
@@ -230,35 +265,31 @@ class Authenticator:
         if self._store.is_shared:
             await asyncio.sleep(SHARED_CACHE_SECONDS)
 
-    async def _find_caller(
-        self, api_key: str, digest: bytes, address: str, now: float
-    ) -> Caller | None:
+    async def _find_caller(self, sent: _Sent, now: float) -> Caller | None:
         """Return the caller of a key without a valid entry in the cache."""
-        missed_at = self._unknown.get(digest)
-        if missed_at is None and digest not in self._known:
-            self._limits.check_address(address)
-        elif missed_at and max(self._changed_at, now - UNKNOWN_SECONDS) < missed_at:
+        missed_at = self._unknown.get(sent.digest, 0.0)
+        if max(self._changed_at, now - UNKNOWN_SECONDS) < missed_at:
             return None
-        query, until = self._queries.get(digest, (None, 0.0))
+        query, until = self._queries.get(sent.digest, (None, 0.0))
         # A query that has run for long may have read the key before its expiry.
         if query is None or until <= now:
             until = now + self._cache_seconds
-            query = asyncio.create_task(
-                self._query_and_cache(digest, api_key, address, until)
-            )
-            self._queries[digest] = query, until
-            # Read the exception, such as that of a malformed key: asyncio would log an
+            query = asyncio.create_task(self._query_and_cache(sent, until))
+            self._queries[sent.digest] = query, until
+            # Read the exception, such as that of a limit: asyncio would log an
             # exception that no request reads.
             query.add_done_callback(lambda done: done.cancelled() or done.exception())
         # A client that disconnects must not cancel the query of other requests.
         return await asyncio.shield(query)
 
-    async def _query_and_cache(
-        self, digest: bytes, api_key: str, address: str, until: float
-    ) -> Caller | None:
-        own, now = asyncio.current_task(), time.monotonic()
+    async def _query_and_cache(self, sent: _Sent, until: float) -> Caller | None:
+        own, digest = asyncio.current_task(), sent.digest
+        was_accepted = digest in self._known
+        turn = nullcontext() if was_accepted else self._limits.query_turn(sent.sender)
         try:
-            caller = await self._query_caller(api_key)
+            async with turn:
+                now = time.monotonic()
+                caller = await self._query_caller(sent.key_id, sent.api_key)
         finally:
             # `forget()` may have removed this query, or a later query replaced it.
             is_valid = self._queries.get(digest, (None, 0.0))[0] is own
@@ -266,23 +297,14 @@ class Authenticator:
                 del self._queries[digest]
         if caller is None:
             if digest not in self._unknown and digest not in self._known:
-                self._limits.count_unknown_key(address)
+                self._limits.count_unknown_key(sent.sender)
             _remember(self._unknown, digest, now, UNKNOWN_CAPACITY)
         elif is_valid:
             _remember(self._known, digest, (caller, until), CACHE_CAPACITY)
         return caller
 
-    async def _query_caller(self, api_key: str) -> Caller | None:
-        """Return the caller of a key; None for an unknown key.
-
-        Raises:
-            Problem: If the text is not a well-formed key.
-        """
-        key_id = parse_key_id(api_key)
-        if key_id is None:
-            raise unauthorized(
-                "This is not a key of this service; was it copied completely?"
-            )
+    async def _query_caller(self, key_id: str, api_key: str) -> Caller | None:
+        """Return the caller of a key; None for an unknown key."""
         row = await run_in_threadpool(
             self._store.read, lambda db: stored_keys.find_key_with_provider(db, key_id)
         )

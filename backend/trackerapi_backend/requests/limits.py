@@ -6,17 +6,21 @@ cannot raise its limit by making tokens. Each process counts only its own reques
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import ipaddress
+import logging
 import math
 import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.settings import RequestLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
     from trackerapi_backend.requests.auth import Caller
 
@@ -28,6 +32,10 @@ MAX_BUCKETS = 10_000
 """Maximum number of stored buckets of a `Rate`; then the fuller half is deleted."""
 RETRY_AFTER_SECONDS = 1
 """`Retry-After` beyond the limit on requests at the same time, in seconds."""
+MAX_WAITING_KEYS = 500
+"""Maximum number of keys of an address that wait in `query_turn()`."""
+WARNING_SECONDS = 600
+"""Minimum interval between two warnings about the same address, in seconds."""
 
 _SECONDS_PER_MINUTE = 60
 _NETWORK_BITS = 64
@@ -36,6 +44,22 @@ _NETWORK_BITS = 64
 One host can use all values of the other bits."""
 _ROUNDING_SECONDS = 1e-6
 """Maximum wait that is a rounding error and counts as no wait, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sender of a request.
+
+    Attributes:
+        address: Address of the client; empty without a network.
+        may_be_proxy: Whether the request names another client in `X-Forwarded-For`,
+            which the server ignores because the sender is no trusted proxy.
+    """
+
+    address: str
+    may_be_proxy: bool = False
 
 
 class Rate:
@@ -70,13 +94,18 @@ class Rate:
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
     def take(self, name: Hashable, now: float) -> None:
-        """Take a token; without a token, make the next wait longer."""
+        """Take a token.
+
+        Without a token, make the next wait longer: the bucket becomes full in at most
+        twice the time that an empty bucket needs.
+        """
         if not self._interval:
             return
         full_at = self._full_at.get(name, now)
         if len(self._full_at) >= MAX_BUCKETS:
             self._forget(now)
-        self._full_at[name] = max(full_at, now) + self._interval
+        latest = now + 2 * self._save_seconds
+        self._full_at[name] = min(max(full_at, now) + self._interval, latest)
 
     def _forget(self, now: float) -> None:
         """Keep only the emptiest buckets, half of `MAX_BUCKETS`."""
@@ -127,6 +156,9 @@ class CallLimits:
         self._key_running = _Running(limits.key_requests_at_once)
         self._provider_running = _Running(limits.provider_requests_at_once)
         self._unknown_keys = Rate(limits.unknown_keys_per_minute, _SECONDS_PER_MINUTE)
+        self._waiting_keys = _Running(MAX_WAITING_KEYS)
+        self._query_lock = asyncio.Lock()
+        self._warnings = Rate(1, WARNING_SECONDS)
 
     def begin(self, caller: Caller) -> None:
         """Count a request of a caller as running until the call of `end()`.
@@ -154,19 +186,52 @@ class CallLimits:
         self._key_running.end(caller.key_id)
         self._provider_running.end(caller.provider_id)
 
-    def check_address(self, address: str) -> None:
-        """Check that a client address may send a key that this process does not know.
+    @asynccontextmanager
+    async def query_turn(self, sender: Sender) -> AsyncIterator[None]:
+        """Wait for the turn to query a key that this process has not accepted before.
+
+        A query begins at once, unless the address has sent too many unknown keys. The
+        queries for all such addresses run one after another: a valid key from such an
+        address waits for a short time, and guessed keys use only one connection of the
+        store.
 
         Raises:
-            Problem: If the address has sent too many unknown keys.
+            Problem: If too many keys of the address wait.
         """
-        wait = self._unknown_keys.wait_seconds(_network(address), self._now())
-        if wait:
-            raise too_many("This address has sent too many unknown keys.", wait)
+        network = _network(sender.address)
+        if not self._unknown_keys.wait_seconds(network, self._now()):
+            yield
+            return
+        self._warn(sender, network)
+        if self._waiting_keys.is_full(network):
+            raise too_many("This address has sent too many unknown keys.")
+        self._waiting_keys.begin(network)
+        try:
+            async with self._query_lock:
+                yield
+        finally:
+            self._waiting_keys.end(network)
 
-    def count_unknown_key(self, address: str) -> None:
-        """Count a key that does not exist against the address of its client."""
-        self._unknown_keys.take(_network(address), self._now())
+    def count_unknown_key(self, sender: Sender) -> None:
+        """Count a key that does not exist against the address of its sender."""
+        self._unknown_keys.take(_network(sender.address), self._now())
+
+    def _warn(self, sender: Sender, network: str) -> None:
+        """Log a warning about an address, at most one in `WARNING_SECONDS`."""
+        now = self._now()
+        if self._warnings.wait_seconds(network, now):
+            return
+        self._warnings.take(network, now)
+        hint = (
+            "; the server ignores its X-Forwarded-For: if this is the address of a"
+            " proxy, name the address with --trusted-proxies"
+        )
+        _log.warning(
+            "%s sends too many unknown keys: keys from this address that are not in the"
+            " cache are looked up one after another%s",
+            sender.address or "a client without an address",
+            hint if sender.may_be_proxy else "",
+        )
 
 
 def too_many(detail: str, wait_seconds: float = RETRY_AFTER_SECONDS) -> Problem:
