@@ -257,3 +257,22 @@ def test_purge_names_what_it_has_left(
         assert store.purge(whole=True) is None
     done = command_here("compact", environment=variables_of(tmp_path))
     assert done.stdout == f"{tmp_path / 'backend.db'} has no bytes of deleted rows.\n"
+
+
+def test_free_pages_do_not_prevent_a_rewrite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is rewritten if its data is small, although most of its pages are free."""
+    prepare(tmp_path)
+    file = tmp_path / "backend.db"
+    with closing(open_store(storage_from({}, variables_of(tmp_path)))) as store:
+        assert store.purge() is None
+        size = file.stat().st_size
+        monkeypatch.setattr(sqlite, "MAX_REWRITTEN_BYTES", size)
+        with store.transaction() as db:
+            db.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
+        assert "too much for a rewrite" in str(store.purge())
+        with store.transaction() as db:
+            db.exec_driver_sql("DROP TABLE large")
+        assert store.purge() is None
+        assert file.stat().st_size == size

@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS = 4
-MAX_REWRITTEN_BYTES = 64 * 1024 * 1024
-"""Maximum size of a database that `purge()` rewrites, in bytes.
+MAX_REWRITTEN_BYTES = 128 * 1024 * 1024
+"""Maximum size of the data that `purge()` rewrites, in bytes.
 
-The rewrite of this size takes about a second."""
+Free pages of the file do not count. All transactions wait for the rewrite: this size
+takes half a second on a fast disk."""
 BUSY_MILLISECONDS = 5000
 """Time for which a statement waits for another connection, in milliseconds."""
 EMPTY_LOG_SECONDS = 10.0
@@ -207,15 +208,15 @@ class SqliteStore:
 
         `secure_delete` overwrites deleted rows, but a page that SQLite has split may
         keep copies of rows in its free space. Only a rewrite of the file removes these
-        copies. Transactions wait for the rewrite, so a large file is rewritten only
-        with `whole`.
+        copies. Transactions wait for the rewrite, so more data than
+        `MAX_REWRITTEN_BYTES` is rewritten only with `whole`.
 
         Returns:
             Reason why bytes may be left, with the fix; None if no bytes are left.
         """
         try:
             with self._alone() as db:
-                size = _size_bytes(db)
+                size = _data_bytes(db)
                 is_rewritten = whole or size <= MAX_REWRITTEN_BYTES
                 if is_rewritten:
                     sqlite_sql.fetch(db, "VACUUM")
@@ -228,7 +229,7 @@ class SqliteStore:
         if is_rewritten:
             return None
         return (
-            f"the database has {size // 1024**2} MiB, too much for a rewrite while a"
+            f"the database has {size // 1024**2} MiB of data, too much for a rewrite while a"
             " server runs: stop the server, then run `trackerapi-backend compact`"
         )
 
@@ -306,10 +307,12 @@ class SqliteStore:
             self._file.close()
 
 
-def _size_bytes(db: Connection) -> int:
+def _data_bytes(db: Connection) -> int:
+    """Return the size of the pages that a rewrite keeps."""
     [[pages]] = sqlite_sql.fetch(db, "PRAGMA page_count")
+    [[free]] = sqlite_sql.fetch(db, "PRAGMA freelist_count")
     [[page_bytes]] = sqlite_sql.fetch(db, "PRAGMA page_size")
-    return int(pages * page_bytes)
+    return int((pages - free) * page_bytes)
 
 
 def _writing_engine(path: Path) -> Engine:
