@@ -80,9 +80,9 @@ def test_erasure_adds_no_provider_to_printed_counts(
     file = str(tmp_path / "exported")
     run(two, "migrate")
     exported, imported = run(one, "export", file), run(two, "import", file)
-    run(two, "backup", str(tmp_path / "saved"))
+    saved = run(two, "backup", str(tmp_path / "saved"))
     restored = run(three, "restore", str(tmp_path / "saved"))
-    for printed in (exported, imported, restored):
+    for printed in (exported, imported, saved, restored):
         assert {"providers\t2", "customers\t1"} <= {*printed}
 
 

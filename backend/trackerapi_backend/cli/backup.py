@@ -61,14 +61,14 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         _print_commands(file, storage, print_line)
         return
     try:
-        manifest = _write_backup(file, storage.database, storage.pepper_file)
+        contents = _write_backup(file, storage.database, storage.pepper_file)
     except OSError as error:
         raise StoreError(
             f"{file} cannot be written ({error.strerror or error}): name another file"
         ) from None
     except KeyboardInterrupt:
         raise StoreError(f"interrupted: {file} was not written") from None
-    for name, count in manifest.counts.items():
+    for name, count in contents.visible_counts.items():
         print_line(f"{name}\t{count}")
 
 
@@ -78,7 +78,7 @@ def _print_commands(file: Path, storage: Storage, print_line: PrintLine) -> None
         print_line(line)
 
 
-def _write_backup(file: Path, database: Path, pepper_file: Path) -> Manifest:
+def _write_backup(file: Path, database: Path, pepper_file: Path) -> Contents:
     created_at = utc_now()
     with (
         closing(SqliteReader(database)) as source,
@@ -101,7 +101,7 @@ def _write_backup(file: Path, database: Path, pepper_file: Path) -> Manifest:
         )
         pepper = _read_pepper(pepper_file, contents, database)
         write_archive(archive, manifest, copy, pepper)
-    return manifest
+    return contents
 
 
 @contextmanager
