@@ -29,7 +29,7 @@ _CHUNK_CHARACTERS = 32 * 1024
 
 @dataclass(slots=True)
 class _Progress:
-    """Numbers of the changes of a command that the writer has begun and stored."""
+    """Number of changes of a command that the writer has begun, and has stored."""
 
     begun: int = 0
     stored: int = 0
@@ -68,7 +68,7 @@ class Execution:
         self._change: Future[Any] | None = None
 
     def print_line(self, line: str) -> None:
-        """Queue a line to print; send the queued lines once they are large.
+        """Queue a line to print; send the queued lines if they fill a message.
 
         Raises:
             OSError: If the program has ended or does not read its output.

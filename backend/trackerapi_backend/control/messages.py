@@ -55,5 +55,5 @@ class Request:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return a message as one line of JSON; file names may have bytes beyond UTF-8."""
+    """Return a message as one line of JSON; a file name need not be valid UTF-8."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"

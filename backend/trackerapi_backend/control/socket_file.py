@@ -151,7 +151,7 @@ def _remove_stale(path: Path) -> None:
     """Remove the socket of a killed server; leave any other file.
 
     Raises:
-        OSError: If the file is no socket, or another process listens on the socket.
+        OSError: If the file is not a socket, or another process listens on the socket.
     """
     try:
         status = path.lstat()

@@ -31,13 +31,13 @@ def shown_contrast(color: str, background: str) -> float:
 
 
 def mixed(color: str, other: str, share: float) -> str:
-    """Return a mixture of two colours; `share` is that of `other`, 0.0 to 1.0."""
+    """Return a mixture of two colours, with a `share` of `other` from 0.0 to 1.0."""
     pairs = zip(_channels(color), _channels(other), strict=True)
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
 def readable(color: str, towards: str, backgrounds: Collection[str]) -> str:
-    """Return a colour mixed with as little of another as its contrast needs.
+    """Return a colour, mixed with just enough white or black for its contrast.
 
     Args:
         color: Colour to start from.

@@ -35,7 +35,7 @@ class Registration(NamedTuple):
 
     Attributes:
         row: The configuration.
-        is_new: Whether its content was not stored before.
+        is_new: Whether this registration has stored the content.
         has_changed: Whether `texts` or `silent_after` replaced other stored values.
     """
 

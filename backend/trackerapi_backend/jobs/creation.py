@@ -36,7 +36,8 @@ class Creation(NamedTuple):
     Attributes:
         job: The job.
         is_new: Whether the job did not exist before.
-        registration: Registration of the configuration in the request; None without.
+        registration: Registration of the configuration in the request; None for a
+            request without a configuration.
     """
 
     job: Row[Any]
@@ -153,12 +154,12 @@ def _check_same_job(
 ) -> None:
     """Raise Problem unless a body has the customer and the tag of a known job."""
     if known.customer_id != sent["customer_id"]:
-        raise _conflict("/customer_id", "The job is known, for another customer.")
+        raise _conflict("/customer_id", "The job exists with another customer.")
     if sent["tag"] in (known.tag, known.name):
         return
     named = resolve(db, known.provider_id, sent["tag"], included)
     if named is None or named.tag != known.tag:
-        raise _conflict("/tag", f"The job is known, with another tag: {known.tag!r}.")
+        raise _conflict("/tag", f"The job exists with another tag: {known.tag!r}.")
 
 
 def _conflict(pointer: str, detail: str) -> Problem:

@@ -37,11 +37,11 @@ DEFAULT_LIFETIME = timedelta(days=30)
 def check_maker(db: Connection, provider_id: int, key_id: str) -> None:
     """Check that the key of a request has not expired since the request began.
 
-    A client may send the body of a request slowly. Without this check, the request of
-    an expired key would make a key that the expiry has not ended.
+    A client may send the body of a request slowly. Without this check, an expired key
+    could create a key after the revocation of all keys that it had created.
 
     Args:
-        db: Connection in the transaction that stores what the key makes.
+        db: Connection in the transaction that stores the new key, token or link.
         provider_id: Provider of the key.
         key_id: Public part of the key.
 

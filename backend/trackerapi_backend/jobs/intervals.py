@@ -1,9 +1,9 @@
 """Usual interval between the reports of a job, from the job itself and earlier jobs.
 
-The interval is known per configuration and step. A step that has reported often enough
-has its own interval. For any other step, the interval is the median of the newest
-succeeded jobs with the same tag, whatever revision of the configuration they have. Both
-follow from stored states alone, so the order in which events arrive has no effect.
+Each step has an interval. A step that has reported often enough has its own interval.
+For any other step, the interval is the median of the newest succeeded jobs with the
+same tag, with any revision of the configuration. Both intervals are computed from
+stored states alone, so the order in which events arrive has no effect.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_OFFLINE = 7 * 24 * 60 * 60 * 1_000_000
 """Longest time for which a job may run before its creation reaches the backend, in
 microseconds: as long as the largest `silent_after`."""
 RECENT_JOBS = 20
-"""Number of newest succeeded jobs from which the interval of a young step is learnt."""
+"""Number of newest succeeded jobs that determine the interval of a young step."""
 
 _UNDER_WAY = frozenset({StepStatus.RUNNING, StepStatus.WAITING})
 _MICROS = 1_000_000
@@ -39,8 +39,8 @@ _MICROS = 1_000_000
 def find_usual_interval(db: Connection, job: Row[Any], state: JobState) -> float | None:
     """Return the usual interval between the reports of a running job, in seconds.
 
-    Of several steps under way, the shortest interval counts: each report of any step is
-    a report of the job. None without a step under way whose interval is known.
+    If several steps are under way, the shortest interval counts: each report of a step
+    is a report of the job. Return None if no step under way has a known interval.
 
     Args:
         db: Connection to read from.
@@ -66,8 +66,9 @@ def find_usual_interval(db: Connection, job: Row[Any], state: JobState) -> float
 def _own_interval(step: StepState, known_for: int) -> float | None:
     """Return the interval of a step that has reported often enough, in microseconds.
 
-    None if its reports span more time than the job can have run: the clock of the host
-    was set meanwhile. A mean of the times since 1970 would keep the job live for years.
+    Return None if the reports of the step span more time than the job can have run: the
+    clock of the host was set meanwhile. With a first report in 1970, the mean interval
+    would be years, and a silent job would count as live.
 
     Args:
         step: State of the step.
@@ -87,7 +88,7 @@ def _find_learnt(
     documents = stored_jobs.read_newest_states(
         db, provider_id, tag, JobStatus.SUCCEEDED, limit=RECENT_JOBS
     )
-    # Only these steps are read: the states may have many more.
+    # Read only these steps: a state may have many more steps.
     found = ([find_step(each, step) for each in documents] for step in steps)
     known = (
         [step.interval for step in states if step and step.interval is not None]

@@ -27,13 +27,13 @@ _PIXEL_BITS = {
     **{(6, depth): 4 * depth for depth in (8, 16)},
 }
 _PALETTE = 3
-# Size of a transparent colour in bytes, by colour type. A palette has a byte per colour
-# instead; colours with alpha have no such part.
+# Size of the transparent colour in bytes, by colour type. A palette has one byte per
+# colour instead. An image with alpha has no transparent colour.
 _TRANSPARENT_BYTES = {0: 2, 2: 6}
 _MAX_FILTER = 4
 _PIXELS = b"IDAT"
-# Parts that determine the pixels. Other parts, such as texts and the place of a camera,
-# are left out.
+# Chunks that determine the pixels. Other chunks, such as texts and the position of a
+# camera, are left out.
 _KEPT = (b"PLTE", b"tRNS", _PIXELS)
 
 
@@ -42,10 +42,10 @@ class _MarkError(Exception):
 
 
 def read_mark(text: str) -> bytes:
-    """Return the mark in a text in base64, without parts that change no pixel.
+    """Return the mark in a base64 text, with only the chunks that determine its pixels.
 
     Raises:
-        Problem: If the text is no base64 of a PNG within the limits.
+        Problem: If the text is not the base64 of a PNG within the limits.
     """
     try:
         return _checked(a2b_base64(text, strict_mode=True))

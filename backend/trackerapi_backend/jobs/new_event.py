@@ -22,7 +22,7 @@ NO_METADATA = "{}"
 class NewEvent(StoredEvent, gc=False):
     """Valid event of a request.
 
-    Recording it sets `job_id` and `sequence`, and replaces a display name of a step in
+    The recording sets `job_id` and `sequence`, and replaces a display name of a step in
     `tag` by the tag of the step.
 
     Attributes:
@@ -79,8 +79,8 @@ def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEv
 
 
 def _number(sent: float | None) -> float | None:
-    # The columns store floats, so the state of a job needs floats too. An int would be
-    # shown as 12, and as 12.0 after the state is folded again from the stored events.
+    # The columns store floats, so the state of a job needs floats too. An int in the
+    # state would change from 12 to 12.0 when the stored events are folded again.
     # `abs` turns -0.0 into 0.0, as SQLite does: no valid number is below 0.
     return None if sent is None else abs(float(sent))
 

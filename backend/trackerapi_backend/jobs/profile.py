@@ -18,15 +18,15 @@ from trackerapi_backend.problems import invalid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Zones without a fixed meaning: that of the machine, and a placeholder.
+# Names without a fixed meaning: the zone of the machine, and a placeholder.
 _NO_ZONES = frozenset({"localtime", "Factory"})
 
 
 def checked_profile(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes of a profile as they are stored.
+    """Check changes of a profile; return the values to store.
 
-    Blocks: the names of time zones are read from the disk. A mark in base64 becomes its
-    bytes.
+    Blocks: the names of time zones are read from the disk. A mark in base64 is returned
+    as bytes.
 
     Args:
         changes: Members of the contract's `ProviderProfileChange`.

@@ -98,7 +98,8 @@ def record_reports(db: Connection, reports: Sequence[Report]) -> list[list[Recor
         For each report, the outcome of each event, in the order of its events.
     """
     try:
-        # Most events are new. So all events count as new until the engine refuses one.
+        # Most events are new. So treat all events as new, until the engine rejects an
+        # event.
         with savepoint(db, "reports"):
             return _record(db, reports, may_be_stored=False)
     except IntegrityError:
@@ -171,8 +172,8 @@ class _Job:
     def _has_room_for(self, event: NewEvent, part: str) -> bool:
         """Return whether the step can count the part of an event.
 
-        A step counts at most `MAX_PARTS` parts. Return True for an event that adds no
-        count: its part is not counted, and a repeated event is a duplicate.
+        A step counts at most `MAX_PARTS` parts. The result is True for an event without
+        a new count, such as an event that arrives after the end of its step.
         """
         tag = event.tag
         has_count = event.completed is not None or event.failed is not None

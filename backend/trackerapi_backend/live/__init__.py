@@ -1,1 +1,1 @@
-"""Live: viewers of jobs, and the streams that carry the newest state to them."""
+"""Live: viewers of jobs, and the streams that send the newest state to viewers."""

@@ -64,11 +64,9 @@ class Connections:
     def make_room(self, pending_count: int) -> bool:
         """Return whether a new connection may be opened; evict others if necessary.
 
-        At the maximum number, the connections to evict are chosen by
-        `HttpProtocol.eviction_order()`. A client that sends its request at once is
-        served even if other clients keep all connections open and send nothing: an
-        unfinished request becomes the oldest only after `max_count` further
-        connections.
+        `HttpProtocol.eviction_order()` selects the connections to evict. A client that
+        sends its request at once is served even if other clients open many connections
+        and send nothing: the oldest unfinished request is evicted first.
 
         Args:
             pending_count: Number of accepted connections that have no protocol yet.
@@ -85,7 +83,7 @@ class Connections:
             key=itemgetter(0),
         )
         for _order, protocol in evicted:
-            # Remove the protocol now: the event loop does so after the next call.
+            # Remove the protocol now: the event loop removes it only after this call.
             self._protocols.discard(protocol)
             protocol.transport.abort()
         if not evicted:

@@ -11,7 +11,7 @@ MAX_HEAD_BYTES = 32 * 1024
 
 A connection with an unfinished head of this size needs about 55 KB of memory."""
 MAX_HEADERS = 100
-"""Maximum number of headers: each costs about 200 bytes of memory, however short."""
+"""Maximum number of headers: even a short header needs about 200 bytes of memory."""
 
 _BYTES_BESIDE_HEADER = len(": \r\n")
 
@@ -51,7 +51,7 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:
-        raise malformed("The target of the request is no path.") from None
+        raise malformed("The target of the request is not a path.") from None
     return url.path or b"/", url.query or b""
 
 

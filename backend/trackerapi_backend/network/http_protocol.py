@@ -306,7 +306,7 @@ class HttpProtocol(HttpToolsProtocol):
             # The application reads this body now or later: `receive()` raises there.
             self.cycle.fail(problem, transport)
             return
-        # No application has the request: run one that only returns the problem.
+        # No application has the request: run an application that returns the problem.
         method = self.scope.get("method", "") if self.scope else ""
         super().on_message_begin()
         self._has_open_head = False

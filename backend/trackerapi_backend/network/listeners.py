@@ -110,12 +110,12 @@ def _inherited(number: int) -> socket.socket:
         )
     except OSError as error:
         raise SettingsError(
-            f"LISTEN_FDS: descriptor {number} is no socket ({error.strerror})"
+            f"LISTEN_FDS: descriptor {number} is not a socket ({error.strerror})"
         ) from None
     if not is_listening or listener.family not in families:
         listener.detach()
         raise SettingsError(
-            f"LISTEN_FDS: descriptor {number} is no listening stream socket: use"
+            f"LISTEN_FDS: descriptor {number} is not a listening stream socket: use"
             " ListenStream= and Accept=no"
         )
     listener.set_inheritable(False)

@@ -15,7 +15,7 @@ HEAD_SECONDS = 20.0
 BODY_PAUSE_SECONDS = 30.0
 """Maximum time between two parts of a body."""
 BODY_SECONDS = 60.0
-"""Time limit for a whole body; a client that sends single bytes cannot extend it."""
+"""Time limit for a whole body, even if a client sends single bytes without a pause."""
 IDLE_SECONDS = 5.0
 """Maximum time between a response and the next request on its connection."""
 STALL_SECONDS = 30.0

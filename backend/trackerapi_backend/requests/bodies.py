@@ -31,8 +31,8 @@ Most clients read the response only after they have sent the whole body."""
 MAX_BYTES_ON_LOOP = 32 * 1024
 """Maximum size of a body that the event loop examines, in bytes.
 
-The examination blocks the event loop for about a millisecond. A thread would need more
-time to be woken than to examine such a body."""
+The examination blocks the event loop for about a millisecond. Waking a thread would
+take longer than the examination of such a body."""
 MAX_LINES_ON_LOOP = 60
 
 _GZIP_WINDOW_BITS = 31
@@ -51,7 +51,7 @@ async def read_body(request: Request, media_type: str, provider_id: int = 0) -> 
     Raises:
         Problem: If the request has no body or another media type, or the body is
             broken, compressed other than by gzip, or larger than `MAX_BODY_BYTES`; or
-            if the body is large, and too many others are read.
+            if the body is large, and too many other large bodies are being read.
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
@@ -70,7 +70,7 @@ async def read_body(request: Request, media_type: str, provider_id: int = 0) -> 
 
 
 async def _receive(request: Request, provider_id: int) -> bytes:
-    """Return the body as it was sent; keep no large body beyond the limits."""
+    """Return the body as it was sent; reject a large body beyond the memory limits."""
     # A body without a length comes in chunks.
     announced = int(request.headers.get("content-length", MAX_BODY_BYTES))
     if announced <= MAX_BYTES_ON_LOOP:
@@ -79,12 +79,12 @@ async def _receive(request: Request, provider_id: int) -> bytes:
     with _large_bodies.reserved_memory(provider_id, size_bytes) as is_reserved:
         body = await _join_chunks(request, is_kept=is_reserved)
     if not is_reserved:
-        raise unavailable("Too many large requests are read.")
+        raise unavailable("Too many large requests are being read.")
     return body
 
 
 async def _join_chunks(request: Request, *, is_kept: bool = True) -> bytes:
-    """Read a body to its end; return the body, or no bytes unless `is_kept`."""
+    """Read a body to its end; return the body if `is_kept`, else no bytes."""
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
@@ -102,8 +102,8 @@ def examined_body(
 ) -> AbstractAsyncContextManager[T]:
     """Yield `examine(body)` to a block; call it in a thread if the body is large.
 
-    The block uses the result: until its end, a large body delays the examination of
-    others.
+    The block uses the result. Until the end of the block, a large body delays the
+    examination of other large bodies.
 
     Args:
         body: Decompressed body.

@@ -42,7 +42,7 @@ While several providers send requests, only one large body is in play: the threa
 the writer share the interpreter, and would delay the reports of others together."""
 
 EXAMINE_SECONDS = 20.0
-"""Time limit for the examination of a large body with its wait, in seconds.
+"""Time limit for the wait and the examination of a large body, in seconds.
 
 While the store fails, each body in play waits for the retries of the writer. Without
 the limit, the waiting bodies would wait for the retries of all bodies before them."""
@@ -72,9 +72,9 @@ class LargeBodies:
     """Large bodies that are read, wait for one thread, or are in play.
 
     A body is in play from the beginning of its examination until its request has used
-    the result. The thread waits while too many bodies are in play: it would only
-    examine bodies for which the writer has no time, and delay the writer. Providers
-    take turns.
+    the result. The thread waits while too many bodies are in play: the writer would
+    have no time for more bodies, and their examination would delay the writer.
+    Providers take turns.
 
     Safe to share between event loops.
     """
@@ -87,19 +87,20 @@ class LargeBodies:
             MAX_ALL_LARGE_BODIES, MAX_LARGE_BYTES, max_group_items=1
         )
         self._bytes_in_play, self._sharing = 0, Sharing()
-        # Protects the queues and the number: event loops and the thread use them.
+        # Protects the queues and the number of bytes in play: event loops and the
+        # thread use them.
         self._lock = threading.Lock()
         # A single thread: threads share the interpreter lock. A second thread would
         # not examine more bodies per second, but would delay the event loop further.
         self._thread = ThreadPoolExecutor(1, "bodies")
 
     def note_request(self, provider_id: int) -> None:
-        """Note a request of a provider with a body of any size."""
+        """Record a request of a provider with a body of any size."""
         self._sharing.note(provider_id)
 
     @contextmanager
     def reserved_memory(self, provider_id: int, size_bytes: int) -> Iterator[bool]:
-        """Reserve memory for a body during the block; yield False if none is free."""
+        """Reserve memory for a body during the block; yield whether it is reserved."""
         reservation, load = object(), Load(provider_id, 0, size_bytes)
         with self._lock:
             is_reserved = self._read.add(reservation, load)
@@ -141,7 +142,7 @@ class LargeBodies:
         with self._lock:
             limit = 1 if self._sharing.is_shared else MAX_BYTES_IN_PLAY
             if self._bytes_in_play >= limit:
-                return  # The thread goes on when a request has used its result.
+                return  # The next call comes when a request has used its result.
             group = self._waiting.next_group()
             for body in group:  # At most one.
                 body.is_in_play = True
@@ -170,6 +171,6 @@ def _examine(body: _LargeBody) -> None:
     except Exception as error:  # noqa: BLE001 -- the request gets it
         future.set_exception(error)
     finally:
-        # The traceback of the exception refers to this frame. Without these references
-        # it would keep the body until the next garbage collection.
+        # The traceback of the exception refers to this frame, and the frame would keep
+        # the body until the next garbage collection.
         del examine, future, body
