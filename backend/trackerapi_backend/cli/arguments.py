@@ -101,10 +101,10 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
 
 
 def file_name(text: str) -> str:
-    """Return a text that names a file, which has to be seekable.
+    """Return the name of a seekable file.
 
     Raises:
-        ArgumentTypeError: If the text stands for standard input or output.
+        ArgumentTypeError: If the name stands for standard input or output.
     """
     if text == "-":
         raise argparse.ArgumentTypeError(
@@ -137,7 +137,7 @@ def instant(text: str) -> datetime:
     """Return the instant of an RFC 3339 text.
 
     Raises:
-        ArgumentTypeError: If the text is not such a text.
+        ArgumentTypeError: If the text is not an RFC 3339 text.
     """
     try:
         return parse_instant(text)

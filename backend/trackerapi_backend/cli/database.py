@@ -9,10 +9,10 @@ To write a command that works in both ways:
 - Write a function `(options: Namespace, database: Database) -> None`, and pass it to
   `set_command()` in place of `set_defaults(run=...)`. A command without
   `set_command()` opens the database itself, and fails beside a server.
-- Read by `database.read(query)`: a long list page by page, such as by `fetch_all()`.
-- Change by `database.change(work)`, which prints the lines that `work` returns. `work`
-  may run several times, so `work` must change only the database.
-- Make changes by the functions that the routes call. A function that changes cached or
+- Read with `database.read(query)`. Read a long list page by page, with `fetch_all()`.
+- Change data with `database.change(work)`, which prints the lines that `work` returns.
+  `work` may run several times, so `work` must change only the database.
+- In `work`, call the functions that the routes call. A function that changes cached or
   watched data adds the change to `changes_of(db)`: see `store/changes.py`.
 - Read the files of the user in `prepare`: the server may have no access to them.
   `prepare` runs first, in the user's process. The server gets the options that

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _MEMBERS = {
     "display_name": ("NAME", "name of the provider for customers"),
-    "contact_text": ("TEXT", 'whom customers ask, such as "Front desk, until 18:00"'),
+    "contact_text": ("TEXT", 'contact for customers, as in "Front desk, until 18:00"'),
     "contact_phone": ("NUMBER", "telephone number, such as +49 30 1234567"),
     "contact_mail": ("ADDRESS", "mail address"),
-    "time_zone": ("ZONE", "zone of times on the page, such as Europe/Berlin"),
+    "time_zone": ("ZONE", "time zone of the page, such as Europe/Berlin"),
     "language": ("LANGUAGE", "en or de, for browsers without a known language"),
     "accent": ("COLOUR", "colour of bars and links, such as #0c6a60"),
     "mark": ("FILE", "small PNG beside the name, of at most 8 KiB"),
@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--retention-days",
         type=_retention_days,
         metavar="N",
-        help="age in days from which ended jobs are deleted; default: they stay",
+        help="age in days at which ended jobs are deleted; default: no deletion",
     )
     change.add_argument(
         "--unset",

@@ -71,8 +71,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--max-connections",
         type=lambda text: whole_number(text, 1, MAX_MAX_CONNECTIONS),
         metavar="NUMBER",
-        help="maximum number of open connections; default: what the limit of open"
-        " files allows, at most 20,000",
+        help="maximum number of open connections; default: as many as the limit of"
+        " open files allows, at most 20,000",
     )
     parser.add_argument(
         "--metrics-address",

@@ -1,1 +1,1 @@
-"""Conformance kit: checks that hold any backend to the contract, over HTTP alone."""
+"""Conformance kit: checks over HTTP whether a backend follows the contract."""

@@ -121,8 +121,8 @@ class Exchange:
     ) -> Answer:
         """Send a request; return the response.
 
-        After a 429 or 503 with `Retry-After`, the request is repeated: at most
-        `MAX_RETRIES` requests, with at most `MAX_RETRY_SECONDS` between them.
+        After a 429 or 503 with `Retry-After`, the request is repeated: in total at most
+        `MAX_RETRIES` requests, after waits of at most `MAX_RETRY_SECONDS`.
         """
         for _ in range(MAX_RETRIES):
             answer = self._send_once(method, path, headers, body)

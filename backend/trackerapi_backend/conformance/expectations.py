@@ -6,7 +6,7 @@ MAX_VALUE_LENGTH = 200
 
 
 class Mismatch(Exception):
-    """Difference between the contract and a response; its text says both."""
+    """Difference between the contract and a response; the text has both values."""
 
     def __init__(self, what: str, expected: object, got: object) -> None:
         super().__init__(f"{what}: expected {_shown(expected)}, got {_shown(got)}")

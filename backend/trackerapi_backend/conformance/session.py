@@ -38,11 +38,11 @@ STEPS = [
 KEY_LIFETIME = timedelta(hours=1)
 """Lifetime of keys, tokens and links that the kit makes.
 
-The kit does not expire them earlier: some backends take a second for each expiry."""
+The kit does not expire keys itself: some backends take a second for each expiry."""
 
 
 class Session:
-    """Calls to a backend with the keys of one or two providers.
+    """Caller of the operations of a backend, with the keys of one or two providers.
 
     Args:
         exchange: Connection to the backend.
@@ -156,7 +156,7 @@ class Session:
 
     @cached_property
     def customer_id(self) -> int:
-        """Customer of the jobs that name no other customer."""
+        """Default customer of new jobs."""
         return int(self.new_customer()["id"])
 
     def new_customer(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Session:
 
     @property
     def tag(self) -> str:
-        """Tag of the jobs that name no other tag, and of their configuration."""
+        """Default tag of new jobs, and tag of their configuration."""
         return f"conformance-{self.run}"
 
     def new_job(self, **members: Any) -> dict[str, Any]:

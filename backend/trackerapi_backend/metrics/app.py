@@ -99,7 +99,7 @@ class MetricsApp:
         return {
             "trackerapi_ready": (
                 int(self._services.readiness.reason is None),
-                "Whether the latest check could write and read: 1 or 0.",
+                "1 if the latest check could write to and read the store, else 0.",
             ),
             "trackerapi_store_size_bytes": (
                 size_bytes,
@@ -107,11 +107,11 @@ class MetricsApp:
             ),
             "trackerapi_pool_in_use": (
                 pool.in_use_count,
-                "Connections to the database that read at present.",
+                "Reading connections to the database in use.",
             ),
             "trackerapi_pool_size": (
                 pool.max_count,
-                "Maximum number of connections that read.",
+                "Maximum number of reading connections to the database.",
             ),
         }
 
@@ -126,7 +126,7 @@ class MetricsApp:
                 ),
                 "trackerapi_queue_oldest_seconds": (
                     backlog.oldest_seconds,
-                    "Age of the oldest command that waits or runs; 0 without one.",
+                    "Age of the oldest command that waits or runs; 0 without commands.",
                 ),
             }
         )

@@ -1,7 +1,8 @@
 """Text format of metrics: OpenMetrics 1.0, which Prometheus and others read.
 
-The module `measurements` counts with plain numbers. The library `prometheus_client`
-acquires a lock for each count, and needs six times as long for a request.
+The module `measurements` counts with plain numbers. It does not use the library
+`prometheus_client`, which acquires a lock for each count and needs six times as long
+for a request.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Family:
 
         Args:
             value: Number.
-            suffix: Suffix of the name; empty for that of the kind, such as `_total`.
+            suffix: Suffix of the name; empty for the suffix of the kind, such as
+                `_total`.
             labels: Values of the labels, by name of the label.
         """
         suffix = suffix or {"counter": "_total", "info": "_info"}.get(self.kind, "")

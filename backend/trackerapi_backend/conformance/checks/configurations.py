@@ -21,7 +21,7 @@ def _document(session: Session, **members: Any) -> dict[str, Any]:
 
 @group.check("same-content")
 def _same_content(session: Session) -> None:
-    """Stored content is answered with 200 and the stored configuration."""
+    """Content that is stored already gets 200 and the stored configuration."""
     document = _document(session)
     stored = session.call("register_job_configuration", document).require(201)
     again = session.call("register_job_configuration", document).require(200)

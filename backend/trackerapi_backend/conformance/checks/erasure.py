@@ -1,4 +1,4 @@
-"""Checks of erasure: an erased job is unknown, and its name is refused afterwards."""
+"""Checks of erasure: an erased job is unknown, and its name is rejected afterwards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _job(session: Session) -> None:
 
 @group.check("name")
 def _name(session: Session) -> None:
-    """A creation or event for an erased job is refused with 410 `erased`."""
+    """A creation or event for an erased job is rejected (410 `erased`)."""
     sent = session.job_input()
     job = session.call("create_job", sent).require(201)
     session.call("erase_job", job_id=job["id"]).require(200)

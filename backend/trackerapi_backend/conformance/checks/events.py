@@ -56,7 +56,7 @@ def _members(session: Session) -> None:
 
 @group.check("name-for-tag")
 def _name_for_tag(session: Session) -> None:
-    """`name` means `tag`; an event with different values of both is rejected (422)."""
+    """`name` is an alias of `tag`; an event with two different values gets 422."""
     job = session.new_job()
     event = session.report(job, kind="start", name="load")
     expect("tag of the event", "load", event["tag"])
@@ -115,7 +115,7 @@ def _repeated_id_other_content(session: Session) -> None:
 
 @group.check("repeated-id-in-batch")
 def _repeated_id_in_batch(session: Session) -> None:
-    """A batch counts repeats within the batch, and of earlier events."""
+    """A batch counts repeats of its own events and of earlier events."""
     job, ids = session.new_job(), [str(uuid4()) for _ in range(3)]
     session.report(job, event_id=ids[0], kind="info")
     lines = [_line(job, event_id=id_, kind="info") for id_ in (*ids, ids[1])]

@@ -77,7 +77,7 @@ def _without_configuration(session: Session) -> None:
 
 @group.check("name-of-configuration")
 def _name_of_configuration(session: Session) -> None:
-    """The display name of a configuration selects it, as its tag does."""
+    """A job selects its configuration by tag or display name."""
     name = session.new_name()
     job = session.new_job()
     steps = [{"tag": "a", "name": "A", "points": 1}]
@@ -113,7 +113,7 @@ def _time(job: dict[str, str]) -> datetime:
 
 @group.check("filters")
 def _filters(session: Session) -> None:
-    """Each filter of the list of jobs selects the jobs with its value."""
+    """Each filter of the list of jobs selects the jobs with the value of the filter."""
     tag = session.new_name()
     customer_id = session.new_customer()["id"]
     configuration = {"tag": tag, "name": tag, "step_configurations": _ONE_STEP}

@@ -15,7 +15,7 @@ group = Group("links")
 
 @group.check("create")
 def _create(session: Session) -> None:
-    """A new link has its job, the sent label and language, and a URL of its own."""
+    """A new link has its job, the sent label and language, and a unique URL."""
     job = session.new_job()
     sent = {"label": "For the family", "language": "de", "expires_at": session.soon}
     one, two = (

@@ -50,7 +50,7 @@ def _newest_first(session: Session) -> None:
 
 @group.check("new-item-between-pages")
 def _new_item_between_pages(session: Session) -> None:
-    """A new job between the requests of two pages repeats and hides no other job."""
+    """After a new job, the next page of a list repeats no job and omits no job."""
     customer_id = session.new_customer()["id"]
     ids = [session.new_job(customer_id=customer_id)["id"] for _ in range(3)]
     query: dict[str, object] = {"customer_id": customer_id, "limit": 2}

@@ -166,7 +166,8 @@ class _Rows:
     def _cells(self) -> dict[tuple[int, str], tuple[Job, Job]]:
         """Return the states before and after the events of each cell.
 
-        The key of a cell is the number of its row and the status before its events.
+        A cell is a row of events for a job in one status of `BEFORE`. The key of a cell
+        is the number of the row and the status before the events.
         """
         jobs = {
             (number, before): self._histories.new_job(_points(row["events"]))

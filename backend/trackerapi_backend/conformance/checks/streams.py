@@ -54,7 +54,7 @@ def _change(session: Session) -> None:
 
 @group.check("last-event-id")
 def _last_event_id(session: Session) -> None:
-    """After the present version as `Last-Event-ID`, a stream sends the next change."""
+    """A stream with the present version as `Last-Event-ID` sends the next change."""
     job = session.new_job()
     version = session.job_now(job)["version"]
     headers = {"X-API-Key": session.key, "Last-Event-ID": str(version)}

@@ -81,7 +81,7 @@ def _foreign_lists(session: Session) -> None:
 
 @group.check("same-name")
 def _same_name(session: Session) -> None:
-    """The same `provider_job_id` of two providers means two jobs."""
+    """Jobs of two providers may have the same `provider_job_id`."""
     key = _other_key(session)
     reference = session.new_name()
     sent = {"reference": reference, "name": f"Conformance kit, run {session.run}"}

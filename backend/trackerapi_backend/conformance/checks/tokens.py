@@ -50,7 +50,7 @@ def _own_job(session: Session) -> None:
 
 @group.check("other-job")
 def _other_job(session: Session) -> None:
-    """For another job of the provider, a token gets the answers of an unknown job."""
+    """A token gets the same answer for another job as for an unknown job."""
     key = session.new_token(session.new_job())["token"]
     other = session.new_job()
     session.call("get_job", key=key, job_id=other["id"]).require(404)
@@ -78,7 +78,7 @@ def _other_operations(session: Session) -> None:
 
 @group.check("scopes")
 def _scopes(session: Session) -> None:
-    """A token has no scope that the key of its maker lacks."""
+    """A token cannot have a scope that the key of its maker lacks."""
     _key_id, maker = session.new_key("ingest")
     token = session.new_token(session.job, key=maker)
     expect("scopes of the token", ["ingest"], token.get("scopes", ["ingest"]))
