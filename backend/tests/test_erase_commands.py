@@ -60,6 +60,10 @@ def test_commands_erase_with_and_without_a_server(
     assert kinds == ["job", "job", "customer", "job"]
     listed = command_here("customer", "list", environment=variables)
     assert str(CUSTOMER) not in listed.stdout
+    for provider in ("One", "Two"):
+        create = ("customer", "create", "--id", str(CUSTOMER), "--provider", provider)
+        refused = command_here(*create, environment=variables)
+        assert f"customer {CUSTOMER} was erased at " in error_line(refused)
 
 
 def test_erasure_adds_no_provider_to_printed_counts(

@@ -12,6 +12,7 @@ from trackerapi_backend.cli.arguments import (
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.cli.erasing import add_yes_option, confirm, erase_once
+from trackerapi_backend.instants import format_instant
 from trackerapi_backend.jobs import providers
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import customers as stored_customers
@@ -64,8 +65,8 @@ def create_customer(options: Namespace, database: Database) -> None:
 
     def create(db: Connection) -> list[str]:
         provider_id = providers.find_or_create_provider(db, options.provider)
-        if options.id is not None and stored_customers.customer_exists(db, options.id):
-            raise SettingsError(f"customer {options.id} exists: choose another --id")
+        if options.id is not None:
+            _require_free(db, options.id)
         if "reference" in given and stored_customers.find_customer_by_reference(
             db, provider_id, given["reference"]
         ):
@@ -73,6 +74,21 @@ def create_customer(options: Namespace, database: Database) -> None:
         return [str(providers.create_customer(db, provider_id, options.id, **given))]
 
     database.change(create)
+
+
+def _require_free(db: Connection, customer_id: int) -> None:
+    """Raise SettingsError if a customer has the id, or an erased customer had it.
+
+    The id of an erased customer may be in backups, and in scripts that still report.
+    """
+    erased_at = find_erasure(db, None, customer_id=customer_id)
+    if erased_at is not None:
+        raise SettingsError(
+            f"customer {customer_id} was erased at {format_instant(erased_at)}, and no"
+            " other customer gets the id: choose another --id"
+        )
+    if stored_customers.customer_exists(db, customer_id):
+        raise SettingsError(f"customer {customer_id} exists: choose another --id")
 
 
 def list_customers(options: Namespace, database: Database) -> None:

@@ -129,20 +129,21 @@ def has_erasures(db: Connection) -> bool:
     )
 
 
-def find_erasure(db: Connection, provider_id: int, **ids: int) -> datetime | None:
+def find_erasure(
+    db: Connection, provider_id: int | None, **ids: int
+) -> datetime | None:
     """Return the time of the latest erasure of a job or customer; None without one.
 
     Args:
         db: Connection to read from.
-        provider_id: Provider of the job or customer.
+        provider_id: Provider of the job or customer; None for any provider.
         ids: `job_id` or `customer_id`.
     """
-    is_of_object = (audit_log.c[name] == value for name, value in ids.items())
-    query = select(audit_log.c.at).where(
-        audit_log.c.provider_id == provider_id,
-        audit_log.c.action.in_(_ERASING_ACTIONS),
-        *is_of_object,
-    )
+    conditions = [audit_log.c[name] == value for name, value in ids.items()]
+    if provider_id is not None:
+        conditions.append(audit_log.c.provider_id == provider_id)
+    is_erasure = audit_log.c.action.in_(_ERASING_ACTIONS)
+    query = select(audit_log.c.at).where(is_erasure, *conditions)
     newest_first = query.order_by(audit_log.c.id.desc()).limit(1)
     erased_at: datetime | None = db.execute(newest_first).scalar()
     return erased_at
