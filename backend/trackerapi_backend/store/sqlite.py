@@ -229,8 +229,9 @@ class SqliteStore:
         if is_rewritten:
             return None
         return (
-            f"the database has {size // 1024**2} MiB of data, too much for a rewrite while a"
-            " server runs: stop the server, then run `trackerapi-backend compact`"
+            f"the database has {size // 1024**2} MiB of data, too much for a rewrite"
+            " while a server runs: stop the server, then run `trackerapi-backend"
+            " compact`"
         )
 
     @contextmanager
