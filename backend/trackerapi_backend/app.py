@@ -219,7 +219,7 @@ class _RequestMiddleware:
 def _complete(
     headers: Sequence[tuple[bytes, bytes]], request_id: str
 ) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a response with those of every response."""
+    """Return the headers of a response and the headers that all responses have."""
     added = [(b"x-request-id", request_id.encode()), _NO_SNIFFING]
     if all(name != b"cache-control" for name, _value in headers):
         added.append(_NO_STORE)

@@ -113,7 +113,7 @@ class LogStream(logging.StreamHandler[Destination]):
     def __init__(self, stream: Destination) -> None:
         super().__init__(stream)
         self.setFormatter(JsonLines())
-        # The event loop appends, and any thread that logs takes lines away.
+        # The event loop appends lines, and any thread that logs removes lines.
         self._requests: deque[bytes] = deque()
 
     def write_request(self, members: Mapping[str, object]) -> None:
@@ -130,7 +130,7 @@ class LogStream(logging.StreamHandler[Destination]):
         super().emit(record)
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write all waiting lines."""
         self._write_requests()
         super().flush()
 

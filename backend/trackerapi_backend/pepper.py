@@ -96,7 +96,7 @@ class Pepper:
         }
 
     def hash_job_name(self, provider_id: int, provider_job_id: str) -> bytes:
-        """Return the HMAC of the name of a job; the database keeps it after an erasure.
+        """Return the HMAC of a job's name, which the database keeps after an erasure.
 
         Equal names of two providers have different HMACs.
         """

@@ -1,4 +1,4 @@
-"""Server process: opens listener and writer, serves, closes them in reverse."""
+"""Server process: opens listener and writer, serves, closes both in reverse order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ After each statement, the writer waits this long for a thread that examines a bo
 GC_THRESHOLDS = (50_000, 20, 20)
 """Thresholds of the garbage collector: parsed batches are many objects without cycles.
 
-The default thresholds let it search them several times for each batch."""
+With the default thresholds, the collector would search the objects of each batch
+several times."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ def serve_store(
 
 
 def _tune_garbage_collector() -> None:
-    """Search for cycles less often, and never in the objects of the start."""
+    """Search for cycles less often, and never in objects that exist at the start."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -96,14 +96,15 @@ class JobView:
         title: Name of this job for the customer; None without a title.
         reference: Text that the customer quotes, in a sentence; None without a
             reference.
-        is_open: Whether the job has not ended: the reader need not wait on the page.
+        is_open: Whether the job has not ended; the page of such a job says that its
+            reader need not wait.
         contact: Contact of the provider; None without one.
         facts: Name and value of each fact about the job.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
         links: Addresses of icon and style sheet, by the relation of their link.
         steady_seconds: Time until the job becomes quiet or silent without a report;
-            infinite for a job that does not.
+            infinite for a job that becomes neither.
         mark: Address of the image beside the provider's name; None without one.
         version: Version of the job, which the page does not show.
     """

@@ -1,4 +1,4 @@
-"""Ages of the newest report from which a job is quiet, and from which it is silent."""
+"""Ages of the newest report at which a job becomes quiet, and then silent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MAX_SILENT_SECONDS = 24 * 60 * 60
 """Largest age from which a job is silent, unless its quiet age is larger."""
 
 BACK_SECONDS = 10 * 60
-"""Time after a job was offline in which its page says that news is back."""
+"""Time for which a page says that news is back, after its job was offline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.problems import Problem
 
-# Mail programs take the punctuation after a link, or a line end, as a part of it.
+# Mail programs treat the punctuation or line end after a link as a part of the link.
 _WITH_PUNCTUATION = re.compile(
     "(/s/[A-Za-z0-9_-]+|/app/jobs/[0-9]{1,16})[^A-Za-z0-9_-]{1,5}"
 )

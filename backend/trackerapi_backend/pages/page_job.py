@@ -50,7 +50,7 @@ class PageStep:
     status: StepStatus
 
     def count_texts(self, formats: Formats) -> tuple[Markup | None, Markup | None]:
-        """Return the completed units and the total as texts; None for an unknown one.
+        """Return the completed units and the total as texts; None for unknown numbers.
 
         The units follow the last number, as in `412 of 1,840 images`.
         """
@@ -85,7 +85,7 @@ class PageJob:
         return self._message_of(self.state.changed_key)
 
     def message_of_attempt(self, step: PageStep) -> str | None:
-        """Return the message of the attempt after which a step waits for the next."""
+        """Return the message about the failed attempt of a step that waits."""
         return self._message_of(step.state.waiting_key)
 
     def _message_of(self, key: Key | None) -> str | None:
@@ -123,8 +123,9 @@ class PageJob:
     def offline_times(self) -> tuple[int, int] | None:
         """Begin and end of the time in which the job worked on without a connection.
 
-        None unless the reports since the latest pause span more time on the clock of
-        the job than their receipts do. A slow clock alone gives None.
+        Compares two spans of time for the reports since the latest pause: from their
+        times on the clock of the job, and from their receipts. None unless the first
+        span is longer, so a slow clock alone gives None.
         """
         state, pause = self.state, self.state.pause
         if pause is None or state.last_occurred_at is None:
@@ -176,7 +177,7 @@ def _last_at(state: JobState) -> int | None:
 def message_ids(state: JobState, steps: Iterable[PageStep]) -> list[bytes]:
     """Return the ids of the events whose messages a page quotes beside the news.
 
-    The news has the latest messages alone, and the reason of a failure may be older.
+    The news has only the latest messages, but the message about a failure may be older.
     """
     keys = [step.state.waiting_key for step in steps]
     if state.status in ENDED:

@@ -40,7 +40,7 @@ def page(
 
 
 def security_headers(*, has_script: bool = False) -> dict[str, str]:
-    """Return the headers of a page, which forbid all but its own files and caches."""
+    """Return the headers of a page, which forbid files of other hosts and caching."""
     policy = _SCRIPT_POLICY if has_script else _POLICY
     return {"Content-Security-Policy": policy, **_HEADERS}
 

@@ -31,9 +31,9 @@ def static_response(
         request: Request of the client.
         content: Content of the file.
         media_type: Media type of the content.
-        is_current: Whether the address is that of this content. During an update, a
-            page of another release may request another version. The content of this
-            release is better than none, but a browser must not keep it.
+        is_current: Whether the address has the version of this content. During an
+            update, a page of another release may request another version. A browser
+            must not keep the content of this release under that address.
         is_compressible: Whether compression makes the content smaller.
     """
     lifetime = f"public, max-age={_YEAR_SECONDS}, immutable"

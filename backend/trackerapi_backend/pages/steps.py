@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection.job import JobState
 
 MAX_UNFOLDED = 12
-"""Maximum number of steps that are all shown."""
+"""Maximum number of steps of an unfolded list."""
 NEXT_SHOWN = 3
-"""Steps to do that are shown of a longer list."""
+"""Number of pending steps that a folded list shows."""
 
 _WORDS = {
     StepStatus.DONE: ("done", "step.done"),

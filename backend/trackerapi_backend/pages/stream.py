@@ -98,7 +98,7 @@ async def stream_by_cookie(services: Services, request: Request) -> Response:
 async def _stream(
     services: Services, request: Request, token: str, job_id: int | None
 ) -> Response:
-    """Stream the job of a token, which must be `job_id` unless that is None."""
+    """Stream the job of a token; reject any other job than `job_id` unless None."""
 
     async def find() -> Row[Any] | None:
         link = await run_in_threadpool(

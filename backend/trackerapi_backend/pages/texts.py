@@ -5,7 +5,7 @@ Where a sentence is a tuple, its first variant with known values is shown, so th
 page never shows an unknown value.
 
 `{if_heard}` is an empty text, and unknown for a silent job. Each sentence that promises
-that work is kept or goes on begins with it and is left out for a silent job.
+that work is kept or goes on begins with `{if_heard}`, so that a silent job omits it.
 """
 
 from __future__ import annotations

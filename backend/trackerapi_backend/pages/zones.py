@@ -12,7 +12,7 @@ _GERMAN = {"CET": "MEZ", "CEST": "MESZ", "WET": "WEZ", "WEST": "WESZ", "EET": "O
 def zone_named(name: str | None) -> tzinfo:
     """Return a zone by its IANA name; UTC for None.
 
-    Also UTC for a name that this host does not know: the page has to be shown.
+    Return UTC also for a name that this host does not know, so that the page is shown.
     """
     try:
         return UTC if name is None else ZoneInfo(name)
@@ -21,7 +21,7 @@ def zone_named(name: str | None) -> tzinfo:
 
 
 def in_zone(instant: datetime, zone: tzinfo) -> datetime:
-    """Return an instant in a zone; in UTC next to the years 1 and 9999."""
+    """Return an instant in a zone; in UTC if the local year is not 1 to 9999."""
     try:
         return instant.astimezone(zone)
     except OverflowError:

@@ -61,7 +61,7 @@ EVENTS_OF_A_LOOK_UP = 20
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
 # Statuses that any event of work, such as `start` or `step`, turns into `running`.
-# `cancelled` is left out: late events of a stopped script must not undo it.
+# `cancelled` is left out: late events of a stopped script must not undo the end.
 _STARTABLE = frozenset({JobStatus.PENDING, JobStatus.INTERRUPTED, JobStatus.FAILED})
 
 
@@ -189,8 +189,8 @@ def advance(
         if not _affects_state(plan, fact, kind):
             continue
         is_late = state.last_key is not None and key < state.last_key
-        # Most events are progress right after progress of the same step. It changes no
-        # status: the progress before it has opened the attempt, or makes a refold due.
+        # Most events are progress right after progress of the same step. Such an event
+        # changes no status: the earlier progress opens the attempt, or causes a refold.
         is_repeated = kind is PROGRESS and previous == (kind, fact.tag)
         previous = kind, fact.tag
         if is_repeated or (

@@ -1,8 +1,8 @@
 """Snapshots: the state of a job as JSON values, without loss.
 
 The format is compact, because each batch of events writes a snapshot. A step is a list
-of values, without its last values if they are unknown: first the counts, which a step
-without progress lacks, then `failed_counts` and `max_attempts`, then `waiting_key`.
+of values. Three groups at its end may be missing: the counts, `failed_counts` with
+`max_attempts`, and `waiting_key`. A group is present if a later group is present.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _FORMAT_VERSION = 5
-"""Number of the format; raise it with each change of the fields that a fold needs."""
+"""Number of the format; increase it when the fields that a fold needs change."""
 _FORMAT_WITHOUT_REPORTS = 4
 """Number of the format whose steps lack the number and the times of reports."""
 _LENGTH_WITHOUT_COUNTS = 10

@@ -12,8 +12,9 @@ Rules that the contract leaves open:
 * The fraction is the largest share that one event reports. If parts report counts, the
   fraction is at least the sum of the largest counts of all parts, divided by the
   smallest total. Events without a part count as one more part.
-* `completed` and `total` are those of the newest progress. With parts, `completed` is
-  the sum of their largest counts, and a missing `total` is the smallest one.
+* `completed` and `total` come from the newest progress. With parts, `completed` is the
+  sum of the largest counts of the parts, and the smallest total replaces a missing
+  `total`.
 * A progress later than the first `step` or `skip` of its step is not counted: a done
   step stays done.
 * A `total` of 0 counts as missing: as the smallest total it would make fractions 0.
@@ -140,7 +141,7 @@ class StepState:
             None unless the step waits.
         report_count: Number of events of the step of any kind.
         first_report_at: Earliest time of its events, as `shown_at()` returns it.
-        last_report_at: Latest time of its events, likewise.
+        last_report_at: Latest time of its events, as `shown_at()` returns it.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -164,7 +165,7 @@ class StepState:
 
     @property
     def interval(self) -> float | None:
-        """Mean interval between reports, in microseconds; None before the second."""
+        """Mean interval between reports, in microseconds; None before two reports."""
         first, last = self.first_report_at, self.last_report_at
         if first is None or last is None or self.report_count <= 1:
             return None

@@ -59,7 +59,7 @@ async def create_event(call: Call) -> Response:
     [outcome] = await _record(call, report)
     measurements.events[_outcome_name(outcome)] += 1
     if outcome is Refusal.DUPLICATE:
-        # The response shows the event that was stored first.
+        # The stored event counts, so return it in place of the repeated event.
         outcome = await call.read(lambda db: _find_stored(db, call.caller, event))
     if outcome is Refusal.UNKNOWN_JOB:
         [outcome] = await _explain(call, [outcome], [event])
@@ -71,7 +71,7 @@ async def create_event(call: Call) -> Response:
 async def _record(
     call: Call, report: Report, size_bytes: int | None = None
 ) -> list[Recorded]:
-    """Record the events of a request; tell the viewers of changed jobs.
+    """Record the events of a request; notify the viewers of changed jobs.
 
     The parts of a report are recorded one after another. So after a failure, the stored
     events are the first events of the request, in their order.
@@ -211,7 +211,7 @@ def _read_lines(body: bytes, *, now: int, request_id: str) -> _Batch:
 
 
 def _read_line(batch: _Batch, number: int, line: bytes) -> NewEvent | None:
-    """Return the event of a line, or None after adding the line to the rejected."""
+    """Return the event of a line; if invalid, add the line to the rejected lines."""
     document = None
     try:
         document = parse_json(line)
