@@ -316,7 +316,6 @@ FAULTS = {
             ("backend.db.erasures", 0o644, "error"),
             ("pepper", 0o644, "error"),
             ("pepper", 0o660, "warning"),
-            ("", 0o755, "warning"),
             ("", 0o770, "error"),
             ("", 0o777, "error"),
         )
@@ -384,6 +383,22 @@ def test_healthy_installation_has_no_fault(own: Installation) -> None:
     [line] = [line for line in result.stdout.splitlines() if line.startswith("error: ")]
     assert line.endswith(f" Run: chmod g-w,o-rwx {shlex.quote(str(own.database))}*")
     assert command_here("doctor", "--no", environment=own.variables).returncode == 2
+
+
+def test_new_installation_has_no_fault(tmp_path: Path) -> None:
+    """After the first commands of the README in an ordinary folder, all is well."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    folder.chmod(0o755)
+    new = Installation(folder)
+    provider = ("--provider", "Example clinic")
+    for arguments in (
+        ("migrate",),
+        ("key", "create", *provider, "--label", "nightly"),
+        ("customer", "create", *provider, "--name", "Ward 3"),
+    ):
+        command_here(*arguments, environment=new.variables).check_returncode()
+    assert new.faults() == []
 
 
 def test_doctor_beside_a_server_changes_nothing(own: Installation) -> None:

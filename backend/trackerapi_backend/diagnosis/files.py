@@ -56,19 +56,14 @@ def check_rights(settings: Settings) -> Iterator[Fault]:
             "error" if is_error else "warning",
         )
     for folder in _folders(settings):
-        yield from _check_folder(folder, settings)
-
-
-def _check_folder(folder: Path, settings: Settings) -> Iterator[Fault]:
-    mode = folder.stat().st_mode
-    has_database = settings.database and folder == _resolved(settings.database).parent
-    command = f"chmod {'g-w,o-rwx' if has_database else 'g-w,o-w'} {quote(folder)}"
-    # With the sticky bit, as in /tmp, others cannot rename or delete our files.
-    if mode & _NOT_FOR_FOLDERS and not mode & stat.S_ISVTX:
-        yield Fault(f"other users can replace the files in {folder}", command)
-    elif mode & stat.S_IROTH and has_database:
-        what = f"every user can list {folder}, which has the database"
-        yield Fault(what, command, "warning")
+        mode = folder.stat().st_mode
+        # Others may list the folder: the files in it are private. With the sticky bit,
+        # as in /tmp, others cannot rename or delete our files.
+        if mode & _NOT_FOR_FOLDERS and not mode & stat.S_ISVTX:
+            yield Fault(
+                f"other users can replace the files in {folder}",
+                f"chmod g-w,o-w {quote(folder)}",
+            )
 
 
 def check_owners(settings: Settings) -> Iterator[Fault]:
