@@ -6,6 +6,7 @@ The layers are contracts of import-linter in `pyproject.toml`.
 import ast
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,22 @@ def test_document_names_no_missing_file(document: str) -> None:
 
     assert paths
     assert [p for p in paths if not any((root / p).exists() for root in roots)] == []
+
+
+@pytest.mark.parametrize("package", ["trackerapi", "trackerapi_backend"])
+def test_drawing_shows_the_layers_of_the_contract(package: str) -> None:
+    """The drawing of a program in ARCHITECTURE.md has the rows of its contract."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    [layers] = [
+        each["layers"] for each in contracts if each.get("containers") == [package]
+    ]
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    drawing = re.search(rf"`[\w/]*\b{package}/`:\n\n```\n(.*?)\n```", text, re.DOTALL)
+
+    assert drawing is not None
+    rows = [re.split(r"\s{2,}", line)[0] for line in drawing[1].splitlines()]
+    assert [row for row in rows if row] == layers
 
 
 def test_only_wire_imports_httpx_and_the_generated_client() -> None:
