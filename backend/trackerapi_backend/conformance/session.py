@@ -220,7 +220,7 @@ class Session:
     def new_key(self, *scopes: str) -> tuple[str, str]:
         """Create a key; return its id and the whole key."""
         label = f"Conformance kit, run {self.run}"
-        sent = {"label": label, "scopes": scopes, "expires_at": self.soon}
+        sent = {"label": label, "scopes": scopes, "expires_at": self.expiry}
         created = self.call("create_api_key", sent).require(201)
         return str(created["key"]["key_id"]), str(created["api_key"])
 
@@ -228,18 +228,18 @@ class Session:
         self, job: Mapping[str, Any], key: str | None = None
     ) -> dict[str, Any]:
         """Create a job token; return the response with its secret."""
-        sent = {"label": "Conformance kit", "expires_at": self.soon}
+        sent = {"label": "Conformance kit", "expires_at": self.expiry}
         answer = self.call("create_job_token", sent, key=key, job_id=job["id"])
         return dict(answer.require(201))
 
     def new_link(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Create a share link; return the response with its URL."""
-        sent = {"label": "Conformance kit", "expires_at": self.soon}
+        sent = {"label": "Conformance kit", "expires_at": self.expiry}
         answer = self.call("create_share_link", sent, job_id=job["id"])
         return dict(answer.require(201))
 
     @cached_property
-    def soon(self) -> str:
+    def expiry(self) -> str:
         """Expiry of the keys, tokens and links of the kit, as RFC 3339."""
         return (datetime.now(UTC) + KEY_LIFETIME).isoformat()
 

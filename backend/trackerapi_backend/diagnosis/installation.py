@@ -54,6 +54,7 @@ _OF_DATABASE: Final = {
     "pepper": (database.check_pepper, "the pepper is the pepper of the database"),
 }
 
+_POSTGRES_FITS = "version, encoding and rights of PostgreSQL are sufficient"
 _DAMAGES = ("malformed", "not a database", "not valid UTF-8")
 """Parts of the messages of SQLite and its driver about a damaged file."""
 
@@ -98,7 +99,7 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
             return
         yield Finding("ok", "database", "the database can be read")
         subject = Subject(settings, reader, is_thorough)
-        engine = machine.engine_version() if subject.is_sqlite else "PostgreSQL fits"
+        engine = machine.engine_version() if subject.is_sqlite else _POSTGRES_FITS
         checks = {"engine": (database.check_engine, engine), **_OF_DATABASE}
         for name, (look, ok) in checks.items():
             if is_empty and name not in ("engine", "schema"):

@@ -131,7 +131,7 @@ def _has_plain_texts(sent: PlainLine) -> bool:
 
 
 def _metadata_text(sent: PlainLine) -> str:
-    """Return the JSON text of metadata; raise ValueError if it is not plain."""
+    """Return the JSON text of metadata; raise ValueError unless plain."""
     if not sent.event_metadata:
         return NO_METADATA
     encoded = _encoder.encode(sent.event_metadata)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from trackerapi_backend.jobs.configurations import StepNames, points_of
 from trackerapi_backend.jobs.customer_view import update_customer_views
-from trackerapi_backend.jobs.states import parse_state, write_state
+from trackerapi_backend.jobs.states import format_state, parse_state
 from trackerapi_backend.projection.job import Plan, advance, project
 from trackerapi_backend.projection.kinds import PROGRESS
 from trackerapi_backend.projection.step import StepState, key_of
@@ -128,7 +128,7 @@ def _record(
     update_customer_views(db, [(job.row.document, job.fresh) for job in changed])
     states = [(job.row, _advance_state(db, job)) for job in changed]
     stored_jobs.save_states(
-        db, [(row, state.status, write_state(state)) for row, state in states]
+        db, [(row, state.status, format_state(state)) for row, state in states]
     )
     return outcomes
 

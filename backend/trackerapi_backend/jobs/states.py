@@ -43,7 +43,7 @@ def parse_state(text: str) -> tuple[JobState, bool]:
     return from_document(document), is_current(document)
 
 
-def write_state(state: JobState) -> str:
+def format_state(state: JobState) -> str:
     """Return the text of a state; the caller must not change the state afterwards."""
     text = compact_json(to_document(state))
     if len(text) <= MAX_LENGTH:

@@ -61,13 +61,17 @@ def _send_job(session: Session, members: dict[str, Any]) -> Answer:
 
 
 def _send_key(session: Session, members: dict[str, Any]) -> Answer:
-    sent = {"label": "Conformance kit", "scopes": ["read"], "expires_at": session.soon}
+    sent = {
+        "label": "Conformance kit",
+        "scopes": ["read"],
+        "expires_at": session.expiry,
+    }
     return session.call("create_api_key", sent | members)
 
 
 def _send_for_job(operation_id: str) -> Send:
     def send(session: Session, members: dict[str, Any]) -> Answer:
-        sent = {"expires_at": session.soon} | members
+        sent = {"expires_at": session.expiry} | members
         return session.call(operation_id, sent, job_id=session.job["id"])
 
     return send

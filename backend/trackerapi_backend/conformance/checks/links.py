@@ -17,7 +17,7 @@ group = Group("links")
 def _create(session: Session) -> None:
     """A new link has its job, the sent label and language, and a unique URL."""
     job = session.new_job()
-    sent = {"label": "For the family", "language": "de", "expires_at": session.soon}
+    sent = {"label": "For the family", "language": "de", "expires_at": session.expiry}
     one, two = (
         session.call("create_share_link", sent, job_id=job["id"]).require(201)
         for _ in range(2)

@@ -46,7 +46,7 @@ def _configuration(session: Session) -> dict[str, object]:
 SAMPLES: Mapping[str, Callable[[Session], Sample]] = {
     "verify_api_key": _empty,
     "create_api_key": lambda session: Sample(
-        {"label": "Conformance kit", "scopes": ["read"], "expires_at": session.soon}
+        {"label": "Conformance kit", "scopes": ["read"], "expires_at": session.expiry}
     ),
     "list_api_keys": _empty,
     "list_audit_entries": _empty,
@@ -64,14 +64,14 @@ SAMPLES: Mapping[str, Callable[[Session], Sample]] = {
     "erase_job": lambda session: Sample(path={"job_id": session.new_job()["id"]}),
     "stream_job": _with_job(),
     "create_job_token": lambda session: Sample(
-        {"label": "Conformance kit", "expires_at": session.soon},
+        {"label": "Conformance kit", "expires_at": session.expiry},
         {"job_id": session.job["id"]},
     ),
     "create_event": lambda session: Sample(_event(session)),
     "import_events": lambda session: Sample(lines_of([_event(session)])),
     "list_events": _with_job(),
     "create_share_link": lambda session: Sample(
-        {"label": "Conformance kit", "expires_at": session.soon},
+        {"label": "Conformance kit", "expires_at": session.expiry},
         {"job_id": session.job["id"]},
     ),
     "list_share_links": _with_job(),

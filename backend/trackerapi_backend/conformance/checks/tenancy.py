@@ -36,10 +36,14 @@ def _foreign_object(session: Session) -> None:
         )
         foreign.require(404)
         unknown.require(404)
-        expect(f"problem of {foreign.request}", _told(unknown), _told(foreign))
+        expect(
+            f"problem of {foreign.request}",
+            _visible_parts(unknown),
+            _visible_parts(foreign),
+        )
 
 
-def _told(answer: Answer) -> dict[str, object]:
+def _visible_parts(answer: Answer) -> dict[str, object]:
     problem = answer.json()
     return {name: problem[name] for name in problem if name != "request_id"}
 
