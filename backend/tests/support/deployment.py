@@ -87,6 +87,7 @@ class Composition:
         processes: Processes of the two backends.
         secure_port: Port of the proxy that speaks TLS.
         log: Output of nginx.
+        backend_log: Output of both backends.
     """
 
     def __init__(self, stack: ExitStack, folder: Path, url: str) -> None:
@@ -97,7 +98,7 @@ class Composition:
         self.ports, self.metrics_ports = _free_ports(2), _free_ports(2)
         self.plain_port, self.secure_port = _free_ports(2)
         self.processes: list[subprocess.Popen[str]] = []
-        self.log = folder / "nginx.log"
+        self.log, self.backend_log = folder / "nginx.log", folder / "backend.log"
 
     def manage(self, *arguments: str) -> list[str]:
         """Run a command in the service `manage`; return the lines of its output."""
@@ -138,7 +139,9 @@ class Composition:
             f"{PREFIX}METRICS_ADDRESS": f"127.0.0.1:{self.metrics_ports[number]}",
         }
         arguments = service.get("command") or json.loads(self._image["CMD"])
-        started = start_command(*arguments, environment=environment)
+        started = start_command(
+            *arguments, environment=environment, log=self.backend_log
+        )
         process = self._stack.enter_context(started)
         first_line(process)
         return process
