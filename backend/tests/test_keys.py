@@ -7,7 +7,6 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from trackerapi_backend.store.writer import Writer
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
+    create_short_lived,
     prepare,
     problem_name,
     serve_existing,
@@ -174,16 +174,6 @@ def test_credential_with_a_past_end_is_rejected(
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
     [error] = answer.json()["errors"]
     assert error == {"pointer": "/expires_at", "detail": "lies in the past"}
-
-
-def create_short_lived(api: httpx.Client, path: str) -> dict[str, Any]:
-    """Create a credential that expires in 2 s, or in up to 30 s on a slow machine."""
-    for seconds in (2, 8, 30):
-        ends = format_instant(utc_now() + timedelta(seconds=seconds))
-        answer = api.post(path, json={"expires_at": ends})
-        if answer.status_code == 201:
-            break
-    return dict(answer.json())
 
 
 def test_token_and_link_expire(

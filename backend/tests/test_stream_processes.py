@@ -12,7 +12,14 @@ import pytest
 from backend.tests.support.pages import new_link
 from backend.tests.support.postgres import new_database, postgres_server
 from backend.tests.support.servers import Servers
-from backend.tests.support.service import new_job, new_name, report, send_lines
+from backend.tests.support.service import (
+    command_here,
+    new_job,
+    new_name,
+    report,
+    send_lines,
+    variables_of,
+)
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
@@ -27,6 +34,9 @@ if TYPE_CHECKING:
 NO_REREADS = (
     "from trackerapi_backend.live import hub\n"
     "hub.REREAD_SECONDS = hub.DEAF_REREAD_SECONDS = 3600.0\n"
+)
+NO_HEARTBEATS = (
+    "from trackerapi_backend.live import stream\nstream.HEARTBEAT_SECONDS = 900.0\n"
 )
 FREQUENT_REREADS = "from trackerapi_backend.live import hub\nhub.REREAD_SECONDS = 0.2\n"
 DEAF = (
@@ -115,6 +125,55 @@ def test_open_pages_follow_profile_and_texts(tmp_path: Path, url: str) -> None:
         assert titles() == ["0 % · Reading"] * 2
         new_job(api, tag=tag, configuration=named("Reception"))
         assert titles() == ["0 % · Reception"] * 2
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_expiry_by_another_process_ends_streams(
+    tmp_path: Path, url: str, *, by_command: bool
+) -> None:
+    """A stream ends once another process, or a command, expires its key or token."""
+    with (
+        closing(Servers(tmp_path, url, count=2, prelude=NO_HEARTBEATS)) as servers,
+        ExitStack() as stack,
+    ):
+        api = stack.enter_context(servers.services[0].client())
+        job = new_job(api)
+        made = api.post("/api-keys", json={"label": "k", "scopes": ["read"]}).json()
+        token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()
+        keys = [made["api_key"], token["token"]]
+        streams = []
+        for key in keys:
+            reader = stack.enter_context(servers.services[1].client(None))
+            reader.headers["X-API-Key"] = key
+            stream = open_stream(reader, f"/jobs/{job['id']}/stream")
+            streams.append(stack.enter_context(stream))
+            streams[-1].message()
+        for key in keys:
+            key_id = key.split("_")[1]
+            if by_command:
+                variables = variables_of(tmp_path, url)
+                done = command_here("key", "expire", key_id, environment=variables)
+                assert done.returncode == 0, done.stderr
+            else:
+                assert api.post(f"/api-keys/{key_id}/expire").is_success
+        for stream in streams:
+            assert list(stream.messages()) == []
+
+
+def test_revocation_by_another_process_ends_pages(tmp_path: Path, url: str) -> None:
+    """An open page ends once another process revokes its share link."""
+    with (
+        closing(Servers(tmp_path, url, count=2, prelude=NO_HEARTBEATS)) as servers,
+        servers.services[0].client() as api,
+        servers.services[1].client(None) as reader,
+    ):
+        link = new_link(api, new_job(api))
+        path = f"{urlsplit(link['url']).path}/stream"
+        with open_stream(reader, path) as stream:
+            stream.message()
+            revoke = f"/share-links/{link['share_link']['id']}/revoke"
+            assert api.post(revoke).is_success
+            assert list(stream.messages()) == []
 
 
 def test_deleted_job_ends_its_streams(tmp_path: Path, url: str) -> None:

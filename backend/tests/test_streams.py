@@ -15,6 +15,7 @@ import pytest
 from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
     MAX_WAIT_SECONDS,
+    create_short_lived,
     new_job,
     prepare,
     problem_name,
@@ -40,6 +41,9 @@ SLOW_READERS, LARGE_UPDATES = 4, 120
 FEW_VIEWERS = (
     "from trackerapi_backend.live import hub\n"
     "hub.MAX_VIEWERS.update(job=3, address=2)\n"
+)
+NO_HEARTBEATS = (
+    "from trackerapi_backend.live import stream\nstream.HEARTBEAT_SECONDS = 900.0\n"
 )
 FREQUENT_CHECKS = (
     "from trackerapi_backend.live import stream\nstream.HEARTBEAT_SECONDS = 0.2\n"
@@ -167,20 +171,50 @@ def test_comments_are_sent_and_the_stream_ends(tmp_path: Path) -> None:
     assert blocks[-1] == [":"]
 
 
-def test_expired_key_ends_the_stream(tmp_path: Path) -> None:
-    """The stream of a key that is expired ends at the next check."""
+def test_expired_key_ends_its_streams_alone(
+    service: Service, api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The stream of a key that is expired ends at once; those of other keys go on."""
+    made = api.post("/api-keys", json={"label": "k", "scopes": ["read"]}).json()
+    with service.client(None) as reader:
+        reader.headers["X-API-Key"] = made["api_key"]
+        with (
+            open_stream(reader, path_of(job)) as stream,
+            open_stream(api, path_of(job)) as other,
+        ):
+            stream.message()
+            other.message()
+            assert api.post(f"/api-keys/{made['key']['key_id']}/expire").is_success
+            # A stream that has not ended at once would send a comment first.
+            assert list(stream.blocks()) == []
+            report(api, job, kind="start")
+            assert other.message().id == "2"
+
+
+@pytest.mark.parametrize("made", ["key", "token", "link"])
+def test_stream_ends_at_the_expiry_of_its_credential(tmp_path: Path, made: str) -> None:
+    """The stream of a key, job token or share link ends at its `expires_at`."""
     keys = prepare(tmp_path)
-    prelude = SHORT_STREAMS.replace("2.0", "900.0")
     with (
-        serve_existing(tmp_path, keys, prelude=prelude) as (_process, service),
+        serve_existing(tmp_path, keys, prelude=NO_HEARTBEATS) as (_process, service),
         service.client() as api,
-        service.client("read") as reader,
-        open_stream(reader, path_of(new_job(api))) as stream,
+        service.client(None) as reader,
     ):
-        stream.message()
-        key_id = reader.get("/api-keys/protected").json()["key_id"]
-        assert api.post(f"/api-keys/{key_id}/expire").is_success
-        assert list(stream.messages()) == []
+        job = new_job(api)
+        stream_path = path_of(job)
+        if made == "link":
+            link = create_short_lived(api, f"/jobs/{job['id']}/share-links")
+            stream_path = f"{link['url']}/stream"
+        elif made == "token":
+            token = create_short_lived(api, f"/jobs/{job['id']}/tokens")["token"]
+            reader.headers["X-API-Key"] = token
+        else:
+            sent = {"label": "k", "scopes": ["read"]}
+            key = create_short_lived(api, "/api-keys", **sent)["api_key"]
+            reader.headers["X-API-Key"] = key
+        with open_stream(reader, stream_path) as stream:
+            stream.message()
+            assert list(stream.messages()) == []
 
 
 def test_viewers_are_limited(tmp_path: Path) -> None:

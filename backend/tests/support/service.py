@@ -26,7 +26,7 @@ from uuid import uuid4
 import httpx
 from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.cli.main import main
-from trackerapi_backend.instants import utc_now
+from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
 from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store import providers as stored_providers
@@ -299,6 +299,16 @@ def new_job(api: httpx.Client, **members: Any) -> dict[str, Any]:
     }
     answer = api.post("/jobs", json=sent | members)
     assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def create_short_lived(api: httpx.Client, path: str, **members: Any) -> dict[str, Any]:
+    """Create a credential that expires in 2 s, or in up to 30 s on a slow machine."""
+    for seconds in (2, 8, 30):
+        ends = format_instant(utc_now() + timedelta(seconds=seconds))
+        answer = api.post(path, json=members | {"expires_at": ends})
+        if answer.status_code == 201:
+            break
     return dict(answer.json())
 
 

@@ -17,11 +17,11 @@ from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.jobs.providers import create_api_key, find_or_create_provider
 from trackerapi_backend.requests.credentials import (
     SCOPES,
-    SHARED_CACHE_SECONDS,
     parse_key_id,
 )
 from trackerapi_backend.settings import SettingsError
 from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store.changes import SHARED_CACHE_SECONDS
 from trackerapi_backend.store.paging import fetch_all
 from trackerapi_backend.store.revocation import revoke_created
 

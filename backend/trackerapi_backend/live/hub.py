@@ -27,6 +27,11 @@ from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.changes import (
+    SHARED_CACHE_SECONDS,
+    keys_of_provider,
+    tokens_and_links_of_job,
+)
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -104,6 +109,7 @@ class Watch:
         last_id: Id of the message that the viewer has; empty for none.
         sources: Rows beside the job that the message shows, such as
             `profile_source(7)`.
+        provider_id: Provider whose keys may open the stream; None for share links.
     """
 
     job_id: int
@@ -113,6 +119,15 @@ class Watch:
     link_id: int | None = None
     last_id: str = ""
     sources: frozenset[str] = frozenset()
+    provider_id: int | None = None
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """Permissions that open the stream: a viewer has one of them."""
+        of_job = tokens_and_links_of_job(self.job_id)
+        if self.provider_id is None:
+            return frozenset({of_job})
+        return frozenset({of_job, keys_of_provider(self.provider_id)})
 
     @property
     def groups(self) -> list[tuple[str, Hashable]]:
@@ -176,6 +191,7 @@ class _Topic:
 
     def __init__(self, watch: Watch) -> None:
         self.read, self.sources = watch.read, watch.sources
+        self.permissions = watch.permissions
         self.viewers: set[Viewer] = set()
         self._version = 0
 
@@ -234,11 +250,20 @@ class Hub:
                 channel.close(CHANNEL_CLOSE_SECONDS)
 
     def _hear(self, changes: Collection[Change] | None) -> None:
-        """Mark changed topics as stale; the thread of the channel calls this method."""
+        """Follow changes by others; the thread of the channel calls this method."""
         if self._loop is not None:
             # The loop is closed at the end of the server.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._mark_changed, changes)
+                self._loop.call_soon_threadsafe(self._follow, self._loop, changes)
+
+    def _follow(
+        self, loop: asyncio.AbstractEventLoop, changes: Collection[Change] | None
+    ) -> None:
+        self._mark_changed(changes)
+        names = {change for change in changes or () if isinstance(change, str)}
+        if names:
+            # Wait until this process has no cached key that another one has expired.
+            loop.call_later(SHARED_CACHE_SECONDS, self.suspect, names)
 
     def _mark_changed(self, changes: Collection[Change] | None) -> None:
         for change in list(self._topics) if changes is None else changes:
@@ -258,11 +283,12 @@ class Hub:
         if self._channel is not None:
             self._channel.announce(changes)
 
-    def suspect(self, job_id: int) -> None:
-        """Check all viewers of a job now: permissions to read it have changed."""
-        for topic in self._topics.get(job_id, {}).values():
-            for viewer in topic.viewers:
-                viewer.suspect()
+    def suspect(self, permissions: Collection[str]) -> None:
+        """Check all viewers with these permissions now; see `Changes.permissions`."""
+        for topic in self._all_topics():
+            if not topic.permissions.isdisjoint(permissions):
+                for viewer in topic.viewers:
+                    viewer.suspect()
 
     def close(self) -> None:
         """End all viewers and accept no more."""

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from starlette.types import Receive, Scope, Send
 
     from trackerapi_backend.live.hub import Hub, Viewer, Watch
 
 HEARTBEAT_SECONDS = 15.0
-"""Interval between two heartbeats and checks of the permission, in seconds."""
+"""Maximum time between two heartbeats and checks of the permission, in seconds."""
 LIFETIME_SECONDS = 15 * 60.0
 """Maximum duration of a stream, in seconds."""
 LIFETIME_SPREAD = 0.1
@@ -51,6 +53,7 @@ class EventStream(Response):
         hub: Hub of the viewer.
         watch: Subject of the viewer.
         check: Function that raises Problem if the viewer may no longer read the job.
+        expires_at: Expiry of the permission of the viewer; None for no expiry.
         heartbeat: Bytes to send each `HEARTBEAT_SECONDS` without news.
     """
 
@@ -59,12 +62,14 @@ class EventStream(Response):
         hub: Hub,
         watch: Watch,
         check: Callable[[], Awaitable[object]],
+        *,
+        expires_at: datetime | None,
         heartbeat: bytes = HEARTBEAT,
     ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._hub, self._watch, self._check = hub, watch, check
-        self._heartbeat = heartbeat
+        self._expires_at, self._heartbeat = expires_at, heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send messages until the end of the stream, or until the client disconnects.
@@ -99,7 +104,7 @@ class EventStream(Response):
 
         start = time.monotonic()
         end = start + LIFETIME_SECONDS * (1 - LIFETIME_SPREAD * _chance())
-        check_at = start + HEARTBEAT_SECONDS
+        check_at = start + self._check_seconds()
         await send_part(b"retry: %d\n\n" % (RETRY_MILLISECONDS * (1 + _chance())))
         while True:
             frame = await viewer.next_frame(min(check_at, end) - time.monotonic())
@@ -107,12 +112,19 @@ class EventStream(Response):
             if viewer.is_ended or now >= end:
                 return
             if viewer.is_suspect or now >= check_at:
-                viewer.is_suspect, check_at = False, now + HEARTBEAT_SECONDS
+                viewer.is_suspect, check_at = False, now + self._check_seconds()
                 if not await self._is_allowed():
                     return
                 frame = frame or self._heartbeat
             if frame:
                 await send_part(frame)
+
+    def _check_seconds(self) -> float:
+        """Return the time until the next check of the permission, in seconds."""
+        if self._expires_at is None:
+            return HEARTBEAT_SECONDS
+        left = (self._expires_at - utc_now()).total_seconds()
+        return left if 0 < left < HEARTBEAT_SECONDS else HEARTBEAT_SECONDS
 
     async def _is_allowed(self) -> bool:
         try:

@@ -123,7 +123,13 @@ async def _stream(
         last_id=request.headers.get("last-event-id", ""),
         sources=_sources_of(link),
     )
-    return EventStream(services.hub, watch, check, _HEARTBEAT)
+    return EventStream(
+        services.hub,
+        watch,
+        check,
+        expires_at=link.expires_at,
+        heartbeat=_HEARTBEAT,
+    )
 
 
 def _sources_of(link: Row[Any]) -> frozenset[str]:

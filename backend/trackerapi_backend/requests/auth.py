@@ -22,12 +22,12 @@ from starlette.concurrency import run_in_threadpool
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem, unauthorized, unavailable
 from trackerapi_backend.requests.credentials import (
-    SHARED_CACHE_SECONDS,
     hash_secret,
     parse_key_id,
 )
 from trackerapi_backend.requests.limits import CallLimits, Sender
 from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store.changes import SHARED_CACHE_SECONDS
 from trackerapi_backend.store.peppers import find_peppers
 
 if TYPE_CHECKING:

@@ -84,8 +84,8 @@ class Services:
             self.authenticator.forget(*changes.keys)
         if changes.rows:
             self.hub.changed(changes.rows)
-        for job_id in changes.permissions:
-            self.hub.suspect(job_id)
+        if changes.permissions:
+            self.hub.suspect(changes.permissions)
 
     @property
     def base_path(self) -> str:

@@ -34,8 +34,10 @@ async def stream_job(call: Call) -> Response:
         read=lambda db: _read_message(db, provider_id, job_id),
         address=call.client_address,
         last_id=request.headers.get("last-event-id", ""),
+        provider_id=provider_id,
     )
-    return EventStream(call.services.hub, watch, check)
+    expires_at = call.caller.expires_at
+    return EventStream(call.services.hub, watch, check, expires_at=expires_at)
 
 
 def _read_message(db: Connection, provider_id: int, job_id: int) -> Message | None:

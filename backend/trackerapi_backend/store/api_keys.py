@@ -8,7 +8,12 @@ from sqlalchemy import func, insert, or_, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
-from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.changes import (
+    changes_of,
+    keys_of_provider,
+    note_permissions,
+    tokens_and_links_of_job,
+)
 from trackerapi_backend.store.ids import API_KEY_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import api_keys, jobs, providers
@@ -121,11 +126,16 @@ def expire_keys(
         update(api_keys)
         .where(*conditions)
         .values(expires_at=now)
-        .returning(api_keys.c.key_id, api_keys.c.job_id)
+        .returning(api_keys.c.key_id, api_keys.c.job_id, api_keys.c.provider_id)
     ).all()
-    changes = changes_of(db)
-    changes.keys.update(row.key_id for row in expired)
-    changes.permissions.update(row.job_id for row in expired if row.job_id is not None)
+    changes_of(db).keys.update(row.key_id for row in expired)
+    permissions = {
+        keys_of_provider(row.provider_id)
+        if row.job_id is None
+        else tokens_and_links_of_job(row.job_id)
+        for row in expired
+    }
+    note_permissions(db, permissions)
     return expired
 
 

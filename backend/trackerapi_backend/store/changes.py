@@ -11,10 +11,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sqlalchemy import func, select
+
+from trackerapi_backend.store.driver_sql import is_postgres
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
     from trackerapi_backend.store import Change
+
+SHARED_CACHE_SECONDS = 1.0
+"""Duration of a cached caller while other processes may change keys, in seconds.
+
+The expiry of a key waits this long before its answer: then no process accepts the key.
+"""
+NOTIFICATIONS = "trackerapi_jobs"
+"""Name of the notifications of changes between processes on PostgreSQL."""
+MAX_CHANGES_PER_MESSAGE = 400
+"""Maximum number of changes in a notification, which may have up to 8,000 bytes."""
 
 _MEMBER = "trackerapi-changes"
 
@@ -27,12 +43,13 @@ class Changes:
         keys: Public parts of changed API keys.
         rows: Changed rows that viewers see: ids of jobs, and names of other rows, such
             as `profile_source(7)`.
-        permissions: Ids of jobs that some viewers may no longer read.
+        permissions: Permissions that some viewers may have lost, such as
+            `keys_of_provider(7)`.
     """
 
     keys: set[str] = field(default_factory=set)
     rows: set[Change] = field(default_factory=set)
-    permissions: set[int] = field(default_factory=set)
+    permissions: set[str] = field(default_factory=set)
 
 
 def changes_of(db: Connection) -> Changes:
@@ -55,3 +72,34 @@ def profile_source(provider_id: int) -> str:
 def settings_source(configuration_id: int) -> str:
     """Return the name of a configuration's page settings among the changed rows."""
     return f"c{configuration_id}"
+
+
+def keys_of_provider(provider_id: int) -> str:
+    """Return the name of a provider's keys, without job tokens, among permissions."""
+    return f"k{provider_id}"
+
+
+def tokens_and_links_of_job(job_id: int) -> str:
+    """Return the name of a job's tokens and share links among permissions."""
+    return f"t{job_id}"
+
+
+def note_permissions(db: Connection, permissions: Collection[str]) -> None:
+    """Note permissions that some viewers lose in the current transaction.
+
+    On PostgreSQL, the commit notifies all servers: a command changes permissions too,
+    and has no channel to the servers.
+    """
+    changes_of(db).permissions.update(permissions)
+    if is_postgres(db):
+        for message in encode_changes(permissions):
+            db.execute(select(func.pg_notify(NOTIFICATIONS, message)))
+
+
+def encode_changes(changes: Collection[Change]) -> list[str]:
+    """Return the notifications that name changes to other processes."""
+    names = [str(change) for change in changes]
+    return [
+        ",".join(names[first : first + MAX_CHANGES_PER_MESSAGE])
+        for first in range(0, len(names), MAX_CHANGES_PER_MESSAGE)
+    ]

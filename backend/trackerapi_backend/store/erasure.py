@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.changes import (
+    changes_of,
+    note_permissions,
+    tokens_and_links_of_job,
+)
 from trackerapi_backend.store.schema import (
     api_keys,
     audit_log,
@@ -65,7 +69,7 @@ def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
     changes = changes_of(db)
     changes.keys.update(db.execute(tokens.returning(api_keys.c.key_id)).scalars())
     changes.rows.add(job_id)
-    changes.permissions.add(job_id)
+    note_permissions(db, [tokens_and_links_of_job(job_id)])
 
 
 def hide_customer(db: Connection, customer_id: int, *, now: datetime) -> None:

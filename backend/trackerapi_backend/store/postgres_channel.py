@@ -4,7 +4,8 @@ A process announces its changes after the commit, on a separate connection: with
 NOTIFY in the transactions that record events, the commits of all processes would wait
 for each other. A process with viewers sends a presence message every
 `PRESENCE_SECONDS`. Other processes announce changes only while they receive presence
-messages.
+messages. The transaction that takes permissions away notifies the processes itself: see
+`note_permissions()`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from trackerapi_backend.store.changes import NOTIFICATIONS, encode_changes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
@@ -32,11 +35,8 @@ PAUSE_SECONDS = 0.005
 """Pause after an announcement, in seconds: later changes are announced together."""
 RETRY_SECONDS = 1.0
 """Time between two attempts to connect, in seconds."""
-MAX_IDS_PER_MESSAGE = 400
-"""Maximum number of changes in a message, which may have up to 8,000 bytes."""
 
 _CHANGE = re.compile("[a-z]?[0-9]{1,19}")
-_NAME = "trackerapi_jobs"
 _PRESENCE, _ALL = "viewers", "all"
 
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class PostgresChannel:
         connection.add_notify_handler(
             lambda note: self._receive(note.pid, note.payload)
         )
-        connection.execute(f"LISTEN {_NAME}")
+        connection.execute(f"LISTEN {NOTIFICATIONS}")
         self._own_pid, self._present_at = connection.info.backend_pid, 0.0
         self.is_connected = True
         # Announcements before this moment are lost.
@@ -161,10 +161,7 @@ class PostgresChannel:
         """Send all messages that are due; return whether there were any."""
         with self._lock:
             changed, self._changed = list(self._changed), set()
-        messages = [
-            ",".join(map(str, changed[first : first + MAX_IDS_PER_MESSAGE]))
-            for first in range(0, len(changed), MAX_IDS_PER_MESSAGE)
-        ]
+        messages = encode_changes(changed)
         if self._is_answer_due:
             messages.append(_ALL)
         now = time.monotonic()
@@ -173,7 +170,7 @@ class PostgresChannel:
             messages.append(_PRESENCE)
         try:
             for message in messages:
-                connection.execute("SELECT pg_notify(%s, %s)", (_NAME, message))
+                connection.execute("SELECT pg_notify(%s, %s)", (NOTIFICATIONS, message))
         except psycopg.Error:
             # The thread announces these changes again after it has connected.
             self._announce_again(changed)

@@ -8,7 +8,10 @@ from sqlalchemy import or_, select, update
 
 from trackerapi_backend.store.api_keys import expire_keys, is_live
 from trackerapi_backend.store.audit_log import record_change
-from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.changes import (
+    note_permissions,
+    tokens_and_links_of_job,
+)
 from trackerapi_backend.store.schema import api_keys, share_links
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def revoke_created(
         .returning(share_links.c.job_id)
     ).all()
     tokens = [row for row in keys if row.job_id is not None]
-    changes_of(db).permissions.update(row.job_id for row in links)
+    note_permissions(db, {tokens_and_links_of_job(row.job_id) for row in links})
     revoked = Revoked(len(keys) - len(tokens), len(tokens), len(links))
     record_change(
         db,

@@ -8,7 +8,10 @@ from sqlalchemy import func, insert, select, update
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.store.audit_log import record_change
-from trackerapi_backend.store.changes import changes_of
+from trackerapi_backend.store.changes import (
+    note_permissions,
+    tokens_and_links_of_job,
+)
 from trackerapi_backend.store.ids import SHARE_LINK_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import jobs, providers, share_links
@@ -102,7 +105,7 @@ def revoke_share_link(
         .returning(share_links.c.job_id)
     ).first()
     if revoked is not None:
-        changes_of(db).permissions.add(revoked.job_id)
+        note_permissions(db, [tokens_and_links_of_job(revoked.job_id)])
         record_change(
             db,
             provider_id=provider_id,
