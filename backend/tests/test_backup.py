@@ -231,18 +231,13 @@ def test_foreign_file_is_one_error(tmp_path: Path, saved: Saved, kind: str) -> N
     assert not contents(folder)
 
 
-@pytest.mark.parametrize("changed", [{"schema": NEWER}, {"version": 2}], ids=str)
-def test_backup_of_a_newer_release_is_rejected(
-    tmp_path: Path, saved: Saved, changed: dict[str, Any]
-) -> None:
-    """A backup with a newer schema or format names the fix and changes nothing."""
-    folder = tmp_path / "restored"
-    folder.mkdir()
-    unpacked, file = tmp_path / "unpacked", tmp_path / "newer"
+def repack(saved: Saved, folder: Path, change: Callable[[Path], None]) -> Path:
+    """Change the unpacked files of a backup; return a backup with matching sums."""
+    unpacked, file = folder / "unpacked", folder / "changed.backup"
     shutil.unpack_archive(saved.file, unpacked, "tar")
-    manifest = json.loads((unpacked / "manifest.json").read_text())
-    (unpacked / "manifest.json").write_text(json.dumps(manifest | changed))
-    names = ["manifest.json", "pepper", "backend.db"]
+    (unpacked / "SHA256SUMS").unlink()
+    change(unpacked)
+    names = sorted(path.name for path in unpacked.iterdir())
     sums = subprocess.run(
         ["sha256sum", *names], cwd=unpacked, capture_output=True, check=True
     )
@@ -250,9 +245,67 @@ def test_backup_of_a_newer_release_is_rejected(
     with tarfile.open(file, "w") as archive:
         for name in [*names, "SHA256SUMS"]:
             archive.add(unpacked / name, name)
-    assert "made by a newer release: install that release" in error_line(
-        restore(file, folder)
-    )
+    return file
+
+
+@pytest.mark.parametrize("changed", [{"schema": NEWER}, {"version": 2}], ids=str)
+def test_backup_of_a_newer_release_is_rejected(
+    tmp_path: Path, saved: Saved, changed: dict[str, Any]
+) -> None:
+    """A backup with a newer schema or format names the fix and changes nothing."""
+    folder = tmp_path / "restored"
+    folder.mkdir()
+
+    def change(unpacked: Path) -> None:
+        manifest = json.loads((unpacked / "manifest.json").read_text())
+        (unpacked / "manifest.json").write_text(json.dumps(manifest | changed))
+
+    line = error_line(restore(repack(saved, tmp_path, change), folder))
+    assert "made by a newer release: install that release" in line
+    assert not contents(folder)
+
+
+def lack_database(unpacked: Path) -> None:
+    """Delete the database."""
+    (unpacked / "backend.db").unlink()
+
+
+def empty_file(unpacked: Path) -> None:
+    """Empty the database."""
+    (unpacked / "backend.db").write_bytes(b"")
+
+
+def foreign_file(unpacked: Path) -> None:
+    """Replace the database by a text."""
+    (unpacked / "backend.db").write_text("this is no database" * 1000)
+
+
+def half_a_file(unpacked: Path) -> None:
+    """Cut the database to half of its pages."""
+    file = unpacked / "backend.db"
+    os.truncate(file, file.stat().st_size // 8192 * 4096)
+
+
+def damaged_page(unpacked: Path) -> None:
+    """Overwrite the last page of the database."""
+    with (unpacked / "backend.db").open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)
+        file.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize(
+    "change", [lack_database, empty_file, foreign_file, half_a_file, damaged_page]
+)
+def test_backup_without_a_usable_database_is_one_error(
+    tmp_path: Path, saved: Saved, change: Callable[[Path], None]
+) -> None:
+    """The error names the backup, advises to use another one, and nothing changes."""
+    folder = tmp_path / "restored"
+    folder.mkdir()
+    file = repack(saved, tmp_path, change)
+    line = error_line(restore(file, folder))
+    assert str(file) in line
+    assert line.endswith(("use another backup", "use another copy or another backup"))
     assert not contents(folder)
 
 

@@ -176,6 +176,18 @@ def test_damaged_file_is_one_error_and_changes_nothing(
     assert str(CUSTOMER) in listed.stdout
 
 
+@pytest.mark.parametrize("kind", ["folder", "missing", "pepper", "backend.db"])
+def test_other_file_is_one_error(tmp_path: Path, kind: str) -> None:
+    """A file that lists no erasures is named with the fix, and nothing is erased."""
+    prepare(tmp_path)
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / kind
+    again = ("doctor", "--erase-again", str(file))
+    done = command_here(*again, environment=variables_of(tmp_path))
+    assert f"{file} " in (line := error_line(done))
+    assert ": name the file of " in line
+
+
 def test_line_after_a_cut_line_is_complete(tmp_path: Path) -> None:
     """A line that a crash has cut off does not damage the next line."""
     path = tmp_path / "erasures"

@@ -440,9 +440,17 @@ def other_json(_content: bytes) -> bytes:
     return gzip.compress(b"[1]\n{}\n")
 
 
+def damage_peppers(content: bytes) -> bytes:
+    """Return a valid gzip file with a number in place of the list of peppers."""
+    header, *lines = gzip.decompress(content).splitlines(keepends=True)
+    changed = json.dumps({**json.loads(header), "peppers": 5}).encode() + b"\n"
+    return gzip.compress(changed + b"".join(lines))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
+        damage_peppers,
         *(cut, cut_to_half, flip_a_bit, drop_last_line, drop_a_value, drop_a_row),
         *(add_a_line, repeat, add_a_byte, nothing, plain, other_json),
     ],

@@ -173,8 +173,8 @@ class BackupFile:
             StoreError: If the backup is damaged. `target` may then have any content.
             OSError: If `target` cannot be written.
         """
-        source = self._open(_DATABASE)
         with self._damages():
+            source = self._open(_DATABASE)
             chunk = source.read(_CHUNK_BYTES)
         while chunk:
             target.write(chunk)
@@ -208,7 +208,8 @@ class BackupFile:
             yield
         except OSError as error:
             raise StoreError(
-                f"{self.name} cannot be read ({error.strerror or error})"
+                f"{self.name} cannot be read ({error.strerror or error}): check its"
+                " disk, or use another copy"
             ) from None
         except (
             tarfile.TarError,

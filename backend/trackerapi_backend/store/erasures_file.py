@@ -177,10 +177,18 @@ def read_erasures(path: Path) -> Sequence[ErasedObject]:
     try:
         with open_regular_file(path) as file:
             for number, line in enumerate(file, start=1):
+                if number == 1 and not line.startswith(b"{"):
+                    raise StoreError(
+                        f"{path} is no file of erasures, so nothing was erased: name"
+                        " the file of the server that has erased"
+                    )
                 if line.strip():
                     erased.append(_read_line(path, number, line))
     except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror})") from None
+        raise StoreError(
+            f"{path} cannot be read ({error.strerror or error}): name the file of"
+            " erasures, and let this user read it"
+        ) from None
     return erased
 
 

@@ -49,7 +49,8 @@ def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
     """
     pragma = "integrity_check" if is_thorough else "quick_check"
     found = str(db.exec_driver_sql(f"PRAGMA {pragma}(1)").scalar_one())
-    return None if found == "ok" else found
+    # A line with the name of the schema may come first.
+    return None if found == "ok" else found.splitlines()[-1]
 
 
 def find_dangling_row(db: Connection) -> str | None:

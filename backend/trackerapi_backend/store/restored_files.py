@@ -117,8 +117,8 @@ def _require_movable(moved: list[tuple[Path, Path]], target: Target) -> None:
     for path, aside in moved:
         if not target.may_move:
             raise StoreError(
-                f"{path} exists: name a new database, or rename the existing files to"
-                f" *{ASIDE} with --move-aside"
+                f"{path} exists: name other files with --database and --pepper-file, or"
+                f" rename the existing files to *{ASIDE} with --move-aside"
             )
         if os.path.lexists(aside):
             raise StoreError(
@@ -129,7 +129,9 @@ def _require_movable(moved: list[tuple[Path, Path]], target: Target) -> None:
 def _check(backup: BackupFile, database: Path, pepper: bytes | None) -> Contents:
     """Compare an extracted database with manifest and pepper; return its summary."""
     manifest = backup.manifest
-    contents = inspect_copy(database, f"the database in {backup.name}")
+    contents = inspect_copy(
+        database, f"the database in {backup.name}", "use another backup"
+    )
     found = (contents.schema, sorted(contents.peppers), contents.counts)
     if found != (manifest.schema, manifest.peppers, manifest.counts):
         raise StoreError(

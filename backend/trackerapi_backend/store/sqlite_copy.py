@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.store import StoreError, sqlite_sql
 from trackerapi_backend.store.driver_errors import translate_error
 from trackerapi_backend.store.erasure import visible_counts
+from trackerapi_backend.store.health import find_damage
 from trackerapi_backend.store.migrations import (
     current_revision,
     is_newer,
@@ -95,28 +96,32 @@ def _handle_signals(*_progress: int) -> None:
     """Do nothing: during the call, Python handles pending signals."""
 
 
-def inspect_copy(path: Path, name: str) -> Contents:
+def inspect_copy(
+    path: Path, name: str, advice: str = "name another database, or restore a backup"
+) -> Contents:
     """Check that a file is an undamaged database; return its contents.
 
     Args:
         path: File that no process writes.
         name: Name of the file for messages.
+        advice: Fix of a damaged or foreign file, for messages.
 
     Raises:
         StoreError: If the file is damaged, or is not a database of this or an earlier
             release.
     """
-    with closing(SqliteReader(path, name=name, is_fixed=True)) as reader:
-        return reader.read(lambda db: _inspect(db, name))
+    reader = SqliteReader(path, name=name, is_fixed=True, damage_advice=advice)
+    with closing(reader):
+        return reader.read(lambda db: _inspect(db, name, advice))
 
 
-def _inspect(db: Connection, name: str) -> Contents:
-    found = db.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-    if found != "ok":
-        raise StoreError(f"{name} is damaged ({found}): put a backup in its place")
+def _inspect(db: Connection, name: str, advice: str) -> Contents:
+    damage = find_damage(db, is_thorough=True)
+    if damage is not None:
+        raise StoreError(f"{name} is damaged ({damage}): {advice}")
     schema = current_revision(db)
     if schema is None:
-        raise StoreError(f"{name} is not a database of trackerapi-backend")
+        raise StoreError(f"{name} is not a database of trackerapi-backend: {advice}")
     if is_newer(schema):
         raise newer_release_error(name, f"schema {schema}")
     counts = _count_rows(db)

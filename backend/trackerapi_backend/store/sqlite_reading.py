@@ -53,6 +53,7 @@ _ADVICE = {
     sqlite3.SQLITE_BUSY: "end the other program that uses the file",
     sqlite3.SQLITE_LOCKED: "end the other program that uses the file",
 }
+_DAMAGES = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 
 
 class SqliteReader:
@@ -63,6 +64,7 @@ class SqliteReader:
         name: Name of the file for messages; None for the path.
         is_fixed: Whether no process writes to the file. SQLite then creates no files
             beside the database.
+        damage_advice: Fix of a damaged file, for messages; None for the usual fix.
 
     Attributes:
         path: Path of the file, without symbolic links.
@@ -72,10 +74,15 @@ class SqliteReader:
     """
 
     def __init__(
-        self, path: Path, *, name: str | None = None, is_fixed: bool = False
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        is_fixed: bool = False,
+        damage_advice: str | None = None,
     ) -> None:
         self.path = _existing_file(path)
-        self._name = name or f"{path}"
+        self._name, self._damage_advice = name or f"{path}", damage_advice
         self._engine = reading_engine(self.path, is_fixed=is_fixed)
 
     def read(self, query: Callable[[Connection], T]) -> T:
@@ -84,7 +91,8 @@ class SqliteReader:
         Raises:
             StoreError: If SQLite fails, for example on a damaged file.
         """
-        with sqlite_errors(self._name), self._engine.begin() as db:
+        errors = sqlite_errors(self._name, self._damage_advice)
+        with errors, self._engine.begin() as db:
             return query(db)
 
     def close(self) -> None:
@@ -148,11 +156,12 @@ def _begin(db: Connection) -> None:
 
 
 @contextmanager
-def sqlite_errors(name: object) -> Iterator[None]:
+def sqlite_errors(name: object, damage_advice: str | None = None) -> Iterator[None]:
     """Convert a failure of SQLite to StoreError; reraise an error of one statement.
 
     Args:
         name: Name of the database for the message.
+        damage_advice: Fix of a damaged file; None for the usual fix.
     """
     try:
         yield
@@ -169,6 +178,8 @@ def sqlite_errors(name: object) -> Iterator[None]:
             # of the driver quotes the text, so use another message.
             code, reason = sqlite3.SQLITE_CORRUPT, "a text is not valid UTF-8"
         advice = _ADVICE.get(code & 0xFF, "fix the cause in parentheses")
+        if code & 0xFF in _DAMAGES:
+            advice = damage_advice or advice
         raise StoreError(
             f"{name} cannot be used ({reason}): {advice}", cause=reason
         ) from error

@@ -304,5 +304,5 @@ def _insert_one(db: Connection, into: TransferTable, row: Values) -> None:
         reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise StoreError(
             f"{into.name_row(row)} of the file is rejected by the database ({reason}):"
-            " import into a new database that no other process uses"
+            " import into a new database that no other process uses, or export again"
         ) from error

@@ -127,7 +127,10 @@ class ExportFile:
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise self._damage()
         self._check_release(header)
-        self.peppers = frozenset[str](header.get("peppers", ()))
+        peppers = header.get("peppers")
+        if not isinstance(peppers, list) or {type(each) for each in peppers} - {str}:
+            raise self._damage()
+        self.peppers = frozenset[str](peppers)
         self.counts = {table.name: 0 for table in TABLES}
         # Read the whole file before the first row is stored: gzip detects damage only
         # at the end, and only the last line shows that no row is missing.
@@ -184,7 +187,8 @@ class ExportFile:
             raise self._damage() from None
         except OSError as error:
             raise StoreError(
-                f"{self.name} cannot be read ({error.strerror or error})"
+                f"{self.name} cannot be read ({error.strerror or error}): check its"
+                " disk, or export again"
             ) from None
 
     def _parse(self, line: bytes) -> Any:
