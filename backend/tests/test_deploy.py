@@ -329,6 +329,19 @@ def test_proxy_sends_plain_http_to_the_secure_address(composed: Composed) -> Non
     assert answer.headers["location"] == f"{PUBLIC_BASE_URL}/docs?a=b"
 
 
+def test_proxy_demands_https_of_browsers(composed: Composed) -> None:
+    """All responses on port 443, and no others, have `Strict-Transport-Security`."""
+    name = "strict-transport-security"
+    _job, link = new_linked_job(composed)
+    for path in ("/", "/docs", "/jobs", "/nothing", link):
+        answer = composed.anyone.get(path)
+        assert re.fullmatch(r"max-age=[0-9]{8,}", answer.headers[name]), path
+    with composed.anyone.stream("GET", f"{link}/stream") as response:
+        assert name in response.headers
+    port = composed.composition.plain_port
+    assert name not in httpx.get(f"http://127.0.0.1:{port}/").headers
+
+
 def test_health_check_and_metrics_of_each_process(composed: Composed) -> None:
     """The health check of a container succeeds; each process has its own metrics."""
     for number in range(2):

@@ -7,8 +7,10 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +21,7 @@ from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.providers import create_api_key, create_customer
 from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests import auth
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import providers as stored_providers
@@ -26,6 +29,7 @@ from trackerapi_backend.store.schema import api_keys
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
+from backend.tests.support.own_app import own_client, own_services
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     import httpx
     from sqlalchemy import Connection
     from trackerapi_backend.pepper import PepperFile
+    from trackerapi_backend.requests.call import Services
     from trackerapi_backend.requests.credentials import NewKey
 
     from backend.tests.support.service import Service
@@ -276,6 +281,40 @@ def test_key_is_valid_though_its_use_cannot_be_stored(tmp_path: Path) -> None:
         headers = Headers({"x-api-key": new.api_key})
         caller = asyncio.run(authenticator.identify(headers))
     assert caller.key_id == new.key_id
+
+
+def test_last_use_of_a_key_is_stored_at_intervals(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """`last_used_at` is null before the first use, and then changes once a minute."""
+    keys = prepare(tmp_path, database_url)
+    key_id, begin = keys["read"].split("_")[1], utc_now()
+    uses = [begin + timedelta(seconds=seconds) for seconds in (0, 59, 61)]
+
+    async def scenario(services: Services) -> list[str | None]:
+        async with (
+            own_client(services, keys["admin"]) as admin,
+            own_client(services, keys["read"]) as reader,
+        ):
+
+            async def last_use() -> Any:
+                items = (await admin.get("/api-keys")).json()["items"]
+                [key] = [each for each in items if each["key_id"] == key_id]
+                return key["last_used_at"]
+
+            times = [await last_use()]
+            for now in uses:
+                # The next request has to read the key: the cache would not store a use.
+                services.authenticator.forget(key_id)
+                with patch.object(auth, "utc_now", return_value=now):
+                    assert (await reader.get("/jobs")).status_code == 200
+                times.append(await last_use())
+            return times
+
+    with own_services(tmp_path, database_url) as services:
+        times = asyncio.run(scenario(services))
+    first, later = format_instant(uses[0]), format_instant(uses[2])
+    assert times == [None, first, first, later]
 
 
 def response_to(service: Service, *headers: bytes) -> bytes:

@@ -15,12 +15,6 @@ from dataclasses import dataclass
 
 SCOPES = ("ingest", "read", "admin")
 JOB_TOKEN_SCOPES = ("ingest", "read")
-SHARED_CACHE_SECONDS = 1.0
-"""Time for which a caller is cached while other processes may change keys, in seconds.
-
-A request to expire a key waits for this time before its response. After the response,
-no process accepts the key.
-"""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_ID_LENGTH = 8

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Change
 
 SHARED_CACHE_SECONDS = 1.0
-"""Duration of a cached caller while other processes may change keys, in seconds.
+"""Time for which a caller is cached while other processes may change keys, in seconds.
 
-The expiry of a key waits this long before its answer: then no process accepts the key.
+A request to expire a key waits for this time before its response. After the response,
+no process accepts the key.
 """
 NOTIFICATIONS = "trackerapi_jobs"
 """Name of the notifications of changes between processes on PostgreSQL."""
