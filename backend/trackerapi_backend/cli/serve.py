@@ -41,11 +41,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LIMITS = {
-    "key_requests_per_second": "requests of a key per second",
-    "provider_requests_per_second": "requests of all keys of a provider per second",
-    "key_requests_at_once": "requests of a key at the same time",
-    "provider_requests_at_once": "requests of a provider at the same time",
-    "unknown_keys_per_minute": "different unknown keys of an address per minute",
+    "key_requests_per_second": "maximum number of requests of a key per second",
+    "provider_requests_per_second": (
+        "maximum number of requests of all keys of a provider per second"
+    ),
+    "key_requests_at_once": "maximum number of requests of a key at the same time",
+    "provider_requests_at_once": (
+        "maximum number of requests of a provider at the same time"
+    ),
+    "unknown_keys_per_minute": (
+        "number of different unknown keys per minute after which the keys of an"
+        " address are looked up one after another"
+    ),
 }
 
 
@@ -80,13 +87,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="address of /metrics; default: no metrics",
     )
     add_log_options(parser, DEFAULT_LOG_LEVEL)
-    for name, counted in _LIMITS.items():
+    for name, meaning in _LIMITS.items():
         default = getattr(RequestLimits(), name)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=_limit,
             metavar="N",
-            help=f"maximum number of {counted}; default: {default or 'no limit'}",
+            help=f"{meaning}; default: {default or 'no limit'}",
         )
     parser.set_defaults(run=run)
 
