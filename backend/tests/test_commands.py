@@ -337,6 +337,23 @@ def test_customers_are_created_and_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("listing", "columns"),
+    [
+        (("key", "list"), "id, scopes, expiry, label"),
+        (("customer", "list"), "id, reference and name"),
+        (("audit",), "time, key id (or `command`), change, ids and details"),
+    ],
+)
+def test_help_of_a_list_names_its_columns(
+    listing: tuple[str, ...], columns: str
+) -> None:
+    """The lines of a list have no headings; `--help` names their values in order."""
+    shown = command_here(*listing, "--help")
+    assert columns in " ".join(shown.stdout.split())
+    assert "Tabs separate" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         (),

@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `audit`."""
     parser.description = (
         "Print the latest administrative changes, oldest change first: time, key id"
-        " (or `command`), change, ids and details."
+        " (or `command`), change, ids and details. Tabs separate these values."
     )
     add_provider_options(parser)
     parser.add_argument(

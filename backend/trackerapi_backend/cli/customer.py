@@ -42,6 +42,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     create.add_argument("--name", help="name of the customer")
     set_command(create, create_customer)
     listing = actions.add_parser("list", help="list the customers")
+    listing.description = (
+        "Print the customers, newest customer first: id, reference and name, with - for"
+        " a missing value. Tabs separate these values."
+    )
     add_provider_options(listing)
     set_command(listing, list_customers)
     erase = actions.add_parser(

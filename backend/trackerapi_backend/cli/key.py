@@ -57,6 +57,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     set_command(create, create_key, _require_stdout)
     listing = actions.add_parser("list", help="list the keys, without their secrets")
+    listing.description = (
+        "Print the keys, newest key first: id, scopes, expiry, label, the job of a job"
+        " token, and the id of the key that created this key. Tabs separate these"
+        " values."
+    )
     add_provider_options(listing)
     set_command(listing, list_keys)
     expire = actions.add_parser("expire", help="expire a key now")
