@@ -64,6 +64,42 @@ def test_each_argument_rejects_a_blank_value(
         assert name in output.splitlines()[-1], line
 
 
+def test_each_option_rejects_two_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--` as the value of an option ends a command with status 2."""
+    options = [line for line, name in command_lines("--") if name.startswith("--")]
+    assert len(options) > 25
+    for line in options:
+        at = line.index("--")
+        joined = [*line[: at - 1], f"{line[at - 1]}=--", *line[at + 1 :]]
+        for words in (line, joined):
+            status, output = error_of(capsys, *words)
+            assert status == 2, words
+            assert f"argument {line[at - 1]}" in output.splitlines()[-1], words
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("job", "erase", "--yes", "--provider-job-id"),
+        ("customer", "create", "--reference"),
+        ("customer", "create", "--name"),
+        ("customer", "list", "--provider"),
+        ("provider", "set", "--display-name"),
+        ("key", "create", "--label"),
+        ("key", "expire"),
+    ],
+    ids=" ".join,
+)
+def test_text_that_is_not_utf_8_is_rejected(
+    line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A text for the database with other bytes is wrong usage; the error names it."""
+    status, output = error_of(capsys, *line, "caf\udce9")
+    assert status == 2
+    name = line[-1] if line[-1].startswith("--") else line[-1].upper()
+    assert f"argument {'KEY_ID' if name == 'EXPIRE' else name}: " in output
+
+
 @pytest.mark.parametrize(
     "line",
     [

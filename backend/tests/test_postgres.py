@@ -111,10 +111,14 @@ def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
         ({URL: "mysql://h/b", PEPPER: "p"}, [URL, "postgresql://"]),
         ({FILE: "postgresql://h/b", PEPPER: "p"}, [FILE, URL]),
         ({URL: "postgresql://u:hid den@[h/b", PEPPER: "p"}, [URL, "postgresql://user"]),
+        (
+            {URL: "postgresql://u:hidden@\udcff", PEPPER: "p"},
+            [URL, "postgresql://user"],
+        ),
         ({URL: "postgresql://u:x@hidden@h/b", PEPPER: "p"}, [URL, "postgresql://user"]),
         ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, [URL, "refused"]),
     ],
-    ids=["two", "pepper", "engine", "file", "address", "at", "refused"],
+    ids=["two", "pepper", "engine", "file", "address", "bytes", "at", "refused"],
 )
 @pytest.mark.parametrize("name", ["serve", "migrate", "customer"])
 def test_wrong_setting_is_one_error(

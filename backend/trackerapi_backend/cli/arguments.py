@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -41,6 +42,19 @@ class Parser(argparse.ArgumentParser):
         action = super().add_argument(*names, **keywords)
         self.own_arguments.append(action)
         return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; reject `--` as the value of an option.
+
+        Python before 3.13 would set the option to an empty list.
+        """
+        for argument in sys.argv[1:] if args is None else args:
+            if argument == "--":
+                break
+            option, _equals, value = argument.partition("=")
+            if value == "--" and option.startswith("--"):
+                self.error(f"argument {option}: -- is no value")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and a printable error; exit with status 2."""
@@ -110,6 +124,19 @@ def file_name(text: str) -> str:
         raise argparse.ArgumentTypeError(
             "standard input and output are not supported: name a file"
         )
+    return _not_blank(text)
+
+
+def plain_text(text: str) -> str:
+    """Return a text that the database can store, unlike the name of a file.
+
+    Raises:
+        ArgumentTypeError: If the text is blank, or has bytes that are not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("has bytes that are not UTF-8") from None
     return _not_blank(text)
 
 

@@ -8,6 +8,7 @@ from trackerapi_backend.cli.arguments import (
     add_group,
     add_provider_options,
     check_options,
+    plain_text,
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
@@ -38,8 +39,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     create = actions.add_parser("create", help="create a customer and print its id")
     add_provider_options(create)
     create.add_argument("--id", type=_customer_id, help="default: a new id")
-    create.add_argument("--reference", help="id of the customer at the provider")
-    create.add_argument("--name", help="name of the customer")
+    create.add_argument(
+        "--reference", type=plain_text, help="id of the customer at the provider"
+    )
+    create.add_argument("--name", type=plain_text, help="name of the customer")
     set_command(create, create_customer)
     listing = actions.add_parser("list", help="list the customers")
     listing.description = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.cli.arguments import (
     add_group,
     add_provider_options,
+    plain_text,
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
@@ -40,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     erase.add_argument(
         "--provider-job-id",
+        type=plain_text,
         metavar="NAME",
         help="id at the provider, instead of JOB_ID",
     )

@@ -11,6 +11,7 @@ from trackerapi_backend.cli.arguments import (
     add_provider_options,
     check_options,
     instant,
+    plain_text,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
 from trackerapi_backend.instants import format_instant, utc_now
@@ -42,7 +43,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "create", help="create a key and print it; no later command shows the key"
     )
     add_provider_options(create)
-    create.add_argument("--label", required=True, help="purpose of the key")
+    create.add_argument(
+        "--label", type=plain_text, required=True, help="purpose of the key"
+    )
     create.add_argument(
         "--scope",
         action="append",
@@ -67,7 +70,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     expire = actions.add_parser("expire", help="expire a key now")
     add_provider_options(expire)
     expire.add_argument(
-        "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
+        "key_id",
+        type=plain_text,
+        metavar="KEY_ID",
+        help="second part of the key, or the whole key",
     )
     expire.add_argument(
         "--revoke-created",

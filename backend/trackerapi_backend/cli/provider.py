@@ -10,7 +10,9 @@ from trackerapi_backend.cli.arguments import (
     add_group,
     add_provider_options,
     check_options,
+    file_name,
     naming_options,
+    plain_text,
     whole_number,
 )
 from trackerapi_backend.cli.database import find_known_provider, set_command
@@ -55,7 +57,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_provider_options(change)
     for option, member in _OPTIONS.items():
         metavar, help_text = _MEMBERS[member]
-        change.add_argument(f"--{option}", metavar=metavar, help=help_text)
+        # The name of a file may have any bytes.
+        kind = file_name if option == "mark" else plain_text
+        change.add_argument(f"--{option}", type=kind, metavar=metavar, help=help_text)
     change.add_argument(
         "--retention-days",
         type=_retention_days,
@@ -130,7 +134,9 @@ def _read_mark(options: Namespace) -> None:
         with open_regular_file(path) as file:
             content = file.read(MAX_MARK_BYTES + 1)
     except OSError as error:
-        raise SettingsError(f"--mark: cannot read {path}: {error.strerror}") from None
+        raise SettingsError(
+            f"--mark: {path} cannot be read ({error.strerror}): name a PNG file"
+        ) from None
     if len(content) > MAX_MARK_BYTES:
         raise SettingsError(f"--mark: {path} has more than {MAX_MARK_BYTES:,} bytes")
     options.mark = b2a_base64(content, newline=False).decode()

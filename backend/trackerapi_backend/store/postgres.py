@@ -357,7 +357,7 @@ def read_address(url: str) -> dict[str, Any]:
         raise StoreError(_NO_DRIVER) from None
     try:
         given = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeError):
         # The error of the driver may contain a part of the password.
         raise StoreError(_UNREADABLE) from None
     if url.partition("?")[0].count("@") > 1:
