@@ -87,7 +87,7 @@ PREPARED = {
     "revoke_share_link": ["create_share_link"],
     "erase_customer": ["create_customer"],
 }
-"""Changes before the change of the table, by its operation."""
+"""Changes that prepare an operation, by the operation: they have entries too."""
 BY_COMMAND = {
     "create_provider": ("customer", "create", "--provider", CANARY),
     "create_api_key": ("key", "create", "--label", CANARY),

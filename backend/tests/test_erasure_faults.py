@@ -238,10 +238,10 @@ def test_stream_of_another_process_ends(tmp_path: Path, postgres: str) -> None:
                 assert list(stream.messages()) == []
 
 
-def test_purge_names_what_it_has_left(
+def test_purge_returns_the_reason_for_remaining_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A large file, and a log that a reader uses, are reasons why bytes may be left."""
+    """`purge()` returns a reason if the file is large or a reader uses the log."""
     prepare(tmp_path)
     monkeypatch.setattr(sqlite, "EMPTY_LOG_SECONDS", 0.1)
     storage = storage_from({}, variables_of(tmp_path))

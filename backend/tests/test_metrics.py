@@ -217,7 +217,7 @@ def test_number_of_values_is_bounded_and_names_no_tenant(metered: Metered) -> No
 
 
 def test_metrics_are_not_on_the_public_address(metered: Metered) -> None:
-    """The public address has no metrics, and the address of metrics nothing else."""
+    """The public address has no metrics; the address of metrics has only metrics."""
     with metered.service.client("admin") as admin:
         assert admin.get("/metrics").status_code == 404
         assert "/metrics" not in admin.get("/openapi.json").json()["paths"]
@@ -289,7 +289,7 @@ def test_backlog_has_number_and_age_of_commands(tmp_path: Path) -> None:
 
 
 def test_duration_counts_in_each_bucket_up_to_its_bound() -> None:
-    """A duration equal to a bound is within it; a longer duration is above all."""
+    """A duration equal to a bound counts up to it; a longer duration counts above."""
     histogram = Histogram()
     for seconds in (0.0, BOUNDS_SECONDS[0], BOUNDS_SECONDS[1], 1e9):
         histogram.add(seconds)

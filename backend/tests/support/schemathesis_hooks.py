@@ -103,10 +103,10 @@ def _align_names(event: dict[str, Any]) -> None:
 
 
 def _make_unique(items: list[dict[str, Any]], member: str) -> None:
-    for place, item in enumerate(items):
-        item[member] = str(place)
+    for number, item in enumerate(items):
+        item[member] = str(number)
         if "after" in item:
-            item["after"] = [str(earlier) for earlier in range(min(place, 100))]
+            item["after"] = [str(earlier) for earlier in range(min(number, 100))]
         _make_unique(item.get("metadata_configurations", []), "name")
 
 

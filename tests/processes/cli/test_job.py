@@ -203,12 +203,14 @@ def test_job_is_found_by_the_variable(machine: Machine, job_id: str) -> None:
     assert machine.get_job(job_id).status == "succeeded"
 
 
-@pytest.mark.parametrize("place", ["variable", "option"])
-def test_token_is_job_and_key_in_one(machine: Machine, job_id: str, place: str) -> None:
+@pytest.mark.parametrize("source", ["variable", "option"])
+def test_token_is_job_and_key_in_one(
+    machine: Machine, job_id: str, source: str
+) -> None:
     """A token replaces both the job id and the API key."""
     token = JobToken(machine.backend.api_key, job_id).as_text()
-    arguments = ["--job", token] if place == "option" else []
-    settings = {"TRACKERAPI_JOB": token} if place == "variable" else {}
+    arguments = ["--job", token] if source == "option" else []
+    settings = {"TRACKERAPI_JOB": token} if source == "variable" else {}
 
     done = machine.run("job", "finish", *arguments, TRACKERAPI_API_KEY="", **settings)
 
@@ -220,12 +222,17 @@ def test_token_reports_to_its_job_only(machine: Machine, job_id: str) -> None:
     """The printed token reports to its job and is refused for another job."""
     made = machine.run("job", "token", "--job", job_id)
     assert (made.status, made.err) == (FINE, "")
-    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
+    token_settings = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
 
-    assert machine.run("event", "info", "--message", "there", **place).status == FINE
+    assert (
+        machine.run("event", "info", "--message", "there", **token_settings).status
+        == FINE
+    )
     assert machine.messages(job_id)[-1] == "there"
-    assert machine.run("job", "show", start(machine), **place).status == REFUSED
-    assert machine.run("job", "token", **place).status == KEY_REFUSED
+    assert (
+        machine.run("job", "show", start(machine), **token_settings).status == REFUSED
+    )
+    assert machine.run("job", "token", **token_settings).status == KEY_REFUSED
 
 
 def test_token_expires_on_time(machine: Machine, job_id: str) -> None:
@@ -233,10 +240,10 @@ def test_token_expires_on_time(machine: Machine, job_id: str) -> None:
     ends = ("job", "token", "--job", job_id, "--expires-at")
     soon = (datetime.now(UTC) + timedelta(days=300)).isoformat()
     made = machine.run(*ends, soon)
-    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
+    token_settings = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
     late = machine.run(*ends, "2020-01-01T00:00:00Z")
 
-    assert machine.run("verify", **place).status == FINE
+    assert machine.run("verify", **token_settings).status == FINE
     assert (late.status, late.out) == (REFUSED, "")
     assert "/expires_at lies in the past" in late.err
 

@@ -440,9 +440,9 @@ def test_token_of_a_job_makes_no_link(machine: Machine) -> None:
     """`job link` with a job token ends with status 3."""
     job_id = new_job(machine)
     token = machine.run("job", "token", "--job", job_id).out.strip()
-    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": token}
+    token_settings = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": token}
 
-    assert machine.run("job", "link", **place).status == KEY_REFUSED
+    assert machine.run("job", "link", **token_settings).status == KEY_REFUSED
 
 
 def test_json_of_a_list_can_be_read_line_by_line(machine: Machine, tag: str) -> None:
