@@ -2,14 +2,14 @@
 
 A topic is one representation of one job, such as the job as JSON. A change of the job
 makes its topics stale. One task reads stale topics, a few in one snapshot of the store,
-and gives the new message to all viewers of the topic. A viewer keeps the newest message
-alone, so a slow reader costs the memory of one message.
+and gives the new message to all viewers of the topic. A viewer replaces an unsent
+message by a newer one, so a slow client costs the memory of one message.
 
 A topic may also show other rows, its sources, such as the profile of the provider. The
 commit of a change of a source makes the topics stale too.
 
-The task reads one group at a time and then pauses: changes that arrive meanwhile cost
-one read together. The task also reads all topics again every `REREAD_SECONDS`, because
+After each read the task pauses, so that one read covers all changes of this time. The
+task also reads all topics again every `REREAD_SECONDS`, because
 the announcement of a change can be lost.
 """
 
@@ -55,15 +55,15 @@ RETRY_AFTER_SECONDS = 30
 REREAD_SECONDS = 15.0
 """Interval between two reads of a topic without a known change, in seconds."""
 DEAF_REREAD_SECONDS = 2.0
-"""The same interval while the channel to other processes is broken, in seconds."""
+"""`REREAD_SECONDS` while the channel to other processes is broken, in seconds."""
 CHANNEL_CLOSE_SECONDS = 0.5
 """Time limit for the end of the channel to other processes, in seconds."""
 MAX_TOPICS_PER_READ = 5
-"""Maximum number of topics in one read: all of them wait for the slowest."""
+"""Maximum number of topics in one read: each topic waits for the slowest query."""
 READ_PAUSE = 0.25
 """Pause of the hub after a read, as a share of the duration of the read.
 
-Under load, changes of a job that arrive meanwhile cost one read together."""
+Under load, one read covers all changes of a job during the pause."""
 SECONDS_PER_MESSAGE = 0.0001
 """Pause of the hub for each message to a viewer, in seconds.
 
@@ -98,15 +98,16 @@ def encode_message(version: int, event: str, data: str, *, id_: str) -> Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Subject of a viewer.
+    """Job and representation that a viewer asks for, and the viewer's origin.
 
     Attributes:
         job_id: Job to watch.
         form: Representation of the job: viewers with the same form share a message.
-        read: Query of the message; None for a job that does not exist.
+        read: Function that queries the message; it returns None if the job does not
+            exist.
         address: Address of the client.
         link_id: Share link of the viewer; None for a viewer with a key.
-        last_id: Id of the message that the viewer has; empty for none.
+        last_id: Id of the message that the viewer has; empty without a message.
         sources: Rows beside the job that the message shows, such as
             `profile_source(7)`.
         provider_id: Provider whose keys may open the stream; None for share links.
@@ -131,7 +132,7 @@ class Watch:
 
     @property
     def groups(self) -> list[tuple[str, Hashable]]:
-        """Groups of viewers with a maximum, each with its key in `MAX_VIEWERS`."""
+        """Groups that count this viewer: key in `MAX_VIEWERS`, and id of the group."""
         groups: list[tuple[str, Hashable]] = [("job", self.job_id)]
         if self.link_id is not None:
             groups.append(("link", self.link_id))
@@ -154,7 +155,12 @@ class Viewer:
         self.is_ended = self.is_suspect = False
 
     async def next_frame(self, timeout_seconds: float) -> bytes:
-        """Return the newest message; empty after the time, at the end or if suspect."""
+        """Wait for the newest message and return it.
+
+        Returns:
+            The message; empty after the time limit, or if the viewer is ended or
+            suspect.
+        """
         if not (self._message or self.is_ended or self.is_suspect):
             self._waiter = asyncio.get_running_loop().create_future()
             with suppress(TimeoutError):
@@ -164,7 +170,7 @@ class Viewer:
         return frame
 
     def offer(self, message: Message) -> bool:
-        """Replace a message that was not sent yet; return False for a known message."""
+        """Replace the unsent message; return False if the viewer has the new one."""
         if message.id == self._last_id:
             return False
         self._last_id, self._message = message.id, message.frame
@@ -172,7 +178,7 @@ class Viewer:
         return True
 
     def suspect(self) -> None:
-        """Have the viewer checked now."""
+        """Mark the viewer as suspect: the stream then checks its permission at once."""
         self.is_suspect = True
         self._wake()
 
@@ -196,7 +202,7 @@ class _Topic:
         self._version = 0
 
     def publish(self, message: Message | None) -> int:
-        """Offer a message to all viewers; return how many of them did not have it."""
+        """Offer a message to all viewers; return the number of viewers that take it."""
         if message is None:
             self.end()
             return 0
@@ -238,9 +244,9 @@ class Hub:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Hear of changes by other processes during the block, and tell them of ours.
+        """Exchange announcements of changes with other processes during the block.
 
-        A thread may run this block, before and after the event loop.
+        The block may begin before the event loop and end after it.
         """
         channel = self._channel = self._store.open_channel(self._hear)
         try:
@@ -250,7 +256,7 @@ class Hub:
                 channel.close(CHANNEL_CLOSE_SECONDS)
 
     def _hear(self, changes: Collection[Change] | None) -> None:
-        """Follow changes by others; the thread of the channel calls this method."""
+        """Follow changes by other processes; the thread of the channel calls this."""
         if self._loop is not None:
             # The loop is closed at the end of the server.
             with suppress(RuntimeError):
@@ -381,7 +387,7 @@ class Hub:
             )
         except StoreError as error:
             if not self._is_failing:
-                _log.warning("viewers get no news until the store is read: %s", error)
+                _log.warning("viewers get no new states: the store fails (%s)", error)
             self._is_failing = True
             self._mark_stale(topic for topic in topics if topic.viewers)
             return FAILURE_PAUSE_SECONDS
