@@ -137,6 +137,26 @@ def test_restore_erases_again(tmp_path: Path) -> None:
     assert {"jobs\t1", *(f"backup\t{copy}" for copy in copies)} <= {*printed}
 
 
+def test_erasures_of_another_installation_are_skipped(tmp_path: Path) -> None:
+    """A backup that is restored where another database was keeps all its customers."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        prepare(folder)
+    saved = str(tmp_path / "saved")
+    backup = command_here("backup", saved, environment=variables_of(elsewhere))
+    assert backup.returncode == 0, backup.stderr
+    variables = variables_of(here)
+    erased = ("customer", "erase", "--yes", str(CUSTOMER))
+    assert command_here(*erased, environment=variables).returncode == 0
+    restored = command_here("restore", "--move-aside", saved, environment=variables)
+    again, skipped = restored.stdout.splitlines()[-2:]
+    assert again == "erased again\t0 jobs, 0 customers"
+    assert skipped.startswith("skipped\t1 erasures of another installation")
+    listed = command_here("customer", "list", environment=variables)
+    assert str(CUSTOMER) in listed.stdout
+
+
 GOOD = (
     '{"at":"2026-01-01T00:00:00Z","provider_id":1,"kind":"customer","customer_id":142}'
 )

@@ -40,6 +40,7 @@ _NO_PEPPER_YET = (
     " the file and a key; copy the file to the other hosts"
 )
 _MIN_BYTES = 32
+_INSTALLATION_BYTES = 8
 _LAST_LINE = re.compile(rb"\s*\n(previous|erasure) ((?:[0-9a-f]{2})+)$")
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,15 @@ class Pepper:
             hmac.digest(secret, b"fingerprint", hashlib.sha256).hex()
             for secret in self._key_secrets
         )
+
+    @property
+    def installation(self) -> str:
+        """Text that identifies the installation; no rotation changes the text.
+
+        The text is no HMAC of the name of a job: such names begin with a number.
+        """
+        digest = hmac.digest(self.erasure_key, b"installation", hashlib.sha256)
+        return digest[:_INSTALLATION_BYTES].hex()
 
     @property
     def _key_secrets(self) -> tuple[bytes, ...]:

@@ -133,5 +133,10 @@ def erase_again(
         database = OwnDatabase(storage, store, print_line)
         again = database.run(partial(erase_objects_again, erased=erased))
     print_line(f"erased again\t{again.jobs} jobs, {again.customers} customers")
+    if again.skipped:
+        print_line(
+            f"skipped\t{again.skipped} erasures of another installation, or of a pepper"
+            " that was lost: erase by id what they erased in this database"
+        )
     if again.residue is not None:
         print_line(f"left\t{again.residue}")

@@ -30,12 +30,14 @@ class ErasedAgain(NamedTuple):
     Attributes:
         jobs: Number of erased jobs.
         customers: Number of erased customers.
+        skipped: Number of lines of another installation, which were not applied.
         residue: Reason why bytes of erased rows may still be in the files of the
             database; None if they were removed.
     """
 
     jobs: int
     customers: int
+    skipped: int
     residue: str | None
 
 
@@ -45,7 +47,8 @@ async def erase_again(
     """Erase the stored jobs and customers for which a file records an erasure.
 
     The HMAC of each recorded job name is stored too, so that no script can create the
-    job again. Lines of unknown providers are skipped.
+    job again. Lines of unknown providers are skipped, and so are lines of another
+    installation: the same id may belong to another customer there.
 
     A job is found by its id or by the HMAC of its name: if the backup is older than the
     job, a script may have created the job again with another id. A customer is found by
@@ -58,7 +61,9 @@ async def erase_again(
     """
     read = services.store.read
     providers = await run_in_threadpool(read, erasure.list_providers)
-    known = [each for each in erased if each.provider_id in providers]
+    own = services.pepper.read().installation
+    ours = [each for each in erased if each.installation in (own, None)]
+    known = [each for each in ours if each.provider_id in providers]
     await _close_names(services, [each for each in known if each.kind == "job"])
     found = await run_in_threadpool(_find_jobs, services, known)
     jobs, customers = 0, 0
@@ -73,7 +78,7 @@ async def erase_again(
             if count is not None:
                 jobs, customers = jobs + count, customers + 1
     residue = await purge(services)
-    return ErasedAgain(jobs, customers, residue)
+    return ErasedAgain(jobs, customers, len(erased) - len(ours), residue)
 
 
 def _eraser(services: Services, provider_id: int) -> Eraser:

@@ -148,7 +148,13 @@ class Eraser:
         """
         secrets, now = self.services.pepper.read(), utc_now()
         name_hmac = secrets.hash_job_name(self.provider_id, provider_job_id)
-        erased = erased_job(self.provider_id, job_id, name_hmac, now=now)
+        erased = erased_job(
+            self.provider_id,
+            job_id,
+            name_hmac,
+            now=now,
+            installation=secrets.installation,
+        )
         await self._record(erased)
         is_hidden: bool = await self._write(partial(self._hide_job, job_id, name_hmac))
         if is_hidden:
@@ -179,7 +185,12 @@ class Eraser:
             ),
         )
         require(customer, "customer")
-        erased = erased_customer(self.provider_id, customer_id, now=utc_now())
+        erased = erased_customer(
+            self.provider_id,
+            customer_id,
+            now=utc_now(),
+            installation=self.services.pepper.read().installation,
+        )
         await self._record(erased)
         return require(await self.erase_found_customer(customer_id), "customer")
 

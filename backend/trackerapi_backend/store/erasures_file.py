@@ -3,9 +3,9 @@
 Each line is one erasure as a JSON object, without the name of the job or customer:
 
     {"at": "2026-11-24T01:00:04.125Z", "provider_id": 1, "kind": "job",
-     "job_id": 8123456789, "name_hmac": "9f3a..."}
+     "job_id": 8123456789, "name_hmac": "9f3a...", "installation": "5be07a..."}
     {"at": "2026-11-24T01:02:00Z", "provider_id": 1, "kind": "customer",
-     "customer_id": 142}
+     "customer_id": 142, "installation": "5be07a..."}
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         customer_id: Id of the customer; None for a job.
         name_hmac: HMAC of the job's `provider_job_id`, in hexadecimal; None for a
             customer.
+        installation: Text that identifies the installation: the ids of customers and
+            providers may be the same in another one. None in lines of older releases.
     """
 
     at: str
@@ -50,6 +52,7 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     job_id: int | None = None
     customer_id: int | None = None
     name_hmac: str | None = None
+    installation: str | None = None
 
     @property
     def erased_at(self) -> datetime:
@@ -75,7 +78,12 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
 
 def erased_job(
-    provider_id: int, job_id: int, name_hmac: bytes, *, now: datetime
+    provider_id: int,
+    job_id: int,
+    name_hmac: bytes,
+    *,
+    now: datetime,
+    installation: str | None = None,
 ) -> ErasedObject:
     """Return the line for an erased job; `now` is the time of the erasure."""
     return ErasedObject(
@@ -84,11 +92,16 @@ def erased_job(
         kind="job",
         job_id=job_id,
         name_hmac=name_hmac.hex(),
+        installation=installation,
     )
 
 
 def erased_customer(
-    provider_id: int, customer_id: int, *, now: datetime
+    provider_id: int,
+    customer_id: int,
+    *,
+    now: datetime,
+    installation: str | None = None,
 ) -> ErasedObject:
     """Return the line for an erased customer; `now` is the time of the erasure."""
     return ErasedObject(
@@ -96,6 +109,7 @@ def erased_customer(
         provider_id=provider_id,
         kind="customer",
         customer_id=customer_id,
+        installation=installation,
     )
 
 
