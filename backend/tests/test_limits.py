@@ -7,7 +7,7 @@ import json
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -24,10 +24,10 @@ from trackerapi_backend.requests.limits import (
 from trackerapi_backend.settings import RequestLimits
 
 from backend.tests.support.busy_writer import keep_busy
+from backend.tests.support.held_read import held_read
 from backend.tests.support.own_app import own_client, own_services
 from backend.tests.support.service import (
     CUSTOMER,
-    MAX_WAIT_SECONDS,
     new_job,
     new_name,
     prepare,
@@ -37,7 +37,7 @@ from backend.tests.support.service import (
 from backend.tests.support.streams import open_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
     import httpx
@@ -258,25 +258,6 @@ def test_streams_do_not_count_as_running_requests(
         with open_stream(api, f"/jobs/{job['id']}/stream") as stream:
             assert stream.message().event == "job"
             assert api.get(f"/jobs/{job['id']}").status_code == 200
-
-
-@contextmanager
-def held_read(services: Services) -> Iterator[list[Any]]:
-    """Hold the first read of the block until its end; yield the list of the reads."""
-    reads: list[Any] = []
-    read, may_end = services.store.read, threading.Event()
-
-    def read_or_wait(query: Callable[[Any], Any]) -> Any:
-        reads.append(query)
-        if len(reads) == 1:
-            assert may_end.wait(MAX_WAIT_SECONDS)
-        return read(query)
-
-    with patch.object(services.store, "read", read_or_wait):
-        try:
-            yield reads
-        finally:
-            may_end.set()
 
 
 def test_keys_of_an_address_that_guesses_are_looked_up_one_after_another(

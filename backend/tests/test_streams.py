@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from backend.tests.support.held_read import held_read
+from backend.tests.support.own_app import own_client, own_services
 from backend.tests.support.servers import wait_until
 from backend.tests.support.service import (
+    CUSTOMER,
     MAX_WAIT_SECONDS,
     create_short_lived,
     new_job,
+    new_name,
     prepare,
     problem_name,
     report,
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
+    from trackerapi_backend.requests.call import Services
 
     from backend.tests.support.service import Service
 
@@ -189,6 +195,36 @@ def test_expired_key_ends_its_streams_alone(
             assert list(stream.blocks()) == []
             report(api, job, kind="start")
             assert other.message().id == "2"
+
+
+def test_key_that_expires_before_its_stream_begins_is_rejected(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """A request for a stream gets 401 if its key expires while the job is read."""
+    keys = prepare(tmp_path, database_url)
+
+    async def scenario(services: Services) -> httpx.Response:
+        services.writer.follow(asyncio.get_running_loop(), services.apply)
+        async with (
+            own_client(services, keys["all"]) as admin,
+            own_client(services, keys["read"]) as reader,
+        ):
+            made = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
+            job = (await admin.post("/jobs", json=made)).json()
+            # From now on, both keys are in the cache.
+            assert (await reader.get("/jobs")).status_code == 200
+            with held_read(services) as reads:
+                answer = asyncio.create_task(reader.get(path_of(job)))
+                while not reads:
+                    await asyncio.sleep(0.01)
+                key_id = keys["read"].split("_")[1]
+                expired = await admin.post(f"/api-keys/{key_id}/expire")
+                assert expired.status_code == 200
+            return await answer
+
+    with own_services(tmp_path, database_url) as services:
+        answer = asyncio.run(scenario(services))
+    assert (answer.status_code, problem_name(answer)) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("made", ["key", "token", "link"])

@@ -75,9 +75,12 @@ class EventStream(Response):
         """Send messages until the end of the stream, or until the client disconnects.
 
         Raises:
-            Problem: If the job, the link or the address has too many viewers.
+            Problem: If the job, the link or the address has too many viewers, or the
+                viewer may no longer read the job.
         """
         with self._hub.watch(self._watch) as viewer:
+            # The permission may have ended before the hub knew the viewer.
+            await self._check()
             await send(
                 {
                     "type": "http.response.start",
