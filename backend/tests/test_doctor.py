@@ -385,6 +385,26 @@ def test_healthy_installation_has_no_fault(own: Installation) -> None:
     assert command_here("doctor", "--no", environment=own.variables).returncode == 2
 
 
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_database_of_another_program_is_not_changed(
+    tmp_path: Path, journal: str
+) -> None:
+    """Each command rejects the file, also `migrate`, and `doctor` names the fault."""
+    own = Installation(tmp_path)
+    with closing(sqlite3.connect(own.database)) as db, db:
+        db.execute(f"PRAGMA journal_mode={journal}")
+        db.execute("CREATE TABLE visits (page TEXT)")
+    own.database.chmod(0o600)
+    content = own.database.read_bytes()
+    for line in (("migrate",), ("audit",), ("compact",), ("customer", "create")):
+        result = command_here(*line, environment=own.variables)
+        expected = f"{own.database} is a database of another program: name another file"
+        assert expected in result.stderr
+    [fault] = own.faults()
+    assert "is a database of another program" in fault["what"]
+    assert own.database.read_bytes() == content
+
+
 def test_new_installation_has_no_fault(tmp_path: Path) -> None:
     """After the first commands of the README in an ordinary folder, all is well."""
     folder = tmp_path / "new"

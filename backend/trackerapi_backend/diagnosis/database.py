@@ -75,6 +75,12 @@ def check_schema(subject: Subject) -> Iterator[Fault]:
             " that release",
             "pip install --upgrade trackerapi-backend",
         )
+    elif subject.is_sqlite and subject.reader.read(health.is_foreign):
+        yield Fault(
+            f"{subject.settings.database} is a database of another program: name"
+            " another file",
+            "export TRACKERAPI_BACKEND_DATABASE=FILE",
+        )
     elif revision != HEAD:
         yield Fault(
             f"the database has schema {revision or 'none'}, this release needs {HEAD}:"

@@ -40,6 +40,11 @@ def has_schema(db: Connection) -> bool:
     return inspect(db).has_table("alembic_version")
 
 
+def is_foreign(db: Connection) -> bool:
+    """Return whether the database has tables, but not the tables of any release."""
+    return not has_schema(db) and bool(inspect(db).get_table_names())
+
+
 def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
     """Return the first damage that SQLite finds in the file; None without damage.
 

@@ -20,6 +20,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from trackerapi_backend.store import PoolUse, StoreError, sqlite_sql
+from trackerapi_backend.store.health import is_foreign
 from trackerapi_backend.store.known_backups import find_backups
 from trackerapi_backend.store.migrations import (
     HEAD,
@@ -27,7 +28,11 @@ from trackerapi_backend.store.migrations import (
     needs_upgrade,
     upgrade_to_head,
 )
-from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
+from trackerapi_backend.store.sqlite_file import (
+    DatabaseFile,
+    create_private_file,
+    has_log,
+)
 from trackerapi_backend.store.sqlite_reading import reading_engine, sqlite_errors
 
 if TYPE_CHECKING:
@@ -102,14 +107,38 @@ class SqliteStore:
             raise
 
     def _check_schema(self, *, migrate: bool) -> None:
-        with self._writer.connect() as db:
-            revision = current_revision(db)
-        if not needs_upgrade(revision, f"{self._named}", may_upgrade=migrate):
+        with self._examining() as db:
+            revision, is_other = current_revision(db), is_foreign(db)
+        if is_other:
+            raise StoreError(
+                f"{self._named} is a database of another program: name another file"
+            )
+        if needs_upgrade(revision, f"{self._named}", may_upgrade=migrate):
+            if revision is not None:
+                self._back_up()
+            with self.transaction() as db:
+                upgrade_to_head(db)
+        else:
+            # The first statement of the writing connection creates the log.
+            self._writer.connect().close()
+
+    @contextmanager
+    def _examining(self) -> Iterator[Connection]:
+        """Yield a connection that changes nothing in a database of another program.
+
+        The writing connection would give the database a write-ahead log. In a database
+        with such a log, a reader would leave files behind.
+        """
+        if has_log(self._file.path):
+            with self._writer.connect() as db:
+                yield db
             return
-        if revision is not None:
-            self._back_up()
-        with self.transaction() as db:
-            upgrade_to_head(db)
+        reading = reading_engine(self._file.path)
+        try:
+            with reading.begin() as db:
+                yield db
+        finally:
+            reading.dispose()
 
     def _back_up(self) -> None:
         """Copy the database into the same folder.

@@ -20,6 +20,9 @@ MIN_FREE_SHARE = 0.02
 _Identity = tuple[int, int]
 
 _MIB = 1024 * 1024
+_READ_VERSION_OFFSET = 19
+_LOG_VERSION = b"\x02"
+"""Version in the header of a SQLite file whose journal is a write-ahead log."""
 _LOCKED_BYTE = 0x4000_1000
 """Offset of the byte that this module locks, behind the bytes that SQLite locks.
 
@@ -133,6 +136,17 @@ def disk_shortage(folder: Path) -> str | None:
         f"Only {free // _MIB} MiB are free for the database;"
         f" it needs {needed // _MIB} MiB."
     )
+
+
+def has_log(path: Path) -> bool:
+    """Return whether a SQLite file has the journal that `serve` uses, a log.
+
+    Call this only while the process has no connection to the file: the end of the call
+    releases the locks of SQLite.
+    """
+    with path.open("rb") as file:
+        header = file.read(_READ_VERSION_OFFSET + 1)
+    return header[_READ_VERSION_OFFSET:] == _LOG_VERSION
 
 
 def create_private_file(path: Path) -> None:
