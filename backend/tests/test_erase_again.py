@@ -167,6 +167,7 @@ GOOD = (
     [
         "x",
         GOOD[:-1],
+        '{"x":' * 10_000,
         GOOD.replace("00:00Z", "00:00"),
         GOOD.replace('"customer"', '"provider"'),
         GOOD.replace("customer_id", "job_id"),

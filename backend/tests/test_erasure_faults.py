@@ -217,6 +217,9 @@ def test_each_backup_is_named(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     record_backup(tmp_path / "backend.db", tmp_path / "running")
     record_backup(tmp_path / "backend.db", tmp_path / "failed")
+    record_backup(tmp_path / "backend.db", tmp_path / ("long" * 1000))
+    with (tmp_path / "backend.db.backups").open("ab") as file:
+        file.write(b'\xff\n"cut\n' + b"[" * 10_000 + b"\n5\n")
     (tmp_path / "running.new").touch()
     with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
         answer = api.delete(f"/jobs/{new_job(api)['id']}")

@@ -187,11 +187,11 @@ def read_erasures(path: Path) -> Sequence[ErasedObject]:
     Raises:
         StoreError: If the file cannot be read, or a line is damaged.
     """
-    erased = []
+    erased: list[ErasedObject] = []
     try:
         with open_regular_file(path) as file:
             for number, line in enumerate(file, start=1):
-                if number == 1 and not line.startswith(b"{"):
+                if not erased and line.strip() and not line.startswith(b"{"):
                     raise StoreError(
                         f"{path} is no file of erasures, so nothing was erased: name"
                         " the file of the server that has erased"
@@ -210,7 +210,7 @@ def _read_line(path: Path, number: int, line: bytes) -> ErasedObject:
     try:
         erased = _decoder.decode(line)
         erased.check()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise StoreError(
             f"line {number} of {path} is damaged, so nothing was erased: repair or"
             " remove the line, then run the command again"

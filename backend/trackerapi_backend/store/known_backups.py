@@ -38,16 +38,19 @@ def find_backups(database: Path) -> list[Path]:
         if path.name.startswith(f"{database.name}.before-")
     }
     with suppress(OSError):
-        for line in _list_of(database).read_text().splitlines():
-            # A crash may have cut off the end of a line.
-            with suppress(ValueError, TypeError):
+        for line in _list_of(database).read_bytes().splitlines():
+            # A crash may have cut off the end of a line, or damaged the file.
+            with suppress(ValueError, TypeError, RecursionError):
                 found.add(Path(json.loads(line)))
-    return sorted(path for path in found if path.exists() or _fresh(path).exists())
+    return sorted(path for path in found if path.is_absolute() and _exists(path))
 
 
-def _fresh(path: Path) -> Path:
-    """Return the path of an unfinished backup; see `NewFile`."""
-    return path.with_name(f"{path.name}.new")
+def _exists(path: Path) -> bool:
+    """Return whether a backup exists, complete or not; see `NewFile`."""
+    # A damaged name may be too long.
+    with suppress(OSError):
+        return path.exists() or path.with_name(f"{path.name}.new").exists()
+    return False
 
 
 def _list_of(database: Path) -> Path:
