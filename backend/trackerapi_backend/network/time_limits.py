@@ -16,8 +16,11 @@ BODY_PAUSE_SECONDS = 30.0
 """Maximum time between two parts of a body."""
 BODY_SECONDS = 60.0
 """Time limit for a whole body, even if a client sends single bytes without a pause."""
-IDLE_SECONDS = 5.0
-"""Maximum time between a response and the next request on its connection."""
+IDLE_SECONDS = 15.0
+"""Maximum time between a response and the next request on its connection.
+
+Longer than the 5 seconds after which httpx closes an idle connection: a server that
+closes first may lose a request that the client is sending."""
 STALL_SECONDS = 30.0
 """Maximum time in which a client reads none of its unsent data."""
 EVICTED_STALL_SECONDS = 5.0
