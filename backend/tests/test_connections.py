@@ -331,7 +331,8 @@ def test_busy_connections_stay_and_others_get_503(small: Service) -> None:
             answer = read_answer(connection.makefile("rb"))
             assert answer is not None
             assert answer.status == 201
-        assert get_live(small) == 200
+        # The server may end its part of a request after the client has the response.
+        wait_until(lambda: get_live(small) == 200)
 
 
 class FailingListener(socket.socket):

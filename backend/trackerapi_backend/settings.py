@@ -244,7 +244,7 @@ def absolute_path(text: str, setting: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"{setting}: {text[:200]} cannot be used ({reason})"
+            f"{setting}: {text[:200]} cannot be used ({reason}): name another path"
         ) from None
     return path
 

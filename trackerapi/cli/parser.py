@@ -25,6 +25,21 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, _nonblank)
         self.register("type", Path, _path)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; reject `--` as the value of an option.
+
+        Python before 3.13 sets such an option to an empty list.
+        """
+        options, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(options, action.dest, None)
+            is_lost = value == [] != action.default
+            if isinstance(value, list) and (is_lost or [] in value):
+                self.error(
+                    f"argument {'/'.join(action.option_strings)}: -- is no value"
+                )
+        return options, rest
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and an error, and exit with status 2.
 

@@ -1,5 +1,7 @@
 """Arguments that each command rejects: blank, too long, with control characters."""
 
+import sys
+
 import pytest
 
 from tests.support.command_lines import HOSTILE, command_lines, status_of
@@ -20,6 +22,31 @@ def test_each_argument_refuses_a_blank_value(
         printed = capsys.readouterr()
         assert (status, printed.out) == (USAGE, ""), line
         assert name in printed.err.splitlines()[-1], line
+
+
+def test_two_dashes_are_a_text_or_a_usage_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--option=--` is a usage error; since Python 3.13, the value may be a text."""
+    named = 0
+    for line, name in command_lines("--"):
+        if name.startswith("--"):
+            at = line.index(name)
+            joined = [*line[:at], f"{name}=--", *line[at + 2 :]]
+            value, last = option_or_error(capsys, joined)
+            assert "--" in value or last, joined
+            named += name in last
+    assert named > 50 or sys.version_info >= (3, 13)
+
+
+def option_or_error(
+    capsys: pytest.CaptureFixture[str], line: list[str]
+) -> tuple[list[object], str]:
+    """Parse a command line; return the values of the options, or the last error."""
+    try:
+        return [*vars(build_parser().parse_args(line)).values()], ""
+    except SystemExit:
+        return [], capsys.readouterr().err.splitlines()[-1]
 
 
 def test_free_text_may_be_blank() -> None:
