@@ -94,7 +94,7 @@ def test_viewer_of_one_process_follows_reports_to_another(
 
 
 def test_open_pages_follow_profile_and_texts(tmp_path: Path, url: str) -> None:
-    """Pages of each process follow a change of profile or texts, without a report."""
+    """Pages of each process show a change of profile or texts, also by a command."""
     tag = new_name()
     steps = [{"tag": "load", "name": "Load", "points": 1}]
     document = {"tag": tag, "name": "Import", "step_configurations": steps}
@@ -121,6 +121,11 @@ def test_open_pages_follow_profile_and_texts(tmp_path: Path, url: str) -> None:
         api.patch("/provider-profile", json={"display_name": "Northwind"})
         for stream in streams:
             assert stream.message().data["parts"]["provider"] == "Northwind"
+        change = ("provider", "set", "--provider", "One", "--display-name", "Southwind")
+        done = command_here(*change, environment=variables_of(tmp_path, url))
+        assert done.returncode == 0, done.stderr
+        for stream in streams:
+            assert stream.message().data["parts"]["provider"] == "Southwind"
         api.post("/job_configurations", json=named("Reading"))
         assert titles() == ["0 % · Reading"] * 2
         new_job(api, tag=tag, configuration=named("Reception"))

@@ -36,12 +36,10 @@ class Registration(NamedTuple):
     Attributes:
         row: The configuration.
         is_new: Whether this registration has stored the content.
-        has_changed: Whether `texts` or `silent_after` replaced other stored values.
     """
 
     row: Row[Any]
     is_new: bool = False
-    has_changed: bool = False
 
 
 def register(
@@ -82,8 +80,7 @@ def register(
     if known is not None:
         if all(value == getattr(known, name) for name, value in beside.items()):
             return Registration(known)
-        known = stored.update_configuration(db, known.id, beside)
-        return Registration(known, has_changed=True)
+        return Registration(stored.update_configuration(db, known.id, beside))
     other = version and stored.find_configuration_by_version(
         db, provider_id, tag, version
     )

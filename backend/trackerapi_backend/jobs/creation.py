@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trackerapi_backend.instants import format_instant, from_micros, to_micros
 from trackerapi_backend.jobs.configurations import (
-    Registration,
     canonicalize,
     register,
     resolve,
@@ -36,13 +35,10 @@ class Creation(NamedTuple):
     Attributes:
         job: The job.
         is_new: Whether the job did not exist before.
-        registration: Registration of the configuration in the request; None for a
-            request without a configuration.
     """
 
     job: Row[Any]
     is_new: bool
-    registration: Registration | None
 
 
 def create_job(
@@ -69,19 +65,18 @@ def create_job(
         Problem: If the customer is unknown, the job exists with another customer or
             tag, the job was erased, or the configuration is rejected.
     """
-    registration = None
+    included = None
     if "configuration" in sent:
-        registration = register(
+        included, _ = register(
             db, provider_id, sent["configuration"], now=now, pointer="/configuration"
         )
-    included = registration.row if registration is not None else None
     # No race between query and insert: the writer runs one transaction at a time.
     known = stored_jobs.find_job_by_provider_job_id(
         db, provider_id, sent["provider_job_id"]
     )
     if known is not None:
         _check_same_job(db, known, sent, included)
-        return Creation(known, is_new=False, registration=registration)
+        return Creation(known, is_new=False)
     if find_names(db, provider_id, [name_hmac]):
         raise erased_problem(sent["provider_job_id"])
     customer_id = int(sent["customer_id"])
@@ -118,7 +113,7 @@ def create_job(
     job = stored_jobs.find_job(db, provider_id, job_id)
     if job is None:
         raise LookupError(job_id)
-    return Creation(job, is_new=True, registration=registration)
+    return Creation(job, is_new=True)
 
 
 def attach(

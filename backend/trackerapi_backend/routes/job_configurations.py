@@ -9,7 +9,6 @@ from trackerapi_backend.jobs.configurations import latest_ids, register
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.routes.serialization import serialize_configuration
 from trackerapi_backend.store import configurations as stored
-from trackerapi_backend.store.changes import settings_source
 from trackerapi_backend.store.paging import Page, Span
 from trackerapi_backend.store.schema import MAX_ID
 
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
 
 async def register_job_configuration(call: Call) -> Response:
     """Register a job configuration."""
-    row, is_new, has_changed = await call.write(
+    row, is_new = await call.write(
         lambda db: register(db, call.provider_id, call.body, now=call.now)
     )
-    if has_changed:
-        call.services.hub.changed([settings_source(row.id)])
     return json_response(serialize_configuration(row), 201 if is_new else 200)
 
 

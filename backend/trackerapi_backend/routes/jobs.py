@@ -10,7 +10,6 @@ from trackerapi_backend.problems import invalid
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.routes.serialization import serialize_job
 from trackerapi_backend.store import jobs as stored
-from trackerapi_backend.store.changes import settings_source
 from trackerapi_backend.store.paging import Span
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ async def create_job(call: Call) -> Response:
             db, call.provider_id, call.body, name_hmac=name_hmac, now=call.now
         )
     )
-    registration = created.registration
-    if registration is not None and registration.has_changed:
-        call.services.hub.changed([settings_source(registration.row.id)])
     return json_response(serialize_job(created.job), 201 if created.is_new else 200)
 
 

@@ -86,14 +86,25 @@ def tokens_and_links_of_job(job_id: int) -> str:
 
 
 def note_permissions(db: Connection, permissions: Collection[str]) -> None:
-    """Note permissions that some viewers lose in the current transaction.
-
-    On PostgreSQL, the commit notifies all servers: a command changes permissions too,
-    and has no channel to the servers.
-    """
+    """Note permissions that some viewers lose in the current transaction."""
     changes_of(db).permissions.update(permissions)
+    _notify_servers(db, permissions)
+
+
+def note_profile(db: Connection, provider_id: int) -> None:
+    """Note a change of a provider's profile in the current transaction."""
+    source = profile_source(provider_id)
+    changes_of(db).rows.add(source)
+    _notify_servers(db, [source])
+
+
+def _notify_servers(db: Connection, changes: Collection[Change]) -> None:
+    """Have the commit notify all servers on PostgreSQL; do nothing on SQLite.
+
+    A command may make the change too, and has no channel to the servers.
+    """
     if is_postgres(db):
-        for message in encode_changes(permissions):
+        for message in encode_changes(changes):
             db.execute(select(func.pg_notify(NOTIFICATIONS, message)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
+from trackerapi_backend.store.changes import changes_of, settings_source
 from trackerapi_backend.store.ids import CONFIGURATION_IDS
 from trackerapi_backend.store.paging import Page, Span, fetch_page
 from trackerapi_backend.store.schema import job_configurations
@@ -54,6 +55,7 @@ def update_configuration(
     db: Connection, configuration_id: int, values: Mapping[str, Any]
 ) -> Row[Any]:
     """Replace values of a configuration, but not its content; return its row."""
+    changes_of(db).rows.add(settings_source(configuration_id))
     return db.execute(
         update(job_configurations)
         .where(_stored.id == configuration_id)

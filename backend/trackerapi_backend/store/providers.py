@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from trackerapi_backend.store.audit_log import record_change
-from trackerapi_backend.store.changes import changes_of, profile_source
+from trackerapi_backend.store.changes import note_profile
 from trackerapi_backend.store.erasure import ERASED
 from trackerapi_backend.store.ids import PROVIDER_IDS
 from trackerapi_backend.store.schema import providers
@@ -92,7 +92,7 @@ def update_profile(
         db.execute(
             update(providers).where(providers.c.id == provider_id).values(values)
         )
-        changes_of(db).rows.add(profile_source(provider_id))
+        note_profile(db, provider_id)
         record_change(
             db,
             provider_id=provider_id,
