@@ -93,7 +93,7 @@ def test_each_option_rejects_two_dashes(capsys: pytest.CaptureFixture[str]) -> N
 def test_text_that_is_not_utf_8_is_rejected(
     line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A text for the database with other bytes is wrong usage; the error names it."""
+    """A text with bytes that are not UTF-8 gets status 2 and its argument's name."""
     status, output = error_of(capsys, *line, "caf\udce9")
     assert status == 2
     name = line[-1] if line[-1].startswith("--") else line[-1].upper()

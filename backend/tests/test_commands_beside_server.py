@@ -226,7 +226,7 @@ def test_program_of_another_release_is_rejected(served: Served) -> None:
     """The error for the program of another release names both releases."""
     request = Request(arguments=["key", "list"], version="99.9").encode()
     [answer] = served.ask(request)
-    assert "release 99.9: use the program of the server" in answer["error"]
+    assert "release 99.9: run the command of the server's release" in answer["error"]
 
 
 def test_export_beside_a_server_is_complete(served: Served, tmp_path: Path) -> None:

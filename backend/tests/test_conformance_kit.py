@@ -254,7 +254,7 @@ def test_address_without_a_backend_is_named(tmp_path: Path, response: bytes) -> 
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         error = error_line(run_kit(tmp_path, keys, address))
         thread.join()
-    assert "is --base-url the address of a backend of the contract?" in error
+    assert "check that --base-url is the address of a tracker backend" in error
     assert "trk_" not in error
 
 

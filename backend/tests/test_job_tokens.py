@@ -246,7 +246,7 @@ def test_same_name_at_another_provider_is_another_job(
 
 
 @pytest.mark.parametrize("key", ["read", "admin", None])
-def test_token_is_created_with_the_scope_ingest(
+def test_key_without_the_scope_ingest_creates_no_token(
     service: Service, job: dict[str, Any], key: str | None
 ) -> None:
     """A key without the scope `ingest` cannot create a token."""

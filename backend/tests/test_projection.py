@@ -89,17 +89,17 @@ def count(completed: float | None = None, **fields: Any) -> dict[str, Any]:
     ],
     ids=[
         "parts add up",
-        "in any order",
-        "most of a part",
-        "a part beside nobody",
-        "nobody beside a part",
-        "own total",
-        "smallest total before",
+        "the order of parts has no effect",
+        "the largest count of a part",
+        "a count without part, then a part",
+        "a part, then a count without part",
+        "the newest total is shown",
+        "the smallest total replaces a missing total",
         "no total",
-        "total of nothing",
-        "at most the whole",
-        "fraction of the step",
-        "nobody alone",
+        "a total of 0 is ignored",
+        "the fraction is at most 1",
+        "a reported fraction",
+        "the newest count without parts",
     ],
 )
 def test_parts_of_a_step_add_up(
@@ -108,7 +108,7 @@ def test_parts_of_a_step_add_up(
     total: float | None,
     reading: float,
 ) -> None:
-    """A step has the sum of the counts of its parts, and a fraction of one total."""
+    """A step adds the counts of its parts and divides the sum by the smallest total."""
     plan = Plan(points={"a": 1, "b": 1})
     state = project(plan, facts_of(*events))
     a_step = state.steps["a"]
@@ -118,7 +118,7 @@ def test_parts_of_a_step_add_up(
 
 @pytest.mark.parametrize("end", ["step", "skip", "complete"])
 def test_progress_after_the_end_of_a_step_is_not_counted(end: str) -> None:
-    """The counts are those before the first end, in any order of arrival."""
+    """A step counts progress until its first end, in any order of arrival."""
     plan = Plan(points={"a": 1, "b": 1})
     facts = facts_of(
         count(3, total=9), {"kind": end, "tag": "a"}, count(1, total=2), step("a")
@@ -132,8 +132,8 @@ def test_progress_after_the_end_of_a_step_is_not_counted(end: str) -> None:
         assert (state.steps["a"].completed, state.steps["a"].total) == (3, 9)
 
 
-def test_snapshot_has_counts_of_steps_with_progress_alone() -> None:
-    """A step without progress has ten values; a settled step keeps its counts."""
+def test_snapshot_has_no_counts_of_steps_without_progress() -> None:
+    """The row of a step without progress is short; a settled step keeps its counts."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
     state = project(plan, facts_of(*counted, step("a"), step("b")))
@@ -144,8 +144,8 @@ def test_snapshot_has_counts_of_steps_with_progress_alone() -> None:
     assert (shown.completed, shown.total, shown.fraction) == (500, 500, 1.0)
 
 
-def test_snapshot_without_reports_is_shown_but_not_folded_onto() -> None:
-    """A snapshot of the format before the counts of reports shows the same steps."""
+def test_snapshot_of_format_4_is_shown_but_not_continued() -> None:
+    """A snapshot of format 4 shows steps without report counts; it is not current."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = count(3, part="x", total=9, failed=1)
     waiting = {"kind": "error", "tag": "a", "retrying": True, "max_attempts": 5}

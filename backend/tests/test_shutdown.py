@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-HALF_SENT = 200
+HALF_SENT_COUNT = 200
 ENDLESS_COMMANDS = """
 import time
 from functools import partial
@@ -58,9 +58,10 @@ customers.list_customers = lambda *_, **__: time.sleep(1_000_000)
 
 
 def test_clients_in_all_states_do_not_delay_the_shutdown(tmp_path: Path) -> None:
-    """The server exits beside open heads, bodies, streams, pipelines and responses.
+    """The server exits while clients have connections in every state.
 
-    A command and a query run without end, too, and the writer's queue is full.
+    The connections have unfinished heads, bodies and responses, streams and pipelines.
+    A command and a query never end, and the writer's queue is full.
     """
     keys, log_path = prepare(tmp_path), tmp_path / "log"
     with ExitStack() as stack:
@@ -154,7 +155,7 @@ def test_cancelled_requests_cost_one_line_of_the_log(
         key = (tmp_path / "api_key").read_text().strip()
         half = _request("POST", "/customers", key, b"{}")[:-1]
         connections = [
-            stack.enter_context(_connect(address.port)) for _ in range(HALF_SENT)
+            stack.enter_context(_connect(address.port)) for _ in range(HALF_SENT_COUNT)
         ]
         for connection in connections:
             connection.sendall(half)

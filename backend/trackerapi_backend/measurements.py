@@ -15,9 +15,9 @@ BOUNDS_SECONDS = (
 )
 """Upper bounds of the buckets of durations, in seconds."""
 NO_OPERATION = "none"
-"""Operation of requests without an operation: unknown paths, or invalid HTTP.
+"""Label of requests for unknown paths and of requests that are not valid HTTP.
 
-With the path as the operation, any client could make the list of operations longer."""
+The path is no label: any client could send new paths, and each needs memory."""
 
 
 class Histogram:
@@ -55,7 +55,7 @@ class RequestMeasurements:
         self.seconds: dict[str, Histogram] = {}
 
     def add(self, operation: str | None, status: int, seconds: float) -> None:
-        """Count a request and its duration; None is the operation of unknown paths."""
+        """Count a request and its duration; `operation` is None for an unknown path."""
         operation = operation or NO_OPERATION
         self.counts[operation, status] += 1
         durations = self.seconds.get(operation)

@@ -87,7 +87,8 @@ class Pepper:
     def installation(self) -> str:
         """Text that identifies the installation; no rotation changes the text.
 
-        The text is no HMAC of the name of a job: such names begin with a number.
+        `hash_job_name()` puts the id of a provider before a name. So no job has this
+        text as the HMAC of its name.
         """
         digest = hmac.digest(self.erasure_key, b"installation", hashlib.sha256)
         return digest[:_INSTALLATION_BYTES].hex()

@@ -103,8 +103,9 @@ class Session:
     ) -> Answer:
         """Send a request to an operation; return its response.
 
-        If the contract does not allow the response, `deviations` gets its `Mismatch`:
-        under `problems` for a status of 400 or more, else under the operation.
+        If the contract does not allow the response, add a `Mismatch` to `deviations`.
+        The key in `deviations` is `problems` for a status of 400 or more, else the
+        operation.
 
         Args:
             operation_id: Operation of the contract.
@@ -167,7 +168,7 @@ class Session:
 
     @cached_property
     def job(self) -> dict[str, Any]:
-        """Job that checks share; some of them add events and links to the job."""
+        """Job that several checks use; some checks add events and links to the job."""
         return self.new_job()
 
     def job_input(self, **members: Any) -> dict[str, Any]:
@@ -265,8 +266,8 @@ class Session:
             provider_id = int(owner["provider_id"])
         except (Mismatch, *UNEXPECTED_FORM) as error:
             raise KitError(
-                f"the backend names no owner of the key of {option} ({error}): is"
-                " --base-url the address of a backend of the contract?"
+                f"the backend does not name the owner of the key of {option} ({error}):"
+                " check that --base-url is the address of a tracker backend"
             ) from None
         if missing or is_token:
             lack = f"lacks the scope {missing[0]}" if missing else "is a job token"

@@ -37,7 +37,8 @@ MAX_CONNECTIONS = 256
 MAX_RUNNING = 3
 """Maximum number of commands that run at the same time; further commands wait.
 
-One connection that reads the SQLite file stays free for HTTP requests."""
+A command may use one of the `READERS` connections that read the SQLite file. So at
+least one of these connections stays free for HTTP requests."""
 REQUEST_SECONDS = 5.0
 """Time limit for receiving the request of a command, in seconds."""
 STOP_SECONDS = 0.2
@@ -124,7 +125,8 @@ class Commands:
         """Run the command of a connection; return its error."""
         if not is_trusted(stream.get_extra_info("socket")):
             return (
-                "only root and the user of the server may run commands beside a server"
+                "only root and the user of the server may run commands while the server"
+                " runs"
             )
         if len(self._tasks) > MAX_CONNECTIONS:
             return "too many commands wait for the server: try again later"
@@ -138,7 +140,8 @@ class Commands:
         if request.version != __version__:
             return (
                 f"the server is release {__version__} and the command is release"
-                f" {request.version}: use the program of the server, or restart it"
+                f" {request.version}: run the command of the server's release, or"
+                " restart the server"
             )
         return await self._execute(request, stream)
 

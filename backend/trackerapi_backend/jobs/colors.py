@@ -37,7 +37,7 @@ def mixed(color: str, other: str, share: float) -> str:
 
 
 def readable(color: str, towards: str, backgrounds: Collection[str]) -> str:
-    """Return a colour, mixed with just enough white or black for its contrast.
+    """Mix white or black into a colour until the colour is readable; return the result.
 
     Args:
         color: Colour to start from.

@@ -1,4 +1,4 @@
-"""Maker, maximum number and lifetime of API keys, job tokens and share links.
+"""Limits for new API keys, job tokens and share links: creator, number, lifetime.
 
 Expired and revoked keys, tokens and links do not count.
 """
@@ -34,11 +34,12 @@ DEFAULT_LIFETIME = timedelta(days=30)
 """Lifetime of a token or link whose creation names no expiry."""
 
 
-def check_maker(db: Connection, provider_id: int, key_id: str) -> None:
+def require_valid_creator(db: Connection, provider_id: int, key_id: str) -> None:
     """Check that the key of a request has not expired since the request began.
 
-    A client may send the body of a request slowly. Without this check, an expired key
-    could create a key after the revocation of all keys that it had created.
+    Each request is authenticated before its body is read, and a client may send the
+    body slowly. Without this second check, the request could create a key after the
+    expiry of its own key, and a revocation of the created keys would miss the new key.
 
     Args:
         db: Connection in the transaction that stores the new key, token or link.

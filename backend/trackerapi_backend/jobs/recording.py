@@ -75,8 +75,9 @@ class Report(msgspec.Struct, frozen=True):
     def split(self, max_events: int) -> list[Report]:
         """Return smaller reports with the events of this report, in their order.
 
-        A caller whose request fails sends all events again. So only events with an id
-        of the caller may be recorded in several transactions.
+        Several reports are recorded in several transactions. If a later transaction
+        fails, the caller sends all events again. Only ids from the caller then show
+        which events are stored. So a report is split only if all events have such ids.
         """
         events = self.events
         if len(events) <= max_events or any(e.sent_event_id is None for e in events):
@@ -172,8 +173,8 @@ class _Job:
     def _has_room_for(self, event: NewEvent, part: str) -> bool:
         """Return whether the step can count the part of an event.
 
-        A step counts at most `MAX_PARTS` parts. The result is True for an event without
-        a new count, such as an event that arrives after the end of its step.
+        A step counts at most `MAX_PARTS` parts. The result is also True if the event
+        adds no part: without a count, or with a time after the end of the step.
         """
         tag = event.tag
         has_count = event.completed is not None or event.failed is not None

@@ -6,7 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.jobs.credential_limits import check_key_count, check_maker
+from trackerapi_backend.jobs.credential_limits import (
+    check_key_count,
+    require_valid_creator,
+)
 from trackerapi_backend.problems import Problem, unauthorized
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import generate_key
@@ -74,7 +77,7 @@ async def create_api_key(call: Call) -> Response:
 
 
 def _create(db: Connection, values: dict[str, Any]) -> Row[Any]:
-    check_maker(db, values["provider_id"], values["created_by"])
+    require_valid_creator(db, values["provider_id"], values["created_by"])
     check_key_count(db, values["provider_id"], now=values["created_at"])
     return stored_keys.create_key(db, values)
 

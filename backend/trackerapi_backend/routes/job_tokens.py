@@ -8,8 +8,8 @@ from trackerapi_backend.instants import format_instant
 from trackerapi_backend.jobs.credential_limits import (
     DEFAULT_LIFETIME,
     MAX_LIFETIME,
-    check_maker,
     check_token_count,
+    require_valid_creator,
 )
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import (
@@ -63,7 +63,7 @@ async def create_job_token(call: Call) -> Response:
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
     """Store a token of a job of the provider; return the job."""
     job = require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
-    check_maker(db, provider_id, values["created_by"])
+    require_valid_creator(db, provider_id, values["created_by"])
     check_token_count(db, job.id, now=values["created_at"])
     stored_keys.create_key(db, values)
     return job

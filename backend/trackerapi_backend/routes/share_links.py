@@ -8,7 +8,7 @@ from trackerapi_backend.jobs.credential_limits import (
     DEFAULT_LIFETIME,
     MAX_LIFETIME,
     check_link_count,
-    check_maker,
+    require_valid_creator,
 )
 from trackerapi_backend.requests.call import Call, json_response, require
 from trackerapi_backend.requests.credentials import generate_share_token, hash_secret
@@ -51,7 +51,7 @@ async def create_share_link(call: Call) -> Response:
 
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
     require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
-    check_maker(db, provider_id, values["created_by"])
+    require_valid_creator(db, provider_id, values["created_by"])
     check_link_count(db, values["job_id"], now=values["created_at"])
     return stored.create_share_link(db, provider_id, values)
 

@@ -128,9 +128,9 @@ class Store(Protocol):
                 `find_reported_jobs()`, which locks them.
 
         Raises:
-            StoreError: If the engine fails, or its driver does not confirm that the
-                transaction was open and is committed. The engine rolls the transaction
-                back.
+            StoreError: If the engine fails, or if the driver does not confirm that the
+                transaction was open until COMMIT and that COMMIT has ended it. No
+                change is stored, unless `StoreError.may_be_stored` is true.
         """
 
     def is_in_transaction(self, db: Connection) -> bool:
@@ -153,7 +153,7 @@ class Store(Protocol):
         """
 
     def backups(self) -> Sequence[Path]:
-        """Return the known copies of the database, which may have deleted rows."""
+        """Return the known copies of the database; they may contain deleted rows."""
 
     def shortage(self) -> str | None:
         """Return a sentence about a shortage, such as low disk space, else None."""
@@ -169,13 +169,13 @@ class Store(Protocol):
         """Return the number of reading connections in use, and their maximum."""
 
     def open_channel(
-        self, heard: Callable[[Collection[Change] | None], None]
+        self, on_changes: Callable[[Collection[Change] | None], None]
     ) -> Channel | None:
         """Return a channel to other processes; None if no other process may write.
 
         Args:
-            heard: Function that a thread calls with the changes by other processes;
-                with None if anything may have changed.
+            on_changes: Function that a thread calls with the changes by other
+                processes; with None if any row may have changed.
         """
 
     def lock_maintenance(self) -> Callable[[], None] | None:

@@ -313,12 +313,12 @@ class PostgresStore:
         return PoolUse(pool.checkedout(), READERS)
 
     def open_channel(
-        self, heard: Callable[[Collection[Change] | None], None]
+        self, on_changes: Callable[[Collection[Change] | None], None]
     ) -> Channel:
         """Return a channel to the other processes on this database."""
         from trackerapi_backend.store.postgres_channel import PostgresChannel
 
-        return PostgresChannel(self._connect, heard)
+        return PostgresChannel(self._connect, on_changes)
 
     def lock_maintenance(self) -> Callable[[], None] | None:
         """Acquire the lock for tasks that only one process may run at a time.

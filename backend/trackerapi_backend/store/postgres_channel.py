@@ -47,16 +47,16 @@ class PostgresChannel:
 
     Args:
         connect: Function that opens a connection.
-        heard: Function that the thread calls with the changes by other processes; with
-            None if anything may have changed.
+        on_changes: Function that the thread calls with the changes by other processes;
+            with None if any row may have changed.
     """
 
     def __init__(
         self,
         connect: Callable[[], LimitedConnection],
-        heard: Callable[[Collection[Change] | None], None],
+        on_changes: Callable[[Collection[Change] | None], None],
     ) -> None:
-        self._connect, self._heard = connect, heard
+        self._connect, self._on_changes = connect, on_changes
         self._lock = threading.Lock()
         self._changed: set[Change] = set()
         self._is_watching = self._is_closing = self._is_answer_due = False
@@ -108,7 +108,7 @@ class PostgresChannel:
                     )
             self.is_connected = False
             if not self._is_closing:
-                self._heard(None)
+                self._on_changes(None)
                 time.sleep(RETRY_SECONDS)
 
     def _begin(self, connection: LimitedConnection) -> None:
@@ -122,7 +122,7 @@ class PostgresChannel:
         self._own_pid, self._present_at = connection.info.backend_pid, 0.0
         self.is_connected = True
         # Announcements before this moment are lost.
-        self._heard(None)
+        self._on_changes(None)
 
     def _serve(self, connection: LimitedConnection) -> None:
         poll = select.poll()
@@ -155,7 +155,7 @@ class PostgresChannel:
             self._is_answer_due |= now >= self._watched_until
             self._watched_until = now + 3 * PRESENCE_SECONDS
         else:
-            self._heard(_changes(payload))
+            self._on_changes(_changes(payload))
 
     def _send_due(self, connection: LimitedConnection) -> bool:
         """Send all messages that are due; return whether there were any."""

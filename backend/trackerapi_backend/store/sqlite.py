@@ -314,7 +314,7 @@ class SqliteStore:
 
     def open_channel(
         self,
-        heard: Callable[[Collection[int] | None], None],  # noqa: ARG002 -- never called
+        on_changes: Callable[[Collection[int] | None], None],  # noqa: ARG002 -- unused
     ) -> None:
         """Return None: no other process writes to the file."""
         return

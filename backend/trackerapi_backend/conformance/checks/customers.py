@@ -31,7 +31,7 @@ def _unique_reference(session: Session) -> None:
 
 @group.check("filter")
 def _filter(session: Session) -> None:
-    """The filter `reference` lists the customer with that reference alone."""
+    """The filter `reference` lists only the customer with this reference."""
     made = session.new_customer()
     query = {"reference": made["reference"]}
     page = session.call("list_customers", query=query).require(200)

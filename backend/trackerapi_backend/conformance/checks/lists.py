@@ -21,8 +21,8 @@ def _walk(
     """Return the items of all pages of a list.
 
     Raises:
-        Mismatch: If a page has more items than `limit`, or no page is the last one
-            after `MAX_PAGES` pages.
+        Mismatch: If a page has more items than `limit`, or the list has more than
+            `MAX_PAGES` pages.
     """
     items: list[Any] = []
     cursor: dict[str, object] = {}
