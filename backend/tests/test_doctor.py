@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 FOREIGN = "f" * 64
 NOBODY = 65534
+ERASED = (
+    '{"at":"2026-01-01T00:00:00Z","provider_id":1,"kind":"customer","customer_id":9}'
+)
 
 
 @dataclass(slots=True)
@@ -300,6 +303,54 @@ def grow_log(own: Installation) -> None:
     os.truncate(log, files.MAX_LOG_BYTES + 1)
 
 
+def move_pepper(own: Installation, name: str) -> None:
+    """Give the pepper another path than beside the database."""
+    path = own.folder / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    (own.folder / "pepper").rename(path)
+    own.variables["TRACKERAPI_BACKEND_PEPPER_FILE"] = str(path)
+
+
+def open_pepper_beside(own: Installation) -> None:
+    """Open a pepper to all users in a folder whose name begins like the database."""
+    move_pepper(own, "backend.db.secrets/pepper")
+    (own.folder / "backend.db.secrets" / "pepper").chmod(0o644)
+
+
+def set_erasures(own: Installation, name: str) -> Path:
+    """Name a file of erasures in a new folder; return its path."""
+    path = own.folder / "it's elsewhere" / name
+    path.parent.mkdir(mode=0o700)
+    own.variables["TRACKERAPI_BACKEND_ERASURES_FILE"] = str(path)
+    return path
+
+
+def write_erasures(content: str, mode: int = 0o600) -> Callable[[Installation], None]:
+    """Return a function that writes a file of erasures."""
+
+    def write(own: Installation) -> None:
+        path = set_erasures(own, "erased")
+        path.write_text(content)
+        path.chmod(mode)
+
+    return write
+
+
+def open_folder_of_erasures(own: Installation) -> None:
+    """Let every user replace the file of erasures."""
+    set_erasures(own, "erased").parent.chmod(0o777)
+
+
+def lose_folder_of_erasures(own: Installation) -> None:
+    """Delete the folder of the file of erasures."""
+    set_erasures(own, "erased").parent.rmdir()
+
+
+def make_folder_of_erasures(own: Installation) -> None:
+    """Name a folder as the file of erasures."""
+    set_erasures(own, "erased").mkdir(mode=0o700)
+
+
 def serve_others(own: Installation) -> None:
     """Listen on all addresses, without a public address."""
     own.variables["TRACKERAPI_BACKEND_HOST"] = "0.0.0.0"  # noqa: S104 -- not opened
@@ -343,6 +394,16 @@ FAULTS = {
             "x.backup.database.new",
         )
     },
+    "open pepper beside": (open_pepper_beside, "rights", "error"),
+    "open folder of erasures": (open_folder_of_erasures, "rights", "error"),
+    "lost folder of erasures": (lose_folder_of_erasures, "erasures", "error"),
+    "folder as erasures": (make_folder_of_erasures, "erasures", "error"),
+    "notes as erasures": (write_erasures("notes\n"), "erasures", "error"),
+    "cut line of erasures": (
+        write_erasures(f"{ERASED}\n{ERASED[:20]}\n{ERASED}\n"),
+        "erasures",
+        "error",
+    ),
     "large log": (grow_log, "log size", "warning"),
     "address": (serve_others, "address", "error"),
     "lost folder": (lose_folder, "database", "error"),
@@ -368,6 +429,30 @@ def test_printed_command_fixes_the_fault(own: Installation, name: str) -> None:
     own.run(fault["command"])
     # Commands that replace a file keep the earlier file, which is a finding too.
     assert [each for each in own.faults() if each["check"] != "leftovers"] == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lose_database, write_text, damage, refer_to_nothing, age_schema, empty],
+    ids=lambda make: make.__name__,
+)
+def test_printed_command_names_the_pepper(
+    own: Installation, make: Callable[[Installation], None]
+) -> None:
+    """A command needs no variable if `doctor` got the files as arguments."""
+    make(own)
+    pepper = own.folder / "pepper"
+    if pepper.exists():
+        move_pepper(own, "keys/it's pepper")
+        pepper = own.folder / "keys" / "it's pepper"
+    else:
+        pepper = own.folder / "it's pepper"
+    own.variables = {}
+    files = ("--database", str(own.database), "--pepper-file", str(pepper))
+    own.run(own.faults(*files)[0]["command"])
+    left = [each for each in own.faults(*files) if each["check"] != "leftovers"]
+    assert left == []
+    assert not (own.folder / "pepper").exists()
 
 
 def test_healthy_installation_has_no_fault(own: Installation) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from trackerapi_backend.store.erasures_file import (
     ErasuresFile,
     erased_customer,
     erased_job,
+    read_erasures,
 )
 
 from backend.tests.support.service import (
@@ -217,6 +219,24 @@ def test_line_after_a_cut_line_is_complete(tmp_path: Path) -> None:
     first, cut, last = path.read_text().splitlines()
     assert (first, cut) == (GOOD, GOOD[:20])
     assert '"customer_id":7' in last
+
+
+def test_failed_append_leaves_no_part_of_a_line(tmp_path: Path) -> None:
+    """A line that a full disk cuts off would prevent each later restore."""
+    path = tmp_path / "erasures"
+    path.write_text(f"{GOOD}\n")
+    erased = erased_customer(1, 7, now=utc_now())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A limit of the size of files fails in the middle of a line, as a full disk does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(StoreError, match="nothing was erased, because"):
+            ErasuresFile(path).append(erased)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == f"{GOOD}\n"
+    ErasuresFile(path).append(erased)
+    assert [each.customer_id for each in read_erasures(path)] == [CUSTOMER, 7]
 
 
 def test_backend_without_a_file_of_erasures_erases_nothing() -> None:

@@ -326,7 +326,7 @@ def _storage(sources: _Sources) -> Storage:
     erasures_file = absolute_path(erasures, erasures_setting) if erasures else None
     if url is None or setting.startswith("--"):
         file, url = _database_file(database, setting), None
-        pepper_file = pepper_file or file.with_name("pepper")
+        pepper_file = pepper_file or default_pepper_file(file)
         erasures_file = erasures_file or default_erasures_file(file)
     elif database is not None:
         raise SettingsError(
@@ -354,6 +354,11 @@ def _storage(sources: _Sources) -> Storage:
         pepper_file=pepper_file,
         erasures_file=erasures_file,
     )
+
+
+def default_pepper_file(database: Path) -> Path:
+    """Return the pepper file beside a SQLite file."""
+    return database.with_name("pepper")
 
 
 def default_erasures_file(database: Path) -> Path:

@@ -8,7 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.diagnosis.finding import Fault, chown_command, quote
+from trackerapi_backend.diagnosis.finding import (
+    Fault,
+    chown_command,
+    options_of,
+    quote,
+)
 from trackerapi_backend.instants import format_instant, from_micros, utc_now
 from trackerapi_backend.pepper import LOST_PEPPER, open_pepper_file
 from trackerapi_backend.settings import Settings, SettingsError
@@ -54,16 +59,11 @@ class Subject:
         return self.settings.database is not None
 
     @property
-    def option(self) -> str:
-        """Argument that names the SQLite file; empty with PostgreSQL."""
-        if self.settings.database is None:
-            return ""
-        return f" --database {quote(self.settings.database)}"
-
-    @property
     def restore(self) -> str:
         """Command that replaces a damaged database."""
-        return f"trackerapi-backend restore FILE{self.option} --move-aside"
+        return (
+            f"trackerapi-backend restore FILE{options_of(self.settings)} --move-aside"
+        )
 
 
 def check_schema(subject: Subject) -> Iterator[Fault]:
@@ -85,7 +85,7 @@ def check_schema(subject: Subject) -> Iterator[Fault]:
         yield Fault(
             f"the database has schema {revision or 'none'}, this release needs {HEAD}:"
             " stop the servers of the earlier release first",
-            f"trackerapi-backend migrate{subject.option}",
+            f"trackerapi-backend migrate{options_of(subject.settings)}",
         )
 
 

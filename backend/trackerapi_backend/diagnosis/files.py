@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.diagnosis.finding import Fault, quote
+from trackerapi_backend.diagnosis.finding import (
+    Fault,
+    chown_command,
+    options_of,
+    quote,
+)
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.erasures_file import DamagedLine, read_erasures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,19 +38,20 @@ _NETWORK = re.compile(
     r"nfs4?|cifs|smb3|smbfs|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs"
     r"|fuse\.(sshfs|glusterfs|s3fs|rclone)"
 )
+_SET_ERASURES = "export TRACKERAPI_BACKEND_ERASURES_FILE"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def check_rights(settings: Settings) -> Iterator[Fault]:
     """Find files and folders that other users of the machine can read or change."""
-    database = f"{_resolved(settings.database)}" if settings.database else None
+    database = _resolved(settings.database) if settings.database else None
     open_files: dict[str, Path] = {}
     modes = {path: status.st_mode for path, status in _files(settings).items()}
     for path, mode in modes.items():
         if mode & _NOT_FOR_FILES:
-            is_part = database is not None and f"{path}".startswith(database)
             # SQLite gives new files beside the database the rights of the database.
-            names = f"{shlex.quote(database)}*" if database and is_part else quote(path)
+            is_beside = database is not None and _is_beside(path, database)
+            names = f"{quote(database)}*" if database and is_beside else quote(path)
             open_files.setdefault(names, path)
     for names, path in open_files.items():
         is_error = modes[path] & stat.S_IRWXO
@@ -140,20 +147,71 @@ def check_log_size(settings: Settings) -> Iterator[Fault]:
             f"{log} has {size // 2**20} MiB: end programs that read the database for"
             " long, such as a backup; if the size stays, stop the server, run the"
             " command and start the server",
-            f"trackerapi-backend migrate --database {quote(database)}",
+            f"trackerapi-backend migrate{options_of(settings)}",
             "warning",
         )
 
 
 def check_erasures(settings: Settings) -> Iterator[Fault]:
-    """Find an installation without a file of erasures: nothing can be erased."""
+    """Find a file of erasures that is missing in the settings, or cannot be used."""
     if settings.erasures_file is None:
         file = settings.pepper_file.with_name("erasures")
         yield Fault(
             "no job and no customer can be erased without a file of erasures",
-            f"export TRACKERAPI_BACKEND_ERASURES_FILE={quote(file)}",
+            f"{_SET_ERASURES}={quote(file)}",
             "warning",
         )
+        return
+    file = _resolved(settings.erasures_file)
+    folder = file.parent
+    if not folder.exists():
+        # The check of the database reports a missing folder of the database.
+        if settings.database is None or folder != _resolved(settings.database).parent:
+            yield Fault(
+                f"nothing can be erased: the folder of {file} is missing",
+                f"mkdir -m 700 -p {quote(folder)}",
+            )
+    elif file.is_file():
+        yield from _check_erasures_of(file)
+    elif file.exists():
+        yield _no_erasures(file)
+    elif not _may(folder, os.W_OK | os.X_OK):
+        yield Fault(
+            f"nothing can be erased: this user cannot create {file}",
+            chown_command(folder),
+        )
+
+
+def _check_erasures_of(file: Path) -> Iterator[Fault]:
+    if not _may(file, os.R_OK | os.W_OK):
+        is_own = file.stat().st_uid == os.geteuid()
+        yield Fault(
+            f"nothing can be erased: this user cannot read and change {file}",
+            f"chmod u+rw {quote(file)}" if is_own else chown_command(file),
+        )
+        return
+    try:
+        read_erasures(file)
+    except DamagedLine as damaged:
+        yield Fault(
+            f"line {damaged.number} of {file} is damaged, so no backup can be restored"
+            " with this file: stop the server, then repair the line, or remove the line"
+            " by the command, which keeps a copy",
+            f"sed --in-place=.damaged {damaged.number}d {quote(file)}",
+        )
+    except StoreError:
+        yield _no_erasures(file)
+
+
+def _no_erasures(file: Path) -> Fault:
+    return Fault(
+        f"nothing can be erased: {file} is no file of erasures, so name another file",
+        f"{_SET_ERASURES}={quote(file.with_name(f'{file.name}.erasures'))}",
+    )
+
+
+def _may(path: Path, rights: int) -> bool:
+    return os.access(path, rights, effective_ids=True)
 
 
 def check_file_system(settings: Settings) -> Iterator[Fault]:
@@ -166,7 +224,8 @@ def check_file_system(settings: Settings) -> Iterator[Fault]:
         yield Fault(
             f"{folder} is on a network file system ({kind}), where SQLite can lose"
             " data: stop the server and move the database to a local disk",
-            "trackerapi-backend backup ./moved.backup && trackerapi-backend restore"
+            f"trackerapi-backend backup ./moved.backup{options_of(settings)}"
+            " && trackerapi-backend restore"
             " ./moved.backup --database /var/lib/trackerapi/backend.db",
         )
 
@@ -207,10 +266,15 @@ def _files(settings: Settings) -> dict[Path, os.stat_result]:
 
 
 def _folders(settings: Settings) -> list[Path]:
-    """Return the existing folders of the database and the pepper."""
-    paths = [settings.database, settings.pepper_file]
+    """Return the existing folders of the database, the pepper and the erasures."""
+    paths = [settings.database, settings.pepper_file, settings.erasures_file]
     folders = dict.fromkeys(_resolved(path).parent for path in paths if path)
     return [folder for folder in folders if folder.is_dir()]
+
+
+def _is_beside(path: Path, database: Path) -> bool:
+    """Return whether `<database>*` in a shell names a file."""
+    return path.parent == database.parent and path.name.startswith(database.name)
 
 
 def _is_temporary(name: str, names: set[str]) -> bool:

@@ -6,8 +6,12 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from trackerapi_backend.settings import default_pepper_file
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trackerapi_backend.settings import Storage
 
 Level = Literal["ok", "warning", "error"]
 """Severity of a finding: an error loses data or requests, or reveals a secret."""
@@ -46,6 +50,18 @@ class Fault:
 def chown_command(path: Path) -> str:
     """Return the command that gives a file to the user who runs `doctor`."""
     return f"sudo chown $(id -u) {quote(path)}"
+
+
+def options_of(storage: Storage) -> str:
+    """Return the arguments that name the files of an installation in a command.
+
+    `doctor` may have got the files as arguments, so that no variable names them.
+    """
+    database, pepper_file = storage.database, storage.pepper_file
+    options = "" if database is None else f" --database {quote(database)}"
+    if database is None or pepper_file != default_pepper_file(database):
+        options += f" --pepper-file {quote(pepper_file)}"
+    return options
 
 
 def quote(path: Path) -> str:

@@ -14,6 +14,7 @@ from trackerapi_backend.diagnosis.finding import (
     Fault,
     Finding,
     chown_command,
+    options_of,
     quote,
 )
 from trackerapi_backend.store import StoreError
@@ -140,7 +141,7 @@ def _opening_command(settings: Settings, error: StoreError) -> str:
     if path is None:
         return ready_command(settings.database_url or "")
     folder = path.parent
-    migrate = f"trackerapi-backend migrate --database {quote(path)}"
+    migrate = f"trackerapi-backend migrate{options_of(settings)}"
     if not folder.exists():
         return f"mkdir -m 700 -p {quote(folder)} && {migrate}"
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
@@ -152,6 +153,6 @@ def _opening_command(settings: Settings, error: StoreError) -> str:
     if not path.is_file():
         return "export TRACKERAPI_BACKEND_DATABASE=FILE"
     if any(reason in error.cause for reason in _DAMAGES):
-        return f"trackerapi-backend restore FILE --database {quote(path)} --move-aside"
+        return f"trackerapi-backend restore FILE{options_of(settings)} --move-aside"
     # The command lists the programs that use the file.
     return f"fuser --verbose {quote(path)}"

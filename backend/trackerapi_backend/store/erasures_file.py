@@ -10,8 +10,10 @@ Each line is one erasure as a JSON object, without the name of the job or custom
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -113,6 +115,21 @@ def erased_customer(
     )
 
 
+class DamagedLine(StoreError):
+    """Damaged line of a file of erasures.
+
+    Attributes:
+        number: Number of the line, counted from 1.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
+        super().__init__(
+            f"line {number} of {path} is damaged, so nothing was erased: repair or"
+            " remove the line, then run the command again"
+        )
+        self.number = number
+
+
 @dataclass(frozen=True, slots=True)
 class ErasuresFile:
     """File to which a backend appends its erasures.
@@ -150,18 +167,28 @@ class ErasuresFile:
 def _append(path: Path, line: bytes) -> None:
     is_new = not path.exists()
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-    with _appending, os.fdopen(os.open(path, flags, 0o600), "rb+") as file:
-        # If a crash or a full disk has cut off the end of the last line, begin a new
-        # line.
+    with (
+        _appending,
+        os.fdopen(os.open(path, flags, 0o600), "rb+", buffering=0) as file,
+    ):
+        # Another process may append to the same file.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # If a crash has cut off the end of the last line, begin a new line.
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, 0) != b"{":
             # A wrong setting must not damage the pepper or the database.
             raise OSError(0, "it is not a file of erasures")
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
             line = b"\n" + line
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            while line:
+                line = line[file.write(line) :]
+            os.fsync(file.fileno())
+        except OSError:
+            # A part of the line would be damage, which prevents each later restore.
+            with suppress(OSError):
+                file.truncate(size)
+            raise
     if is_new:
         _sync_folder(path.parent)
 
@@ -185,7 +212,8 @@ def read_erasures(path: Path) -> Sequence[ErasedObject]:
     """Return the erasures of all lines of a file.
 
     Raises:
-        StoreError: If the file cannot be read, or a line is damaged.
+        DamagedLine: If a line is damaged.
+        StoreError: If the file cannot be read, or is no file of erasures.
     """
     erased: list[ErasedObject] = []
     try:
@@ -211,8 +239,5 @@ def _read_line(path: Path, number: int, line: bytes) -> ErasedObject:
         erased = _decoder.decode(line)
         erased.check()
     except (ValueError, RecursionError):
-        raise StoreError(
-            f"line {number} of {path} is damaged, so nothing was erased: repair or"
-            " remove the line, then run the command again"
-        ) from None
+        raise DamagedLine(path, number) from None
     return erased
