@@ -25,6 +25,7 @@ from backend.tests.support.service import (
     command_here,
     error_line,
     prepare,
+    serve_existing,
     variables_of,
 )
 
@@ -260,3 +261,21 @@ def test_program_that_takes_no_output_is_given_up(
         assert listener is not None
         answer = asyncio.run(scenario(listener, writer))
     assert json.loads(answer[-1]) == {"error": None}
+
+
+def test_program_that_ends_at_once_is_no_defect_of_the_server(tmp_path: Path) -> None:
+    """A program that ends before the answer to its command leaves nothing in the log.
+
+    The server runs uvloop, whose transports raise other errors than those of asyncio.
+    """
+    log = {"TRACKERAPI_BACKEND_LOG_FILE": str(tmp_path / "log")}
+    with serve_existing(tmp_path, prepare(tmp_path), environment=log) as (server, _):
+        for _number in range(20):
+            with connect(tmp_path / "backend.db", MAX_WAIT_SECONDS) as program:
+                program.sendall(Request(arguments=["key", "list"]).encode())
+        listed = command_here("key", "list", environment=variables_of(tmp_path))
+        assert listed.returncode == 0, listed.stderr
+        server.terminate()
+        assert server.wait(MAX_WAIT_SECONDS) == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {line["level"] for line in lines} == {"INFO"}

@@ -110,7 +110,7 @@ class Commands:
             # The program of the command may end at any time.
             with suppress(OSError, asyncio.IncompleteReadError):
                 error = await self._answer(reader, stream)
-                stream.write(encode({"error": error}))
+                _write(stream, encode({"error": error}))
                 async with asyncio.timeout(SEND_SECONDS):
                     await stream.drain()
                     stream.close()
@@ -149,7 +149,7 @@ class Commands:
         self, request: Request, stream: asyncio.StreamWriter
     ) -> str | None:
         async def send(data: bytes) -> None:
-            stream.write(data)
+            _write(stream, data)
             await stream.drain()
 
         execution = Execution(self._writer, self._loop, send)
@@ -175,6 +175,18 @@ class Commands:
         error = self._run(request.arguments, execution)
         execution.flush()
         return error
+
+
+def _write(stream: asyncio.StreamWriter, data: bytes) -> None:
+    """Send data to the program of a command.
+
+    Raises:
+        ConnectionResetError: If the program has ended. uvloop itself would raise
+            RuntimeError, as for a defect of the server.
+    """
+    if stream.is_closing():
+        raise ConnectionResetError
+    stream.write(data)
 
 
 async def _send_signs_of_life(stream: asyncio.StreamWriter) -> None:
