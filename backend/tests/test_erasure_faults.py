@@ -18,7 +18,9 @@ from trackerapi_backend.store.known_backups import record_backup
 from backend.tests.support.postgres import new_database
 from backend.tests.support.servers import Servers, wait_until
 from backend.tests.support.service import (
+    command,
     command_here,
+    error_line,
     new_job,
     new_name,
     prepare,
@@ -40,6 +42,15 @@ from trackerapi_backend.store import StoreError
 def fail(*_arguments, **_options):
     raise StoreError("the disk is full", cause="the disk is full")
 erasure.delete_job_rows = fail
+"""
+NO_JOBS = """
+from trackerapi_backend.store.erasures_file import ErasuresFile, StoreError
+append = ErasuresFile.append
+def fail_for_jobs(self, erased):
+    if erased.kind == "job":
+        raise StoreError("the disk is full", cause="the disk is full")
+    append(self, erased)
+ErasuresFile.append = fail_for_jobs
 """
 NO_FOLDER = """
 import os
@@ -107,6 +118,33 @@ def test_next_server_finishes_an_erasure(
     again = ("customer", "erase", "--yes", str(customer))
     done = command_here(*again, environment=variables_of(tmp_path, database_url))
     assert "left\trows of an erasure that has not ended" in done.stdout, done.stderr
+    with (
+        serve_existing(tmp_path, keys, database_url) as (_, service),
+        service.client() as api,
+    ):
+        wait_until(lambda: not has_rows(tmp_path, database_url))
+        assert {status_of_creation(api, job) for job in jobs} == {410}
+
+
+def test_erasure_that_has_begun_is_not_denied(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """If only a customer can be recorded, the error says that the erasure has begun."""
+    keys = prepare(tmp_path, database_url)
+    with (
+        serve_existing(tmp_path, keys, database_url, prelude=NO_JOBS) as (_, service),
+        service.client() as api,
+    ):
+        customers = [new_customer(api) for _ in range(2)]
+        jobs = [new_job(api, customer_id=each) for each in customers]
+        failed = api.delete(f"/customers/{customers[0]}")
+        assert (failed.status_code, problem_name(failed)) == (503, "unavailable")
+        assert failed.json()["detail"].startswith("The erasure has begun")
+        assert api.get(f"/customers/{customers[0]}").status_code == 404
+    erase = ("customer", "erase", "--yes", str(customers[1]))
+    variables = variables_of(tmp_path, database_url)
+    stopped = command(*erase, environment=variables, prelude=NO_JOBS)
+    assert error_line(stopped).startswith("the erasure has begun")
     with (
         serve_existing(tmp_path, keys, database_url) as (_, service),
         service.client() as api,

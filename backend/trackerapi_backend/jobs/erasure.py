@@ -48,6 +48,11 @@ FINISH_EVERY_SECONDS = 600.0
 RETRY_AFTER_SECONDS = 60
 """`Retry-After` if the file of erasures cannot be written, in seconds."""
 
+_BEGUN = (
+    "The erasure has begun: a server finishes the erasure within minutes, once the file"
+    " of erasures can be written"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,12 +84,15 @@ class Eraser:
         key_id: Public part of the key; None for a command.
         is_again: Whether the file of erasures lists the erasures already: the eraser
             then appends no lines.
+        has_begun: Whether the customer of a job is hidden already: a server then
+            finishes the erasure of the job after a failure.
     """
 
     services: Services
     provider_id: int
     key_id: str | None
     is_again: bool = False
+    has_begun: bool = False
 
     async def erase_job(self, job_id: int) -> models.Erasure:
         """Erase a job; return once it is deleted.
@@ -231,7 +239,7 @@ class Eraser:
                 await _delete_rows(self.services, job.id, self.provider_id)
             else:
                 # `finish_erasures()` does not know the provider; the job does.
-                of_job = replace(self, provider_id=job.provider_id)
+                of_job = replace(self, provider_id=job.provider_id, has_begun=True)
                 if not await of_job.erase_named(job.id, job.provider_job_id):
                     continue
             count += 1
@@ -245,13 +253,13 @@ class Eraser:
         try:
             await run_in_threadpool(self.services.erasures.append, erased)
         except StoreError as error:
+            done = _BEGUN if self.has_begun else "Nothing was erased"
             if self.key_id is None:
-                raise
+                text = f"{done[0].lower()}{done[1:]}: {error}"
+                raise StoreError(text, cause=error.cause) from None
             # The response omits the path of the file, which only the operator may see.
-            _log.error("an erasure is rejected: %s", error)
-            raise unavailable(
-                f"Nothing was erased ({error.cause}).", RETRY_AFTER_SECONDS
-            ) from None
+            _log.error("an erasure cannot be recorded: %s", error)
+            raise unavailable(f"{done} ({error.cause}).", RETRY_AFTER_SECONDS) from None
 
     async def _write(self, command: Callable[[Connection], Any]) -> Any:
         return await self.services.writer.write(command, Load(self.provider_id))

@@ -148,8 +148,8 @@ class ErasuresFile:
         """
         if self.path is None:
             raise StoreError(
-                f"nothing was erased: set {_VARIABLE} to a file for the list"
-                " of erasures, which is needed after the restore of a backup",
+                f"set {_VARIABLE} to a file for the list of erasures, which is needed"
+                " after the restore of a backup",
                 cause=f"the setting {_VARIABLE} is missing",
             )
         try:
@@ -157,9 +157,8 @@ class ErasuresFile:
         except OSError as error:
             reason = error.strerror or str(error)
             raise StoreError(
-                f"nothing was erased, because {self.path} cannot be written"
-                f" ({reason}): make the file writable, or set {_VARIABLE} to another"
-                " file",
+                f"{self.path} cannot be written ({reason}): make the file writable, or"
+                f" set {_VARIABLE} to another file",
                 cause=f"the file of erasures cannot be written: {reason}",
             ) from None
 
