@@ -552,6 +552,7 @@ def test_printed_commands_of_postgres_back_up_and_restore(
         assert not [each for each in (file, *file.iterdir()) if is_open(each)]
         again = run_printed("backup", str(file), variables=source)
         assert again.returncode != 0
+        assert f"{file} exists: name a new folder" in again.stderr
         counts = []
         for variables in (source, target):
             if variables is target:
@@ -565,13 +566,32 @@ def test_printed_commands_of_postgres_back_up_and_restore(
         assert counts[0]["api_keys"] > 0
         # The database is not empty, and the pepper is there already.
         assert run_printed("restore", str(file), variables=target).returncode != 0
-        replace_pepper(folder)
-        assert run_printed("restore", str(file), variables=target).returncode != 0
         line = error_line(command_here("restore", "no", environment=target))
         assert "there is no" in line
         forget_pepper(tmp_path)
         line = error_line(command_here("backup", "new", environment=source))
         assert "is missing" in line
+
+
+def test_printed_restore_uses_the_pepper_file_of_its_option(
+    tmp_path: Path, postgres: str
+) -> None:
+    """The printed lines stop at another pepper; `--pepper-file` names a new file."""
+    file, folder = tmp_path / "backup", tmp_path / "restored"
+    folder.mkdir()
+    with new_database(postgres) as first, new_database(postgres) as second:
+        prepare(tmp_path, first)
+        source = variables_of(tmp_path, first)
+        assert run_printed("backup", str(file), variables=source).returncode == 0
+        replace_pepper(folder)
+        target = variables_of(folder, second)
+        done = run_printed("restore", str(file), variables=target)
+        assert done.returncode != 0
+        assert "is not the pepper of the backup: name a new file" in done.stderr
+        # The variable still names the other pepper.
+        options = ("--pepper-file", str(folder / "it's new"))
+        done = run_printed("restore", str(file), *options, variables=target)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["backup", "restore"])

@@ -100,7 +100,8 @@ def _print_commands(storage: Storage, file: Path, print_line: PrintLine) -> None
         print_line(line)
     if storage.erasures_file is not None:
         command = _erase_again_command(storage.erasures_file)
-        print_line(f"# then, if this file exists: {command}")
+        pepper = shlex.quote(f"{storage.pepper_file}")
+        print_line(f"# then, if this file exists: {command} --pepper-file {pepper}")
 
 
 def _restore(file: Path, target: Target) -> Contents:

@@ -36,7 +36,8 @@ def backup_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
     new = folder.with_name(f"{folder.name}.new")
     return [
         "# pg_dump asks for the password, or reads PGPASSWORD or ~/.pgpass",
-        f"test ! -e {_quote(folder)} && mkdir -m 700 {_quote(new)} &&",
+        _check(f"test ! -e {_quote(folder)}", f"{folder} exists: name a new folder"),
+        f"mkdir -m 700 {_quote(new)} &&",
         # A subshell: the mask must not stay in the shell of the operator.
         "(umask 077 && pg_dump --format=custom --no-owner --no-privileges"
         f" --dbname={database} --file={_quote(new / _DUMP)}) &&",
@@ -66,14 +67,18 @@ def restore_commands(url: str, folder: Path, pepper_file: Path) -> list[str]:
     database = shlex.quote(_without_secrets(url))
     return [
         "# pg_restore asks for the password, or reads PGPASSWORD or ~/.pgpass",
-        f"{{ test ! -e {pepper} || cmp {saved} {pepper}; }} &&",
+        _check(
+            f"test ! -e {pepper} || cmp -s {saved} {pepper}",
+            f"{pepper_file} is not the pepper of the backup: name a new file in"
+            " TRACKERAPI_BACKEND_PEPPER_FILE, which the servers then need too",
+        ),
         "pg_restore --single-transaction --exit-on-error --no-owner --no-privileges"
         f" --dbname={database} {_quote(dump)} &&",
         # ANALYZE warns of each table of the system that the role does not own.
         f"psql --no-psqlrc --quiet --dbname={database}"
         " --command='SET client_min_messages = error' --command=ANALYZE &&",
         f"{{ test -e {pepper} || cp {saved} {pepper}; }} &&",
-        "trackerapi-backend migrate",
+        f"trackerapi-backend migrate --pepper-file {pepper}",
     ]
 
 
@@ -94,6 +99,11 @@ def ready_command(url: str) -> str:
         StoreError: If the address cannot be read.
     """
     return f"pg_isready --dbname={shlex.quote(_without_secrets(url))}"
+
+
+def _check(test: str, message: str) -> str:
+    """Return a line of shell that prints a message and fails if a test fails."""
+    return f"{{ {test} || {{ echo {shlex.quote(message)} >&2; false; }}; }} &&"
 
 
 def _quote(path: Path) -> str:
