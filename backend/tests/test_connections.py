@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
+import signal
 import socket
 import threading
 import time
@@ -273,6 +275,24 @@ def test_slow_connections_do_not_keep_others_out(small: Service, sent: bytes) ->
         assert open_files(small) < MAX_CONNECTIONS + 50
         for _ in range(20):
             assert get_live(small) == 200
+
+
+def test_burst_of_silent_connections_does_not_keep_others_out(small: Service) -> None:
+    """A request is answered behind a queue of more silent connections than allowed."""
+    for _number in range(10):
+        with ExitStack() as stack:
+            # The queue of the listener fills while the server is stopped.
+            os.kill(small.pid, signal.SIGSTOP)
+            try:
+                for _ in range(MAX_CONNECTIONS + 20):
+                    stack.enter_context(connect(small))
+                last = stack.enter_context(connect(small))
+                last.sendall(LIVE)
+            finally:
+                os.kill(small.pid, signal.SIGCONT)
+            answer = read_answer(last.makefile("rb"))
+            assert answer is not None
+            assert answer.status == 200
 
 
 def test_clients_that_do_not_read_do_not_keep_others_out(small: Service) -> None:

@@ -84,7 +84,13 @@ class Acceptor:
 
     def _accept(self) -> None:
         """Accept waiting connections, at most `_MAX_ACCEPTS`."""
+        connections = self._connections
         for _ in range(_MAX_ACCEPTS):
+            pending_count = len(self._tasks)
+            if connections and pending_count and connections.is_full(pending_count):
+                # A pending connection cannot be evicted, so wait for its protocol.
+                # Otherwise a burst of silent connections would cause a 503 for others.
+                return
             try:
                 connection, _address = self._listener.accept()
             except BlockingIOError:
@@ -92,8 +98,7 @@ class Acceptor:
             except OSError as error:
                 self._handle(error)
                 return
-            connections = self._connections
-            if connections and not connections.make_room(len(self._tasks)):
+            if connections and not connections.make_room(pending_count):
                 self._refuse(connection, connections.max_count)
                 continue
             task = self._loop.create_task(self._connect(connection))

@@ -61,6 +61,14 @@ class Connections:
             if protocol.flow.write_paused:
                 protocol.transport.abort()
 
+    def is_full(self, pending_count: int) -> bool:
+        """Return whether the maximum number of connections is open.
+
+        Args:
+            pending_count: Number of accepted connections that have no protocol yet.
+        """
+        return len(self._protocols) + pending_count >= self.max_count
+
     def make_room(self, pending_count: int) -> bool:
         """Return whether a new connection may be opened; evict others if necessary.
 
@@ -71,7 +79,7 @@ class Connections:
         Args:
             pending_count: Number of accepted connections that have no protocol yet.
         """
-        if len(self._protocols) + pending_count < self.max_count:
+        if not self.is_full(pending_count):
             return True
         now = time.monotonic()
         if now < self._search_at:
