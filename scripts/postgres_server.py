@@ -18,7 +18,7 @@ _USER = "tracker"
 
 
 class PostgresServer:
-    """Server of PostgreSQL that listens on a socket in its folder alone.
+    """Server of PostgreSQL that listens only on a socket in its folder.
 
     Args:
         folder: New folder; belongs to the account of the server.

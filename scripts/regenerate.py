@@ -118,7 +118,7 @@ def print_differences(ours: Contract, theirs: Contract) -> int:
     if not changes:
         print("The contracts are equivalent.")
         if ours.document != theirs.document:
-            print("They differ in descriptions, examples or hosts alone.")
+            print("They differ only in descriptions, examples or hosts.")
         return 0
     print_changes(changes)
     print("Nothing was written. To replace our contract: add --accept")

@@ -155,7 +155,7 @@ def test_wire_is_imported_inside_functions_only() -> None:
 
 
 def test_only_the_plugin_imports_pytest() -> None:
-    """`testing/plugin.py` alone imports pytest: `FakeTracker` works without pytest."""
+    """Only `testing/plugin.py` imports pytest: `FakeTracker` works without pytest."""
     importers = {one.path for one in LIBRARY_IMPORTS if one.package == "pytest"}
 
     assert importers == {LIBRARY / "testing/plugin.py"}

@@ -100,7 +100,7 @@ def check_customer_text(value: str | BaseException | None, longest: int) -> str 
     """Return a text for the customer, cut to `longest` characters.
 
     Raises:
-        TypeError: If `value` is not text. An exception is for the provider alone.
+        TypeError: If `value` is not text. An exception is only for the provider.
     """
     if isinstance(value, BaseException):
         kind = type(value).__name__

@@ -1,4 +1,4 @@
-"""Commands `backup` and `restore`: database and pepper, beside a running server."""
+"""Commands `backup` and `restore`: database and pepper, also while a server runs."""
 
 from __future__ import annotations
 
@@ -343,7 +343,7 @@ def test_lost_database_is_restored_beside_its_pepper(
 def test_database_of_a_running_server_is_not_moved(
     tmp_path: Path, saved: Saved
 ) -> None:
-    """`restore --move-aside` fails beside a server on the database."""
+    """`restore --move-aside` fails while a server uses the database."""
     keys = prepare(tmp_path)
     with closing(open_store(storage_from({}, variables_of(tmp_path)))):
         files = set(contents(tmp_path))

@@ -1,4 +1,4 @@
-"""Commands beside a running server on SQLite, which the server executes."""
+"""Commands on SQLite that a running server executes."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_program_of_another_release_is_rejected(served: Served) -> None:
 
 
 def test_export_beside_a_server_is_complete(served: Served, tmp_path: Path) -> None:
-    """`import` of an export made beside a server prints the same numbers of rows."""
+    """`import` of an export of a running server prints the same numbers."""
     file = tmp_path / "new.export"
     exported = served.printed("export", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -315,7 +315,7 @@ def test_command_that_needs_the_file_alone_names_the_server(
 def test_commands_print_the_same_with_and_without_a_server(
     served: Served, tmp_path: Path
 ) -> None:
-    """Each command has the same output and exit status beside a server as without."""
+    """A running server changes no output and no exit status of a command."""
     logo = tmp_path / "logo.png"
     logo.write_bytes(b"no image")
     prepare(tmp_path)

@@ -99,7 +99,7 @@ def test_foreign_file_is_left_and_named_once(
 
 
 def test_file_that_replaces_the_socket_is_left(tmp_path: Path) -> None:
-    """At its end, the server removes its own socket alone."""
+    """At its end, the server removes only its own socket."""
     path = tmp_path / "backend.db.socket"
     with listening(tmp_path / "backend.db"):
         path.unlink()

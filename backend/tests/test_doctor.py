@@ -713,7 +713,7 @@ def test_printed_command_fixes_the_fault_of_postgres(
     assert own_postgres.faults() == []
     lines = command_here("doctor", environment=own_postgres.variables).stdout
     assert "ok: pepper: " in lines
-    # These checks concern the SQLite file alone.
+    # These checks concern only the SQLite file.
     assert not re.search("^ok: (log size|file system|disk): ", lines, re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Commands `job erase` and `customer erase`, beside a server and without one."""
+"""Commands `job erase` and `customer erase`, with and without a running server."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running backend; after the tests, its log must have request lines alone."""
+    """A running backend; after the tests, its log must have only request lines."""
     folder = tmp_path_factory.mktemp("http")
     keys, log = prepare(folder), folder / "log"
     with start_command(

@@ -252,7 +252,7 @@ def test_usual_interval_does_not_depend_on_the_order_of_arrival(store: Store) ->
 def test_interval_of_a_step_is_that_of_its_times(
     times: list[int], data: st.DataObject
 ) -> None:
-    """The mean interval depends on the times of the events alone, in any batches."""
+    """The mean interval depends only on the times of the events, in any batches."""
     plan = Plan(points={"a": 1, "b": 1})
     kinds = st.sampled_from(["start", "progress", "info", "error", "step", "custom"])
     facts: list[Fact] = [
@@ -298,7 +298,7 @@ def test_reports_of_a_clock_ahead_count_by_their_receipts(count_ahead: int) -> N
 def test_pause_ends_with_the_first_receipt_after_it(
     receipts: list[int], data: st.DataObject
 ) -> None:
-    """The latest pause depends on receipts alone, not on batches of their events."""
+    """The latest pause depends only on receipts, not on batches of their events."""
     facts: list[Fact] = [
         ListedFact(
             occurred_at=data.draw(st.integers(0, at)),

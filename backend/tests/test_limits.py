@@ -203,7 +203,7 @@ def test_keys_and_tokens_of_a_provider_share_a_rate(
 async def start(requests: Sequence[Awaitable[httpx.Response]]) -> list[Running]:
     """Begin requests with known keys; return them once they wait for the writer."""
     running = [asyncio.ensure_future(request) for request in requests]
-    # Before the writer, a request waits for the event loop alone.
+    # Before the writer, a request waits only for the event loop.
     for _ in range(20):
         await asyncio.sleep(0)
     return running

@@ -308,7 +308,7 @@ def test_cards_are_those_of_the_style_sheet() -> None:
 
 
 def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
-    """`provider set` changes the named values alone, and `show` prints all values."""
+    """`provider set` changes only the named values, and `show` prints all values."""
     prepare(tmp_path)
     environment = variables_of(tmp_path)
     file = tmp_path / "mark.png"

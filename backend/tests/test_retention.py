@@ -403,7 +403,7 @@ def test_age_can_be_set_beside_a_server(tmp_path: Path) -> None:
 
 
 def test_command_sets_and_shows_the_age(tmp_path: Path) -> None:
-    """`provider set` changes the age alone, and `--unset` removes it."""
+    """`provider set` changes only the age, and `--unset` removes it."""
     prepare(tmp_path)
     environment = variables_of(tmp_path)
     change = ("provider", "set", "--retention-days")

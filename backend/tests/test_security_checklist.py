@@ -103,7 +103,7 @@ CHECKLIST = {
         "test_pages::test_link_is_exchanged_for_a_cookie",
         "test_tenant_matrix::test_foreign_cookie_is_answered_as_none",
     ),
-    "CSRF: the API takes keys from headers alone; CORS is closed": (
+    "CSRF: the API takes keys only from headers; CORS is closed": (
         "test_security_checklist::test_cookie_or_query_is_no_key",
         "test_security_checklist::test_other_origins_get_no_permission",
     ),
@@ -177,7 +177,7 @@ CHECKLIST = {
         "test_pages::test_page_escapes_messages",
         "test_odd_values::test_text_is_stored_or_rejected",
     ),
-    "Logs: allowed fields alone, and no secret": (
+    "Logs: only allowed fields, and no secret": (
         "test_log::test_each_request_is_logged_with_operation_provider_and_key",
         "test_log_file::test_log_at_debug_has_no_secret",
     ),

@@ -314,7 +314,7 @@ def test_address_of_a_client_comes_from_the_proxy(tmp_path: Path) -> None:
 
 
 def test_slow_readers_cost_bounded_memory(tmp_path: Path) -> None:
-    """A reader that pauses costs its buffers alone, and then gets the newest state."""
+    """A reader that pauses costs only its buffers, and then gets the newest state."""
     steps = [{"tag": f"{n:0100}", "name": f"{n:0100}", "points": 1} for n in range(200)]
     document = {"tag": "large", "name": "Large", "step_configurations": steps}
     with serve_new(tmp_path) as service, service.client() as api, ExitStack() as stack:

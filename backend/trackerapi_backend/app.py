@@ -1,6 +1,6 @@
 """Application: routes of the contract and pages, errors, request log.
 
-Each response has an `X-Request-Id`. This module alone turns exceptions into problem
+Each response has an `X-Request-Id`. Only this module turns exceptions into problem
 responses, and into pages for the addresses that people open. The log has one line per
 response: request id, operation, method, status, duration, provider and public part of
 the key, but never a path, header or body.

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 class LogFile:
     """File of a log. Several processes may append to one file.
 
-    A new file can be read by its owner alone. An existing file must be empty or begin
+    Only its owner can read a new file. An existing file must be empty or begin
     with `{`, as a log does: a wrong path must not change another file. A symbolic link
     is rejected: another user of the folder could direct the log to another file.
 

@@ -166,7 +166,7 @@ def log_request(**members: object) -> None:
 def start_log(settings: LogSettings) -> None:
     """Write the log of the whole process to stderr or to a file.
 
-    The level `debug` applies to this package alone: other packages log at level `info`
+    The level `debug` applies only to this package: other packages log at level `info`
     or above, because their debug lines may contain data of a job.
 
     Raises:

@@ -318,7 +318,7 @@ def _log_settings(
 
 def _storage(sources: _Sources) -> Storage:
     database, setting = sources.text("database")
-    # A variable alone: arguments of a process are visible to all users of a machine.
+    # No argument: all users of a machine see the arguments of a process.
     url, url_setting = sources.text("database_url")
     pepper, pepper_setting = sources.text("pepper_file")
     pepper_file = absolute_path(pepper, pepper_setting) if pepper else None

@@ -1,7 +1,7 @@
 """Viewers of jobs in one process: open streams, and reports on the jobs meanwhile.
 
 A report has arrived at a viewer with the first message of its version or of a later
-version: a viewer that is slower than the reports gets the newest state alone.
+version: a viewer that is slower than the reports gets only the newest state.
 """
 
 import asyncio

@@ -165,7 +165,7 @@ def streams(contract: Contract) -> Iterator[Finding]:
         statuses = [each for each in contract.responses(operation) if each[0] == "2"]
         place = f"{operation.pointer}/responses"
         if statuses != ["200"]:
-            yield Finding(place, f"streams {statuses}", "answer 200 alone")
+            yield Finding(place, f"streams {statuses}", "answer only 200")
         for status in statuses:
             content = contract.responses(operation)[status].get("content", {})
             schema = content.get(STREAM_BODY, {}).get("schema", {})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MAX_TOKEN_LENGTH: Final = 2_000
 
 _HELP: Final = """\
-Print a token for a job: a key for this job alone.
+Print a token for a job: a key for only this job.
 
 To report to the job, another machine or container needs only the token and the address
 of the backend. Treat the token as a secret. The backend must already know the job. If

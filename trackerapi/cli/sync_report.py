@@ -88,7 +88,7 @@ class SyncReport:
             backend has accepted the key), unconfirmed (no backend ever accepted the
             key), newer (of a later version) and unreadable.
         remaining: Each file that stays, except files of running processes and files
-            with held records alone, with the reason and the command to run.
+            with only held records, with the reason and the command to run.
     """
 
     delivered: int

@@ -87,7 +87,7 @@ class MetadataModel(_Strict):
     )
     audience: Annotated[
         Literal["provider", "customer"],
-        Field(description="Readers of the value; the provider alone by default."),
+        Field(description="Readers of the value; only the provider by default."),
     ] = Field(default=_ABSENT)
 
 

@@ -18,7 +18,7 @@ class MetadataConfiguration:
         name: Key of the value in the metadata of events.
         kind: Form in which the value is shown: text, number or link.
         units: Text behind a number; None for no units.
-        audience: provider for the provider alone; customer for both.
+        audience: provider for only the provider; customer for both.
     """
 
     name: str

@@ -61,7 +61,7 @@ class DeferredRecords:
         self._is_up, self._answer_count_before = False, self._requests.answer_count
         failures = self._failures.pop(file.path, 0)
         try:
-            # Events of unknown jobs are searched in each third attempt alone: a search
+            # Events of unknown jobs are searched only in each third attempt: a search
             # needs many requests and would flood a backend that is down.
             is_search = failures % FAILURES_TO_SEARCH == FAILURES_TO_SEARCH - 1
             self._retry_jobs(file, is_search=is_search)

@@ -188,7 +188,7 @@ class Event:
         max_attempts: Maximum number of attempts, on an `error` with `retrying`; None
             when not known.
         message: Text for the customer; None without a text.
-        detail: Text for the provider alone; None without a text.
+        detail: Text only for the provider; None without a text.
 
     Example:
         def before_send(event: Event) -> Event | None:

@@ -219,7 +219,7 @@ class TrackerJob:
                 event names the changed keys.
             tag: Alias of `name`; pass only one of the two.
             message: Text for the customer; cut after 2,000 characters.
-            detail: Text for the provider alone, such as a traceback; cut after 16,000
+            detail: Text only for the provider, such as a traceback; cut after 16,000
                 characters.
             completed: Number of finished units of the step, 0 to 2**53 - 1; with
                 `kind="progress"`.

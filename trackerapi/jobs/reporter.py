@@ -46,7 +46,7 @@ class Reporter:
         strict: Whether to raise problems that are otherwise logged.
         before_send: Filter of the script; None without a filter.
         job_states: States of the jobs of the provider, which several reporters may
-            share; None for states of this reporter alone.
+            share; None for states of only this reporter.
 
     Attributes:
         strict: Whether to raise problems that are otherwise logged.

@@ -24,7 +24,7 @@ class Selection:
     """Records of outbox files, selected by state and job.
 
     Attributes:
-        states: `HELD`, `UNDELIVERED` or both; or `DELIVERED` alone.
+        states: `HELD`, `UNDELIVERED` or both; or only `DELIVERED`.
         provider_job_id: Job of the records; None for all jobs.
     """
 

@@ -181,7 +181,7 @@ class _Watch:
             _set_handler(self._handler)
 
     def _in_child(self) -> None:
-        # The parent alone reports the stop of its jobs.
+        # Only the parent reports the stop of its jobs.
         self._is_forking = False
         self._uninstall()
         self.jobs = []

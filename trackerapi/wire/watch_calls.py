@@ -73,7 +73,7 @@ class JobStream:
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def _messages(self) -> Iterator[StreamMessage]:
-        # The budget alone limits reads: httpx would limit them to those of an answer.
+        # Only the budget limits reads: httpx would limit them to those of an answer.
         self._response.request.extensions["timeout"]["read"] = None
         chunks = iter(cast("Iterable[bytes]", self._response.stream))
         budget = self._budget(self._first_seconds)

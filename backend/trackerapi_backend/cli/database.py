@@ -8,7 +8,7 @@ To write a command that works in both ways:
 
 - Write a function `(options: Namespace, database: Database) -> None`, and pass it to
   `set_command()` in place of `set_defaults(run=...)`. A command without
-  `set_command()` opens the database itself, and fails beside a server.
+  `set_command()` opens the database itself, and fails while a server runs.
 - Read with `database.read(query)`. Read a long list page by page, with `fetch_all()`.
 - Change data with `database.change(work)`, which prints the lines that `work` returns.
   `work` may run several times, so `work` must change only the database.
@@ -149,7 +149,7 @@ def set_command(
     command: Callable[[Namespace, Database], None],
     prepare: Callable[[Namespace], None] | None = None,
 ) -> None:
-    """Set the function of a command that also works beside a running server.
+    """Set the function of a command that also works while a server runs.
 
     Args:
         parser: `Parser` of the command, with its arguments.

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the description and the arguments of `doctor`."""
     parser.description = (
-        "Examine settings, files, machine and database, and change nothing. Also works"
-        " beside a running server. Print one line for each finding: level, check,"
+        "Examine settings, files, machine and database, and change nothing,"
+        " also while a server runs. Print one line for each finding: level, check,"
         " description, and the command that fixes the fault. Exit status: 0 without a"
         " warning or error, else 1."
     )

@@ -39,7 +39,7 @@ _COMMANDS: Final = {
     "audit": ("audit", "list the administrative changes"),
     "compact": ("compact", "remove the bytes of deleted rows from a database"),
     "export": ("export", "write all data of a database to a file"),
-    "backup": ("backup", "copy a database and its pepper beside a running server"),
+    "backup": ("backup", "copy a database and its pepper, also while a server runs"),
     "doctor": (
         "doctor",
         "find faults of an installation and their fixes",

@@ -1,6 +1,6 @@
 """HTTP exchanges of the kit: one request at a time, bounded in time and number.
 
-The kit uses the standard library alone, so that no HTTP client of another project
+The kit uses only the standard library, so that no HTTP client of another project
 corrects a request or a response on the way.
 """
 

@@ -3,7 +3,7 @@
 Each step has an interval. A step that has reported often enough has its own interval.
 For any other step, the interval is the median of the newest succeeded jobs with the
 same tag, with any revision of the configuration. Both intervals are computed from
-stored states alone, so the order in which events arrive has no effect.
+stored states only, so the order in which events arrive has no effect.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def read_event(document: models.EventInput, *, now: int, line: int = 0) -> NewEv
         job_id=0,
         sequence=0,
         event_id=bytes.fromhex(event_id.replace("-", ""))
-        if event_id  # the schema allows the form with hyphens alone
+        if event_id  # the schema allows the form of hyphens only
         else new_event_id(now),
         kind=document["kind"],
         tag=name if tag is None else tag,

@@ -174,7 +174,7 @@ class Formats:
             instant: The time.
             text: Text of the element.
             form: Form in which the script of the page shows the time in the zone of
-                the reader; None for the time alone.
+                the reader; None for the time only.
         """
         local = in_zone(instant, self.zone)
         zone = abbreviation(local, self.language)

@@ -58,7 +58,7 @@ def _shown_value(
     name: str, key: Mapping[str, Any], value: Any, formats: Formats
 ) -> MetadataValue:
     if key["kind"] == "link" and _is_web_address(value):
-        # The name of the host alone: readers cannot judge a long address.
+        # Only the name of the host: readers cannot judge a long address.
         return MetadataValue(name, urlsplit(value).hostname or "", value)
     text = _text(value, formats)
     if key["units"]:

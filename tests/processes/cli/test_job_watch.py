@@ -96,7 +96,7 @@ def test_json_has_an_object_for_each_state(
 def test_pipe_gets_a_line_for_each_change_of_a_status(
     machine: Machine, reporter: TrackerApi
 ) -> None:
-    """Without a terminal, lines have no escapes; a note alone adds no line."""
+    """Without a terminal, lines have no escapes; a mere note adds no line."""
     job = new_job(reporter)
     job_id = job.provider_job_id
     with watching(machine, job_id) as process:
@@ -117,7 +117,7 @@ def test_pipe_gets_a_line_for_each_change_of_a_status(
 def test_job_without_success_ends_with_status_5(
     machine: Machine, reporter: TrackerApi, end: str, options: tuple[str, ...]
 ) -> None:
-    """A failed job names the command that shows the reason; JSON has states alone."""
+    """A failed job names the command that shows the reason; JSON has only states."""
     job = new_job(reporter)
     getattr(job, end)("It ended.")
     reporter.flush()

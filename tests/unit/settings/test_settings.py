@@ -16,7 +16,7 @@ ENOUGH: dict[str, object] = {"base_url": URL, "api_key": KEY}
 
 
 def resolve(environment: dict[str, str] | None = None, **arguments: object) -> Settings:
-    """Resolve settings from the given arguments and environment alone."""
+    """Resolve settings only from the given arguments and environment."""
     return Settings.resolve(arguments, environment or {})
 
 

@@ -66,7 +66,7 @@ def test_informational_status_raises_unavailable(status: int) -> None:
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_problem_of_every_status_raises_its_error(status: int) -> None:
-    """The status of a problem alone decides the class of the error."""
+    """Only the status of a problem decides the class of the error."""
     unavailable = {408, 425, 429, *range(300, 400), *range(500, 600)}
     expected: type[BackendError] = BackendRejected
     if status in unavailable:

@@ -95,7 +95,7 @@ class Drop:
 
     Args:
         folder: Outbox folder.
-        states: `HELD`, `UNDELIVERED` or both; or `DELIVERED` alone.
+        states: `HELD`, `UNDELIVERED` or both; or only `DELIVERED`.
         provider_job_id: Job of the records to drop; None for all jobs.
     """
 

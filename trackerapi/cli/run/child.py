@@ -98,7 +98,7 @@ class Child:
         self._poll()
         has_continued, self._has_continued = self._has_continued, False
         # If the process group got SIGCONT and then SIGTSTP before this poll,
-        # `waitpid()` shows the stop alone. SIGTSTP is then pending: this process
+        # `waitpid()` shows only the stop. SIGTSTP is then pending: this process
         # blocks its signals.
         is_stopped_again = self._is_stopped and signal.SIGTSTP in signal.sigpending()
         return has_continued or is_stopped_again
