@@ -367,7 +367,7 @@ def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
         ([["c"], None, None], "/step_configurations/0/after/0"),
         ([[], ["d"], [], ["a", "c", "b"]], "/step_configurations/1/after/0"),
     ],
-    ids=["unknown", "itself", "each other", "the step before", "among others"],
+    ids=["unknown", "own tag", "cycle", "later step", "cycle among others"],
 )
 def test_order_with_a_step_never_ready_is_rejected(
     api: httpx.Client, tag: str, waits: list[list[str] | None], pointer: str

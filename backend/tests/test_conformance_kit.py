@@ -265,7 +265,9 @@ def _answer_once(server: socket.socket, response: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"two keys", b"\xff", b"x" * 300], ids=["no", "2", "bytes", "long"]
+    "content",
+    [b"", b"two keys", b"\xff", b"x" * 300],
+    ids=["empty", "two keys", "not UTF-8", "long"],
 )
 def test_invalid_key_file_is_named(tmp_path: Path, content: bytes) -> None:
     """A key file without exactly one key is one clear error that names the file."""

@@ -275,7 +275,7 @@ def test_mark_is_beside_the_name(
         ),
         png(8, 8) + b"canary",
     ],
-    ids=["place", "palette", "transparency", "behind the pixels", "behind the end"],
+    ids=["EXIF", "palette", "transparency", "data after pixels", "data after end"],
 )
 def test_mark_is_shown_without_parts_that_change_no_pixel(
     service: Service,

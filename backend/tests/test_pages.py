@@ -203,7 +203,7 @@ TEXTS: dict[str, Any] = {
             ("Import", "Load", "412 von 1.840 images", "Slices:"),
         ),
     ],
-    ids=["own", "other", "no language of the page", "regional", "partly", "fallback"],
+    ids=["German", "English", "French", "regional", "some texts", "other language"],
 )
 def test_page_shows_the_texts_of_its_language(
     api: httpx.Client,

@@ -118,7 +118,10 @@ def test_two_migrations_at_a_time_succeed(tmp_path: Path, url: str) -> None:
         ({URL: "postgresql://u:x@hidden@h/b", PEPPER: "p"}, [URL, "postgresql://user"]),
         ({URL: "postgresql://u:hidden@127.0.0.1:1/b", PEPPER: "p"}, [URL, "refused"]),
     ],
-    ids=["two", "pepper", "engine", "file", "address", "bytes", "at", "refused"],
+    ids=[
+        *("two databases", "no pepper", "unknown engine", "address as file"),
+        *("open bracket", "not UTF-8", "two @", "refused connection"),
+    ],
 )
 @pytest.mark.parametrize("name", ["serve", "migrate", "customer"])
 def test_wrong_setting_is_one_error(
