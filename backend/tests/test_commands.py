@@ -341,6 +341,7 @@ def test_customers_are_created_and_listed(tmp_path: Path) -> None:
     [
         (("key", "list"), "id, scopes, expiry, label"),
         (("customer", "list"), "id, reference and name"),
+        (("provider", "list"), "oldest provider first: id and name"),
         (("audit",), "time, key id (or `command`), change, ids and details"),
     ],
 )

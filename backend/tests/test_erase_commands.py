@@ -66,6 +66,13 @@ def test_commands_erase_with_and_without_a_server(
         assert f"customer {CUSTOMER} was erased at " in error_line(refused)
 
 
+def test_name_in_place_of_the_id_of_a_job_names_the_option() -> None:
+    """`job erase NAME` is a usage error that names `--provider-job-id`."""
+    result = command_here("job", "erase", "--yes", "run-7")
+    assert result.returncode == 2
+    assert "--provider-job-id" in result.stderr.splitlines()[-1]
+
+
 def test_erasure_adds_no_provider_to_printed_counts(
     tmp_path: Path, database_url: str | None
 ) -> None:

@@ -337,6 +337,10 @@ def test_command_sets_and_shows_the_profile(tmp_path: Path) -> None:
         "provider", "show", "--provider", "Two", environment=environment
     )
     assert "display-name\t-" in other.stdout
+    listed = command_here("provider", "list", environment=environment).stdout
+    names = [line.split("\t")[1] for line in listed.splitlines()]
+    assert names == ["One", "Two"]
+    assert listed.startswith("1\t")
 
 
 @pytest.mark.parametrize(

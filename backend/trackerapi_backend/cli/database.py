@@ -186,7 +186,8 @@ def find_known_provider(db: Connection, name: str | None) -> int:
     known = find_provider(db, name)
     if known is None:
         raise SettingsError(
-            "the provider does not exist: `key create` and `customer create` add it"
+            "the provider does not exist: `provider list` lists the providers, and"
+            " `key create` and `customer create` add a provider"
         )
     return known
 

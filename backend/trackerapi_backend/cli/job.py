@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import (
@@ -37,20 +38,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_provider_options(erase)
     erase.add_argument(
-        "job_id", nargs="?", type=_job_id, metavar="JOB_ID", help="id at the backend"
+        "job_id",
+        nargs="?",
+        type=_job_id,
+        metavar="JOB_ID",
+        help="id at the backend, as in the audit log",
     )
     erase.add_argument(
         "--provider-job-id",
         type=plain_text,
         metavar="NAME",
-        help="id at the provider, instead of JOB_ID",
+        help="id at the provider, as in `trackerapi job list`, instead of JOB_ID",
     )
     add_yes_option(erase)
     set_command(erase, erase_job, _check_and_confirm)
 
 
 def _job_id(text: str) -> int:
-    return whole_number(text, 1, MAX_ID)
+    try:
+        return whole_number(text, 1, MAX_ID)
+    except ArgumentTypeError as error:
+        raise ArgumentTypeError(
+            f"{error}: give the id of the provider with --provider-job-id"
+        ) from None
 
 
 def _check_and_confirm(options: Namespace) -> None:

@@ -34,7 +34,7 @@ _COMMANDS: Final = {
     "key": ("key", "create, list and expire API keys"),
     "customer": ("customer", "create, list and erase customers"),
     "job": ("job", "erase jobs"),
-    "provider": ("provider", "show and change profile and retention of a provider"),
+    "provider": ("provider", "list providers, show and change profile and retention"),
     "pepper": ("pepper", "replace the secret of all API keys"),
     "audit": ("audit", "list the administrative changes"),
     "compact": ("compact", "remove the bytes of deleted rows from a database"),

@@ -1,4 +1,4 @@
-"""`trackerapi-backend provider`: profile for customers, and retention of jobs."""
+"""`trackerapi-backend provider`: list, profile for customers, retention of jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.cli.arguments import (
+    add_database_options,
     add_group,
     add_provider_options,
     check_options,
@@ -48,6 +49,13 @@ _OPTIONS = {member.replace("_", "-"): member for member in _MEMBERS}
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the actions of `provider`."""
     actions = add_group(parser, "ACTION")
+    listing = actions.add_parser("list", help="list the providers")
+    listing.description = (
+        "Print the providers, oldest provider first: id and name. Tabs separate these"
+        " values."
+    )
+    add_database_options(listing)
+    set_command(listing, list_providers)
     show = actions.add_parser("show", help="show profile and retention")
     add_provider_options(show)
     set_command(show, show_profile)
@@ -79,6 +87,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def _retention_days(text: str) -> int:
     return whole_number(text, 1, MAX_RETENTION_DAYS)
+
+
+def list_providers(_options: Namespace, database: Database) -> None:
+    """Print the id and the name of each provider."""
+    for row in database.read(stored.list_providers):
+        database.print_line(f"{row.id}\t{row.name}")
 
 
 def show_profile(options: Namespace, database: Database) -> None:

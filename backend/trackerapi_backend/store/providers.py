@@ -14,7 +14,7 @@ from trackerapi_backend.store.ids import PROVIDER_IDS
 from trackerapi_backend.store.schema import providers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
@@ -51,6 +51,12 @@ def find_provider(db: Connection, name: str | None) -> int | None:
     if name is not None:
         query = query.where(providers.c.name == name)
     return db.execute(query).scalar()
+
+
+def list_providers(db: Connection) -> Sequence[Row[Any]]:
+    """Return the rows of `get_profile()` for all providers, oldest provider first."""
+    query = _PROFILE.where(providers.c.id != ERASED).order_by(providers.c.id)
+    return db.execute(query).all()
 
 
 def get_profile(db: Connection, provider_id: int) -> Row[Any]:
