@@ -67,6 +67,7 @@ def publish_or_die(new):
     publish(new)
 NewFile.publish = publish_or_die
 """
+RESTORED = {"backend.db", "backend.db.backups", "pepper"}
 NOBODY = 65534
 BESIDE = ("backend.db", "backend.db-wal", "backend.db-shm", "backend.db-journal")
 
@@ -136,7 +137,7 @@ def test_restored_server_accepts_old_keys_and_links(
     assert "doctor --erase-again FILE` with their file" in result.stdout
     for file in (saved.file, tmp_path / "backend.db", tmp_path / "pepper"):
         assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
-    assert set(contents(tmp_path)) == {"backend.db", "pepper"}
+    assert set(contents(tmp_path)) == RESTORED
     with serve_existing(tmp_path, saved.keys) as (_process, service):
         with service.client() as api:
             assert stored_ids(api, saved.job)
@@ -321,7 +322,7 @@ def test_existing_file_is_kept(tmp_path: Path, saved: Saved, name: str) -> None:
     assert result.returncode == 0, result.stderr
     stem, dash, suffix = name.partition("-")
     moved = f"{stem}.before-restore{dash}{suffix}"
-    assert set(contents(tmp_path)) == {"backend.db", "pepper", moved}
+    assert set(contents(tmp_path)) == RESTORED | {moved}
     assert (tmp_path / moved).read_text() == "precious"
     (tmp_path / name).write_text("second")
     assert str(tmp_path / moved) in error_line(
@@ -428,7 +429,7 @@ def test_backup_of_a_database_without_keys_needs_no_pepper(tmp_path: Path) -> No
     command_here("migrate", environment=variables_of(tmp_path)).check_returncode()
     backup(tmp_path, file).check_returncode()
     restore(file, folder).check_returncode()
-    assert set(contents(folder)) == {"backend.db"}
+    assert set(contents(folder)) == RESTORED - {"pepper"}
 
 
 def test_unwritable_places_are_one_error(tmp_path: Path, saved: Saved) -> None:
@@ -496,7 +497,7 @@ def test_killed_restore_is_run_again(tmp_path: Path, saved: Saved) -> None:
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert set(contents(tmp_path)) == {"backend.db.new", "pepper"}
     restore(saved.file, tmp_path).check_returncode()
-    assert set(contents(tmp_path)) == {"backend.db", "pepper"}
+    assert set(contents(tmp_path)) == RESTORED
 
 
 def test_files_restored_by_root_belong_to_the_owner_of_the_folder(

@@ -18,6 +18,7 @@ from trackerapi_backend.store.known_backups import record_backup
 from backend.tests.support.postgres import new_database
 from backend.tests.support.servers import Servers, wait_until
 from backend.tests.support.service import (
+    CUSTOMER,
     command,
     command_here,
     error_line,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
+NOBODY = 65534
 MARK = "Zq7-planted-Wv3"
 FULL_DISK = """
 from trackerapi_backend.jobs import erasure
@@ -262,6 +264,59 @@ def test_each_backup_is_named(tmp_path: Path) -> None:
     with serve_existing(tmp_path, keys) as (_process, service), service.client() as api:
         answer = api.delete(f"/jobs/{new_job(api)['id']}")
         assert answer.json()["backups"] == ["o\ufffddd", "running"]
+
+
+@pytest.mark.parametrize("kind", ["link", "link to folder"])
+def test_all_names_of_a_database_have_one_list(tmp_path: Path, kind: str) -> None:
+    """Backups, copies and erasures by a link are known by the path without a link."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    prepare(folder)
+    alias = tmp_path / "link"
+    alias.symlink_to(folder if kind == "link to folder" else folder / "backend.db")
+    by_path = {**variables_of(folder), "TRACKERAPI_BACKEND_ERASURES_FILE": ""}
+    database = alias / "backend.db" if kind == "link to folder" else alias
+    by_link = {**by_path, "TRACKERAPI_BACKEND_DATABASE": str(database)}
+    first, second = tmp_path / "first", tmp_path / "second"
+    for file, variables in ((first, by_link), (second, by_path)):
+        command_here("backup", f"{file}", environment=variables).check_returncode()
+    erase = ("customer", "erase", "--yes", str(CUSTOMER))
+    erased = command_here(*erase, environment=by_path).stdout.splitlines()
+    assert erased[1:] == [f"backup\t{first}", f"backup\t{second}"]
+    for variables in (by_link, by_path):
+        restore = ("restore", f"{first}", "--move-aside")
+        restored = command_here(*restore, environment=variables).stdout
+        assert restored.endswith("erased again\t0 jobs, 1 customers\n")
+        aside = folder / "backend.db.before-restore"
+        printed = command_here(*erase, environment=variables).stdout.splitlines()
+        assert f"backup\t{aside}" in printed
+        aside.unlink()
+
+
+def test_source_of_a_restore_is_named(tmp_path: Path) -> None:
+    """An erasure in a restored database names the backup, on one printed line."""
+    here, elsewhere = tmp_path / "here", tmp_path / "else\nwhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+    prepare(elsewhere)
+    saved = elsewhere / "saved"
+    for arguments, folder in (("backup", elsewhere), ("restore", here)):
+        done = command_here(arguments, f"{saved}", environment=variables_of(folder))
+        done.check_returncode()
+    erase = ("customer", "erase", "--yes", str(CUSTOMER))
+    erased = command_here(*erase, environment=variables_of(here)).stdout.splitlines()
+    assert erased == ["jobs\t0", f"backup\t{saved}".replace("\n", "\ufffd")]
+
+
+def test_list_of_backups_by_root_belongs_to_the_owner(tmp_path: Path) -> None:
+    """The server of another user reads the list of backups that root makes."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    prepare(tmp_path)
+    os.chown(tmp_path / "backend.db", NOBODY, -1)
+    backup = ("backup", f"{tmp_path / 'saved'}")
+    command_here(*backup, environment=variables_of(tmp_path)).check_returncode()
+    assert (tmp_path / "backend.db.backups").stat().st_uid == NOBODY
 
 
 def test_stream_of_another_process_ends(tmp_path: Path, postgres: str) -> None:

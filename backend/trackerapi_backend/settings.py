@@ -362,8 +362,11 @@ def default_pepper_file(database: Path) -> Path:
 
 
 def default_erasures_file(database: Path) -> Path:
-    """Return the file of erasures beside a SQLite file."""
-    return database.with_name(f"{database.name}.erasures")
+    """Return the file of erasures beside a SQLite file, with symbolic links resolved.
+
+    One database has one default file, whatever link names the database.
+    """
+    return Path(f"{os.path.realpath(database)}.erasures")
 
 
 def _database_file(text: str | None, setting: str) -> Path:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.database import OwnDatabase, open_store
-from trackerapi_backend.cli.output import ask
+from trackerapi_backend.cli.output import ask, printable_line
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.settings import SettingsError
@@ -86,7 +86,8 @@ def erase_once(
         database.print_line(f"jobs\t{erased['erased_jobs']}")
         left = erased["residue"]
     for path in database.store.backups():
-        database.print_line(f"backup\t{path}")
+        name = f"{path}"
+        database.print_line(f"backup\t{printable_line(name, len(name))}")
     if left is not None:
         database.print_line(f"left\t{left}")
 

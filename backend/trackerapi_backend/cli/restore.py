@@ -11,6 +11,7 @@ from trackerapi_backend.settings import absolute_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import open_backup
 from trackerapi_backend.store.erasures_file import read_erasures
+from trackerapi_backend.store.known_backups import record_backup
 from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.postgres_commands import restore_commands
 from trackerapi_backend.store.restored_files import Target, restore_files
@@ -68,6 +69,8 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         may_move=options.move_aside,
     )
     contents = _restore(file, target)
+    # A later erasure in the new database names the backup, which still has all rows.
+    record_backup(storage.database, file)
     for name, count in contents.visible_counts.items():
         print_line(f"{name}\t{count}")
     _print_missing(storage.erasures_file, print_line)

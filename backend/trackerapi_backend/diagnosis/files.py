@@ -33,7 +33,7 @@ LEFTOVER_SECONDS = 3600.0
 
 _NOT_FOR_FILES = stat.S_IWGRP | stat.S_IRWXO
 _NOT_FOR_FOLDERS = stat.S_IWGRP | stat.S_IWOTH
-_BESIDE = ("-wal", "-shm", "-journal")
+_BESIDE = ("-wal", "-shm", "-journal", ".backups")
 _NETWORK = re.compile(
     r"nfs4?|cifs|smb3|smbfs|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs"
     r"|fuse\.(sshfs|glusterfs|s3fs|rclone)"

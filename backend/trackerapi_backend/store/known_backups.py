@@ -1,6 +1,8 @@
 """Known copies of a SQLite file: an erasure names these copies, but changes none.
 
-`backup` adds the path of each backup to `<database>.backups`, one JSON string a line.
+`backup` and `restore` add the path of each backup to `<database>.backups`, one JSON
+string a line. The list is beside the file to which symbolic links lead, so all names of
+the database have one list.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 def record_backup(database: Path, backup: Path) -> None:
     """Add a backup to the list beside the database; ignore a failure.
 
-    The user of `backup` may lack the right to write the list. An erasure then cannot
+    The user of the command may lack the right to write the list. An erasure then cannot
     name the backup.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -22,6 +24,10 @@ def record_backup(database: Path, backup: Path) -> None:
         suppress(OSError),
         os.fdopen(os.open(_list_of(database), flags, 0o600), "a") as file,
     ):
+        if os.geteuid() == 0:
+            # A server of another user must be able to read the list.
+            owner = database.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         file.write(f"{json.dumps(str(backup))}\n")
 
 
@@ -29,13 +35,14 @@ def find_backups(database: Path) -> list[Path]:
     """Return the existing copies of a database, sorted.
 
     The copies are the recorded backups, and the copies `<database>.before-*` beside the
-    database. An unfinished copy of `backup` counts too: it may contain rows that are
-    erased meanwhile.
+    database, with symbolic links resolved. An unfinished copy of `backup` counts too:
+    it may contain rows that are erased meanwhile.
     """
+    resolved = Path(os.path.realpath(database))
     found = {
         path
-        for path in database.parent.iterdir()
-        if path.name.startswith(f"{database.name}.before-")
+        for path in resolved.parent.iterdir()
+        if path.name.startswith(f"{resolved.name}.before-")
     }
     with suppress(OSError):
         for line in _list_of(database).read_bytes().splitlines():
@@ -54,4 +61,4 @@ def _exists(path: Path) -> bool:
 
 
 def _list_of(database: Path) -> Path:
-    return database.with_name(f"{database.name}.backups")
+    return Path(f"{os.path.realpath(database)}.backups")

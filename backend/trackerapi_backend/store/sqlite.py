@@ -146,7 +146,8 @@ class SqliteStore:
         The copy gets its final name when it is complete: a crash leaves a file with
         the suffix `.new`, which the next call replaces.
         """
-        copy = self._named.with_name(f"{self._named.name}.before-{HEAD}")
+        file = self._file.path
+        copy = file.with_name(f"{file.name}.before-{HEAD}")
         if os.path.lexists(copy):
             raise StoreError(
                 f"{copy} exists, the copy of an earlier `migrate`: move it"
@@ -297,7 +298,7 @@ class SqliteStore:
 
     def backups(self) -> Sequence[Path]:
         """Return the existing copies that `migrate`, `restore` and `backup` made."""
-        return find_backups(self._named)
+        return find_backups(self._file.path)
 
     def shortage(self) -> str | None:
         """Return a sentence if the disk has too little free space, else None."""
