@@ -39,6 +39,10 @@ NO_HEARTBEATS = (
     "from trackerapi_backend.live import stream\nstream.HEARTBEAT_SECONDS = 900.0\n"
 )
 FREQUENT_REREADS = "from trackerapi_backend.live import hub\nhub.REREAD_SECONDS = 0.2\n"
+SLOW_RETRIES = (
+    "from trackerapi_backend.store import postgres_channel\n"
+    "postgres_channel.RETRY_SECONDS = 3.0\n"
+)
 DEAF = (
     "import psycopg\n"
     "from trackerapi_backend.live import hub\n"
@@ -178,6 +182,31 @@ def test_revocation_by_another_process_ends_pages(tmp_path: Path, url: str) -> N
             stream.message()
             revoke = f"/share-links/{link['share_link']['id']}/revoke"
             assert api.post(revoke).is_success
+            assert list(stream.messages()) == []
+
+
+def test_expiry_during_a_broken_connection_ends_streams(
+    tmp_path: Path, url: str
+) -> None:
+    """A stream ends although its process has not received the loss of its key."""
+    prelude = NO_HEARTBEATS + SLOW_RETRIES
+    with (
+        closing(Servers(tmp_path, url, count=2, prelude=prelude)) as servers,
+        servers.services[0].client() as api,
+        servers.services[1].client("read") as reader,
+    ):
+        job = new_job(api)
+        with open_stream(reader, f"/jobs/{job['id']}/stream") as stream:
+            stream.message()
+            with psycopg.connect(url, autocommit=True) as db:
+                db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database()"
+                    " AND query ~ '^(LISTEN|SELECT pg_notify|SELECT 1$)'"
+                    " AND pid <> pg_backend_pid()"
+                )
+            key_id = reader.headers["X-API-Key"].split("_")[1]
+            assert api.post(f"/api-keys/{key_id}/expire").is_success
             assert list(stream.messages()) == []
 
 

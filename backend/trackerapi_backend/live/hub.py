@@ -266,8 +266,13 @@ class Hub:
         self, loop: asyncio.AbstractEventLoop, changes: Collection[Change] | None
     ) -> None:
         self._mark_changed(changes)
-        names = {change for change in changes or () if isinstance(change, str)}
-        if names:
+        names = None
+        if changes is not None:
+            names = {change for change in changes if isinstance(change, str)}
+        elif self._channel is not None and not self._channel.is_connected:
+            # Each failed attempt to connect comes here; the heartbeats check viewers.
+            return
+        if names is None or names:
             # Wait until this process has no cached key that another one has expired.
             loop.call_later(SHARED_CACHE_SECONDS, self.suspect, names)
 
@@ -289,10 +294,13 @@ class Hub:
         if self._channel is not None:
             self._channel.announce(changes)
 
-    def suspect(self, permissions: Collection[str]) -> None:
-        """Check all viewers with these permissions now; see `Changes.permissions`."""
+    def suspect(self, permissions: Collection[str] | None) -> None:
+        """Check all viewers with these permissions now; see `Changes.permissions`.
+
+        With None, check all viewers: announcements may be lost.
+        """
         for topic in self._all_topics():
-            if not topic.permissions.isdisjoint(permissions):
+            if permissions is None or not topic.permissions.isdisjoint(permissions):
                 for viewer in topic.viewers:
                     viewer.suspect()
 
