@@ -117,6 +117,7 @@ class Composition:
         self.processes = [self._start(0), self._start(1)]
         replaced = {
             "/etc/nginx/tls": str(self._folder),
+            "/var/log/nginx/access.log": "/dev/stdout",
             "listen 80;": f"listen 127.0.0.1:{self.plain_port};",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.secure_port} ssl;",
             "backend-1:8000": f"127.0.0.1:{self.ports[0]}",
