@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import shlex
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from trackerapi_backend.store.erasures_file import (
 from backend.tests.support.service import (
     CUSTOMER,
     MAX_WAIT_SECONDS,
+    command,
     command_here,
     error_line,
     new_job,
@@ -139,6 +141,37 @@ def test_restore_erases_again(tmp_path: Path) -> None:
     assert {"jobs\t1", *(f"backup\t{copy}" for copy in copies)} <= {*printed}
 
 
+FULL_DISK = """
+from trackerapi_backend.store import StoreError, erasure
+def fail(*_arguments, **_options):
+    raise StoreError("the disk is full", cause="the disk is full")
+erasure.hide_customer = fail
+"""
+INTERRUPT = """
+import os, signal
+from trackerapi_backend.store import erasure
+erasure.list_providers = lambda _db: os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("prelude", [FULL_DISK, INTERRUPT], ids=["full", "interrupt"])
+def test_restore_that_cannot_erase_again_names_the_command(
+    tmp_path: Path, prelude: str
+) -> None:
+    """If the erasures fail after the restore, the printed command applies them."""
+    prepare(tmp_path)
+    variables, saved = variables_of(tmp_path), str(tmp_path / "saved")
+    command_here("backup", saved, environment=variables).check_returncode()
+    erase = ("customer", "erase", "--yes", str(CUSTOMER))
+    command_here(*erase, environment=variables).check_returncode()
+    restore = ("restore", "--move-aside", saved)
+    line = error_line(command(*restore, environment=variables, prelude=prelude))
+    assert line.startswith(f"{tmp_path / 'backend.db'} is restored, but has jobs")
+    printed = shlex.split(line.split("`")[1])
+    again = command_here(*printed[1:], environment=variables)
+    assert again.stdout == "erased again\t0 jobs, 1 customers\n"
+
+
 def test_erasures_of_another_installation_are_skipped(tmp_path: Path) -> None:
     """A backup that is restored where another database was keeps all its customers."""
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
@@ -192,8 +225,8 @@ def test_damaged_file_is_one_error_and_changes_nothing(
     variables = variables_of(tmp_path)
     again = ("doctor", "--erase-again", str(file))
     restore = ("restore", "--move-aside", str(tmp_path / "missing"))
-    for command in (again, restore):
-        done = command_here(*command, environment=variables)
+    for arguments in (again, restore):
+        done = command_here(*arguments, environment=variables)
         assert error_line(done).startswith(f"line 3 of {file} is damaged")
     listed = command_here("customer", "list", environment=variables)
     assert str(CUSTOMER) in listed.stdout

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
 from trackerapi_backend.cli.erasing import erase_again
+from trackerapi_backend.problems import Problem
 from trackerapi_backend.settings import absolute_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import open_backup
@@ -53,8 +54,8 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     backup is older than this release. With PostgreSQL, print shell commands instead.
 
     Raises:
-        StoreError: If the backup or the file of erasures is damaged, or a file exists
-            or cannot be written.
+        StoreError: If the backup or the file of erasures is damaged, a file exists or
+            cannot be written, or the erasures cannot be applied again.
     """
     storage = storage_from(vars(options))
     file = absolute_path(options.file, "FILE")
@@ -76,7 +77,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     _print_missing(storage.erasures_file, print_line)
     if contents.schema == HEAD:
         if erased:
-            erase_again(storage, erased, print_line)
+            _erase_again(storage, erased, print_line)
         return
     print_line(
         f"The schema {contents.schema} is older: run `trackerapi-backend migrate`"
@@ -85,6 +86,23 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     if erased:
         command = _erase_again_command(storage.erasures_file)
         print_line(f"Then apply the erasures again: `{command}`.")
+
+
+def _erase_again(
+    storage: Storage, erased: Sequence[ErasedObject], print_line: PrintLine
+) -> None:
+    """Apply erasures again; after a failure, name the command that continues."""
+    try:
+        erase_again(storage, erased, print_line)
+    except (Problem, StoreError, KeyboardInterrupt) as error:
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{error}"
+        if isinstance(error, Problem):
+            reason = error.detail
+        command = _erase_again_command(storage.erasures_file)
+        raise StoreError(
+            f"{storage.database} is restored, but has jobs or customers that were"
+            f" erased ({reason}): run `{command}` before `serve`"
+        ) from None
 
 
 def _print_missing(erasures_file: Path | None, print_line: PrintLine) -> None:
