@@ -369,3 +369,29 @@ def test_wrong_usage_has_status_2(wrong: tuple[str, ...]) -> None:
     result = command(*wrong)
     assert result.returncode == 2
     assert "usage: trackerapi-backend" in result.stderr
+
+
+def test_interrupted_command_is_no_success(tmp_path: Path) -> None:
+    """Ctrl-C ends a command with status 1 and one line, without a traceback."""
+    key_file = tmp_path / "key"
+    key_file.write_text(generate_key().api_key)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "trackerapi_backend", "conformance"),
+                *("--base-url", f"http://127.0.0.1:{silent.getsockname()[1]}"),
+                *("--api-key-file", str(key_file)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        silent.settimeout(MAX_WAIT_SECONDS)
+        connection, _address = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=MAX_WAIT_SECONDS)
+    assert (process.returncode, output) == (1, "")
+    assert errors == "trackerapi-backend: interrupted\n"

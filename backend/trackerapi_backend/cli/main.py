@@ -54,6 +54,9 @@ Only the module of the called command is loaded: `dev` and `serve` load the serv
 """
 
 
+_SERVERS: Final = ("dev", "serve")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     open_closed_streams()
@@ -63,7 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int | None = options.run(options, print_line)
     except KeyboardInterrupt:
-        return 0
+        # Ctrl-C is the usual end of a server. Of another command, 0 would mean success.
+        if arguments[0] in _SERVERS:
+            return 0
+        print_error("interrupted")
+        return 1
     except Exception as error:
         reason = failure_of(error)
         if reason is None:
