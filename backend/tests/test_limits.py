@@ -28,6 +28,7 @@ from backend.tests.support.held_read import held_read
 from backend.tests.support.own_app import own_client, own_services
 from backend.tests.support.service import (
     CUSTOMER,
+    MAX_WAIT_SECONDS,
     new_job,
     new_name,
     prepare,
@@ -305,6 +306,51 @@ def test_keys_of_an_address_that_guesses_are_looked_up_one_after_another(
     ):
         limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
         run(folder, limits, scenario)
+
+
+def test_running_queries_count_as_unknown_keys_of_their_address(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """A burst of keys needs as many connections as the limit has left, and one more.
+
+    The keys may be valid, so none of them is rejected.
+    """
+    count = 3
+    may_end, lock = threading.Event(), threading.Lock()
+    running: list[int] = []
+    maxima: list[int] = []
+
+    async def scenario(services: Services) -> list[int]:
+        async def verify(key: str) -> int:
+            async with own_client(services, key, ADDRESS) as client:
+                return (await client.get(VERIFY_PATH)).status_code
+
+        read = services.store.read
+
+        def read_slowly(query: Callable[[Any], Any]) -> Any:
+            with lock:
+                running.append(0)
+                maxima.append(len(running))
+            assert may_end.wait(MAX_WAIT_SECONDS)
+            with lock:
+                running.pop()
+            return read(query)
+
+        guesses = [generate_key().api_key for _ in range(count)]
+        with patch.object(services.store, "read", read_slowly):
+            sent = [*guesses, *valid, *guesses]
+            answers = await start([verify(key) for key in sent])
+            while len(maxima) <= count:
+                await asyncio.sleep(0.01)
+            may_end.set()
+            return list(await asyncio.gather(*answers))
+
+    valid = [keys[name] for name in ("all", "read", "ingest", "admin", "other")]
+    with patch.object(limits_module, "MAX_WAITING_KEYS", 1):
+        limits = CallLimits(RequestLimits(unknown_keys_per_minute=count), clock)
+        statuses = run(folder, limits, scenario)
+    assert statuses == [401] * count + [200] * len(valid) + [401] * count
+    assert max(maxima) == count + 1
 
 
 def test_valid_key_is_accepted_while_its_address_guesses_keys(

@@ -85,12 +85,16 @@ class Rate:
         """Return the number of stored buckets, at most `MAX_BUCKETS`."""
         return len(self._full_at)
 
-    def wait_seconds(self, name: Hashable, now: float) -> float:
-        """Return the time until the bucket has a token; 0.0 if it has one."""
-        full_at = self._full_at.get(name)
-        if full_at is None:
-            return 0.0
-        wait = full_at + self._interval - self._save_seconds - now
+    def wait_seconds(self, name: Hashable, now: float, promised: int = 0) -> float:
+        """Return the time until the bucket has a token; 0.0 if it has one.
+
+        Args:
+            name: Name of the bucket.
+            now: Monotonic time, in seconds.
+            promised: Number of tokens that running requests may still take.
+        """
+        full_at = max(self._full_at.get(name, now), now)
+        wait = full_at + (promised + 1) * self._interval - self._save_seconds - now
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
     def take(self, name: Hashable, now: float) -> None:
@@ -119,12 +123,15 @@ class _Running:
 
     __slots__ = ("_counts", "_maximum")
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int = 0) -> None:
         self._maximum = maximum or math.inf
         self._counts: dict[Hashable, int] = {}
 
+    def count(self, name: Hashable) -> int:
+        return self._counts.get(name, 0)
+
     def is_full(self, name: Hashable) -> bool:
-        return self._counts.get(name, 0) >= self._maximum
+        return self.count(name) >= self._maximum
 
     def begin(self, name: Hashable) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
@@ -156,6 +163,7 @@ class CallLimits:
         self._key_running = _Running(limits.key_requests_at_once)
         self._provider_running = _Running(limits.provider_requests_at_once)
         self._unknown_keys = Rate(limits.unknown_keys_per_minute, _SECONDS_PER_MINUTE)
+        self._queries_at_once = _Running()
         self._waiting_keys = _Running(MAX_WAITING_KEYS)
         self._query_lock = asyncio.Lock()
         self._warnings = Rate(1, WARNING_SECONDS)
@@ -190,21 +198,28 @@ class CallLimits:
     async def query_turn(self, sender: Sender) -> AsyncIterator[None]:
         """Wait for the turn to query a key that this process has not accepted before.
 
-        A query begins at once, unless the address has sent too many unknown keys. The
-        queries for all such addresses run one after another: a valid key from such an
-        address waits for a short time, and guessed keys use only one connection of the
-        store.
+        A query begins at once, unless the address has sent too many unknown keys, or
+        may have sent them: each running query may find an unknown key. The queries for
+        all such addresses run one after another: a valid key from such an address waits
+        for a short time, and guessed keys use only one connection of the store.
 
         Raises:
-            Problem: If too many keys of the address wait.
+            Problem: If the address has sent too many unknown keys, and too many of its
+                keys wait.
         """
-        network = _network(sender.address)
-        if not self._unknown_keys.wait_seconds(network, self._now()):
-            yield
+        network, now = _network(sender.address), self._now()
+        running = self._queries_at_once.count(network)
+        if not self._unknown_keys.wait_seconds(network, now, running):
+            self._queries_at_once.begin(network)
+            try:
+                yield
+            finally:
+                self._queries_at_once.end(network)
             return
-        self._warn(sender, network)
-        if self._waiting_keys.is_full(network):
-            raise too_many("This address has sent too many unknown keys.")
+        if self._unknown_keys.wait_seconds(network, now):
+            self._warn(sender, network)
+            if self._waiting_keys.is_full(network):
+                raise too_many("This address has sent too many unknown keys.")
         self._waiting_keys.begin(network)
         try:
             async with self._query_lock:
