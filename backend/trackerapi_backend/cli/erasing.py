@@ -74,7 +74,8 @@ def erase_once(
             None if no erasure is known.
 
     Raises:
-        Problem: If the object is unknown, or its erasure cannot be recorded or stored.
+        SettingsError: If the object is unknown.
+        Problem: If the erasure cannot be recorded or stored.
         StoreError: If the file of erasures cannot be written.
     """
     erased = database.run(partial(_erase_or_find, erase, find_erasure))
@@ -109,7 +110,10 @@ async def _erase_or_find(
         find = partial(find_erasure, services.pepper)
         erased_at = await run_in_threadpool(services.store.read, find)
         if erased_at is None:
-            raise
+            raise SettingsError(
+                f"{problem.detail} Nothing was erased: check the id, and name another"
+                " provider with --provider"
+            ) from None
         return erased_at
 
 

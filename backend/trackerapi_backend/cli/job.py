@@ -73,9 +73,8 @@ def erase_job(options: Namespace, database: Database) -> None:
     """Erase a job; print the backups and files that may still have its data.
 
     Raises:
-        SettingsError: If the provider does not exist.
-        Problem: If the provider has and had no such job, or the erasure cannot be
-            recorded.
+        SettingsError: If the provider does not exist, or has and had no such job.
+        Problem: If the erasure cannot be recorded.
     """
     provider_id, job_id = database.read(lambda db: _find(db, options))
 
