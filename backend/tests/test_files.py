@@ -358,7 +358,9 @@ def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
     downgrade(folder, "0001")
     migrated = command_here("migrate", environment=database_at(folder / "backend.db"))
     assert migrated.returncode == 0, migrated.stderr
-    assert (folder / f"backend.db.before-{HEAD}").exists()
+    copy = folder / f"backend.db.before-{HEAD}"
+    assert copy.exists()
+    assert f"{copy} is the database before the upgrade" in migrated.stdout
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:

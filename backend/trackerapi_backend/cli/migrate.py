@@ -9,6 +9,7 @@ from trackerapi_backend.cli.arguments import add_database_options
 from trackerapi_backend.cli.database import name_of, open_pepper, open_store
 from trackerapi_backend.settings import storage_from
 from trackerapi_backend.store.api_keys import has_keys
+from trackerapi_backend.store.migrations import HEAD
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -40,3 +41,9 @@ def run(options: Namespace, print_line: PrintLine) -> None:
         if options.accept_pepper or store.read(has_keys):
             open_pepper(store, storage, accept=options.accept_pepper)
         print_line(f"The schema of {name_of(storage)} is up to date.")
+        for copy in store.backups():
+            if copy.name.endswith(f".before-{HEAD}"):
+                print_line(
+                    f"{copy} is the database before the upgrade: delete this copy once"
+                    " the new release works."
+                )
