@@ -296,7 +296,13 @@ def test_viewer_leaves_with_requests_that_wait_behind_its_stream(
         wait_until(lambda: status_of(api, path) == 200)
 
 
-def test_address_of_a_client_comes_from_the_proxy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("192.0.2.1", "192.0.2.2"), ("2001:db8:0:1::1", "2001:db8:0:2::1")],
+)
+def test_address_of_a_client_comes_from_the_proxy(
+    tmp_path: Path, one: str, other: str
+) -> None:
     """Behind a trusted proxy, the limit of an address counts for each client."""
     keys = prepare(tmp_path)
     with (
@@ -304,12 +310,12 @@ def test_address_of_a_client_comes_from_the_proxy(tmp_path: Path) -> None:
         service.client() as api,
         ExitStack() as stack,
     ):
-        for client in ("192.0.2.1", "192.0.2.2", "192.0.2.2"):
+        for client in (one, other, other):
             path = path_of(new_job(api))
             stack.enter_context(open_stream(api, path, X_Forwarded_For=client))
-        answer = api.get(
-            path_of(new_job(api)), headers={"X-Forwarded-For": "192.0.2.2"}
-        )
+        # Another address of the same IPv6 network has the same limit.
+        again = other.replace("::1", "::2")
+        answer = api.get(path_of(new_job(api)), headers={"X-Forwarded-For": again})
         assert answer.status_code == 429
 
 

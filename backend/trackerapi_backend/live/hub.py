@@ -105,7 +105,7 @@ class Watch:
         form: Representation of the job: viewers with the same form share a message.
         read: Function that queries the message; it returns None if the job does not
             exist.
-        address: Address of the client.
+        address: Address of the client; of an IPv6 client, its network.
         link_id: Share link of the viewer; None for a viewer with a key.
         last_id: Id of the message that the viewer has; empty without a message.
         sources: Rows beside the job that the message shows, such as

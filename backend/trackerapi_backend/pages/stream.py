@@ -48,7 +48,7 @@ from trackerapi_backend.pages.language import formats_for
 from trackerapi_backend.pages.rendering import fragment
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection.snapshot import from_document
-from trackerapi_backend.requests.call import client_address
+from trackerapi_backend.requests.call import client_network
 from trackerapi_backend.store import configurations, jobs, providers
 from trackerapi_backend.store.changes import profile_source, settings_source
 from trackerapi_backend.store.schema import compact_json
@@ -118,7 +118,7 @@ async def _stream(
         job_id=link.job_id,
         form=("page", formats.language, str(formats.zone)),
         read=_PageReader(link.provider_id, link.job_id, formats),
-        address=client_address(request),
+        address=client_network(request),
         link_id=link.id,
         last_id=request.headers.get("last-event-id", ""),
         sources=_sources_of(link),

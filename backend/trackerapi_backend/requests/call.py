@@ -17,7 +17,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import examine_body, read_body
 from trackerapi_backend.requests.contract import check
 from trackerapi_backend.requests.json_text import parse_json
-from trackerapi_backend.requests.limits import CallLimits
+from trackerapi_backend.requests.limits import CallLimits, network_of
 from trackerapi_backend.store.erasures_file import ErasuresFile
 from trackerapi_backend.store.fair_queue import Load
 from trackerapi_backend.store.schema import compact_json
@@ -139,9 +139,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return self.services.base_url(self.request)
 
     @property
-    def client_address(self) -> str:
-        """Address of the client, or of the last proxy that is not trusted."""
-        return client_address(self.request)
+    def client_network(self) -> str:
+        """Name of the client in limits, or of the last proxy that is not trusted."""
+        return client_network(self.request)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query, which runs in a thread."""
@@ -244,9 +244,13 @@ def _parse_valid(schema: Schema, body: bytes) -> Any:
     return value
 
 
-def client_address(request: Request) -> str:
-    """Return the address of a client; empty if the server listens on no network."""
-    return "" if request.client is None else request.client.host
+def client_network(request: Request) -> str:
+    """Return the name under which limits count the client of a request.
+
+    Returns:
+        Result of `network_of()`; empty if the server listens on no network.
+    """
+    return "" if request.client is None else network_of(request.client.host)
 
 
 def json_response(document: object, status: int = 200) -> Response:

@@ -207,7 +207,7 @@ class CallLimits:
             Problem: If the address has sent too many unknown keys, and too many of its
                 keys wait.
         """
-        network, now = _network(sender.address), self._now()
+        network, now = network_of(sender.address), self._now()
         running = self._queries_at_once.count(network)
         if not self._unknown_keys.wait_seconds(network, now, running):
             self._queries_at_once.begin(network)
@@ -229,7 +229,7 @@ class CallLimits:
 
     def count_unknown_key(self, sender: Sender) -> None:
         """Count a key that does not exist against the address of its sender."""
-        self._unknown_keys.take(_network(sender.address), self._now())
+        self._unknown_keys.take(network_of(sender.address), self._now())
 
     def _warn(self, sender: Sender, network: str) -> None:
         """Log a warning about an address, at most one in `WARNING_SECONDS`."""
@@ -260,12 +260,20 @@ def too_many(detail: str, wait_seconds: float = RETRY_AFTER_SECONDS) -> Problem:
     return Problem("too-many-requests", detail, headers=headers)
 
 
-def _network(address: str) -> str:
-    """Return the network part of an IPv6 address; return other texts unchanged."""
+def network_of(address: str) -> str:
+    """Return the name under which limits count a client with this address.
+
+    Returns:
+        Network part of an IPv6 address; IPv4 address of an IPv4 client, also on a
+        socket for both versions of IP; other texts unchanged.
+    """
     if ":" not in address:
         return address
     try:
-        number = int(ipaddress.IPv6Address(address))
+        parsed = ipaddress.IPv6Address(address)
     except ValueError:
         return address
-    return f"{number >> _NETWORK_BITS:x}"
+    # The network part of all mapped addresses is the same.
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> _NETWORK_BITS:x}"

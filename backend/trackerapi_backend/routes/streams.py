@@ -32,7 +32,7 @@ async def stream_job(call: Call) -> Response:
         job_id=job_id,
         form=stream_job.__name__,
         read=lambda db: _read_message(db, provider_id, job_id),
-        address=call.client_address,
+        address=call.client_network,
         last_id=request.headers.get("last-event-id", ""),
         provider_id=provider_id,
     )
