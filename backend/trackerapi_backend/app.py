@@ -197,7 +197,7 @@ class _RequestMiddleware:
                 return
             message["headers"] = _complete(message["headers"], request_id)
             # Set the status after the call: `send()` may wait for the client, and the
-            # response has not begun until then.
+            # response has not begun until `send()` returns.
             await send(message)
             status = message["status"]
 

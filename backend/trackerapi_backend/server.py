@@ -95,7 +95,7 @@ def serve_store(
     max_connections = connection_limit(settings.max_connections)
     sys.setswitchinterval(SWITCH_SECONDS)
     # uvicorn raises the signal again after its own shutdown. The default handler of
-    # SIGTERM would end the process there, before the writer is closed.
+    # SIGTERM would end the process before the writer is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # `nohup` starts a server with SIGHUP ignored, so that it outlives the terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

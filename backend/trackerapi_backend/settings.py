@@ -35,7 +35,7 @@ MAX_LIMIT = 1_000_000
 _BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*")
 """Path of a public address, in characters that browsers and proxies never escape."""
 _SQLITE = "sqlite:///"
-_OF_SQLITE = ("", "-wal", "-shm", "-journal", ".socket", ".lock", ".backups")
+_SQLITE_ENDINGS = ("", "-wal", "-shm", "-journal", ".socket", ".lock", ".backups")
 """Endings of the files that SQLite and the backend keep beside a database."""
 _POSTGRES = ("postgresql://", "postgres://")
 _ADDRESS = re.compile(r"(?:(?P<host>[^][:]+)|\[(?P<ipv6>[^][]+)\]):(?P<port>\d+)")
@@ -90,8 +90,8 @@ class RequestLimits:
     Attributes:
         key_requests_per_second: Requests of one key or job token in a second.
         provider_requests_per_second: Requests of all keys of a provider in a second.
-        key_requests_at_once: Requests of one key or job token at the same time.
-        provider_requests_at_once: Requests of all keys of a provider at the same time.
+        key_requests_at_once: Running requests of one key or job token.
+        provider_requests_at_once: Running requests of all keys of a provider.
         unknown_keys_per_minute: Different unknown keys from one client address in a
             minute; further keys of the address are looked up one after another.
     """
@@ -279,7 +279,9 @@ def _purposes(
         purposes[os.path.realpath(pepper_file)] = "the pepper file"
     if database is not None:
         file = os.path.realpath(database)
-        purposes |= {f"{file}{each}": "a file of the database" for each in _OF_SQLITE}
+        purposes |= {
+            f"{file}{each}": "a file of the database" for each in _SQLITE_ENDINGS
+        }
     return purposes
 
 

@@ -109,7 +109,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     start_log(settings.log)
     with closing(open_store(settings)) as store, ExitStack() as stack:
         # Servers of one PostgreSQL database share one secret, so a server of PostgreSQL
-        # makes none.
+        # makes no secret.
         pepper = open_pepper(store, settings, create=settings.database is not None)
         listeners = inherited or [
             stack.enter_context(open_listener(settings.host, settings.port))

@@ -33,7 +33,7 @@ LEFTOVER_SECONDS = 3600.0
 
 _NOT_FOR_FILES = stat.S_IWGRP | stat.S_IRWXO
 _NOT_FOR_FOLDERS = stat.S_IWGRP | stat.S_IWOTH
-_BESIDE = ("-wal", "-shm", "-journal", ".backups")
+_SIDE_ENDINGS = ("-wal", "-shm", "-journal", ".backups")
 _NETWORK = re.compile(
     r"nfs4?|cifs|smb3|smbfs|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs"
     r"|fuse\.(sshfs|glusterfs|s3fs|rclone)"
@@ -253,7 +253,7 @@ def _files(settings: Settings) -> dict[Path, os.stat_result]:
         paths.append(settings.erasures_file)
     if settings.database is not None:
         database = _resolved(settings.database)
-        beside = [database.with_name(f"{database.name}{end}") for end in _BESIDE]
+        beside = [database.with_name(f"{database.name}{end}") for end in _SIDE_ENDINGS]
         paths += [database, *beside]
     found = {}
     for path in map(_resolved, paths):

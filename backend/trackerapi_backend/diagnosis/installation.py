@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_OF_SETTINGS: Final = {
+_SETTINGS_CHECKS: Final = {
     "rights": (files.check_rights, "only the owner can read the files"),
     "owners": (files.check_owners, "the files belong to the owner of the database"),
     "links": (files.check_links, "no links lead to the files"),
@@ -46,9 +46,9 @@ _OF_SETTINGS: Final = {
     "address": (machine.check_address, "share links have an address"),
     "versions": (machine.check_versions, "all dependencies have supported versions"),
 }
-_OF_SQLITE_FILE: Final = ("log size", "file system", "disk")
+_SQLITE_CHECKS: Final = ("log size", "file system", "disk")
 """Checks that PostgreSQL does not need: its files may be on another machine."""
-_OF_DATABASE: Final = {
+_DATABASE_CHECKS: Final = {
     "schema": (database.check_schema, "the schema is the schema of this release"),
     "integrity": (database.check_integrity, "no damage was found"),
     "clock": (database.check_clock, "the clock fits the newest job"),
@@ -85,8 +85,8 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
         settings: Settings of a server.
         is_thorough: Whether to compare all indexes of SQLite with their tables.
     """
-    for name, (check, ok) in _OF_SETTINGS.items():
-        if settings.database is None and name in _OF_SQLITE_FILE:
+    for name, (check, ok) in _SETTINGS_CHECKS.items():
+        if settings.database is None and name in _SQLITE_CHECKS:
             continue
         yield from _findings(name, ok, settings, partial(check, settings))
     with ExitStack() as stack:
@@ -101,7 +101,7 @@ def examine(settings: Settings, *, is_thorough: bool) -> Iterator[Finding]:
         yield Finding("ok", "database", "the database can be read")
         subject = Subject(settings, reader, is_thorough)
         engine = machine.engine_version() if subject.is_sqlite else _POSTGRES_FITS
-        checks = {"engine": (database.check_engine, engine), **_OF_DATABASE}
+        checks = {"engine": (database.check_engine, engine), **_DATABASE_CHECKS}
         for name, (look, ok) in checks.items():
             if is_empty and name not in ("engine", "schema"):
                 continue

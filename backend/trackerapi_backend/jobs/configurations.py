@@ -26,8 +26,8 @@ MAX_VALUE_LENGTH = 200
 
 _NUMBER = re.compile(r"[0-9]+")
 
-# Members of a configuration that are not part of its content, each in its own column.
-_BESIDE_CONTENT = ("texts", "silent_after")
+# Settings for the customer's page: not part of the content, each in its own column.
+_PAGE_SETTINGS = ("texts", "silent_after")
 
 
 class Registration(NamedTuple):
@@ -69,7 +69,7 @@ def register(
     """
     document = canonicalize(sent, pointer)
     check_texts(sent, pointer)
-    beside = _beside_content(sent)
+    page_settings = _page_settings(sent)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -78,9 +78,9 @@ def register(
     tag = document["tag"]
     known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
     if known is not None:
-        if all(value == getattr(known, name) for name, value in beside.items()):
+        if all(value == getattr(known, name) for name, value in page_settings.items()):
             return Registration(known)
-        return Registration(stored.update_configuration(db, known.id, beside))
+        return Registration(stored.update_configuration(db, known.id, page_settings))
     other = version and stored.find_configuration_by_version(
         db, provider_id, tag, version
     )
@@ -99,7 +99,7 @@ def register(
         "content_hash": content_hash,
         "document": document,
         "created_at": now,
-        **beside,
+        **page_settings,
     }
     return Registration(stored.create_configuration(db, values), is_new=True)
 
@@ -121,7 +121,7 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
     _check_unique([step["tag"] for step in steps], pointer, "tag")
     check_order(steps, pointer)
     document: dict[str, Any] = {
-        name: value for name, value in sent.items() if name not in _BESIDE_CONTENT
+        name: value for name, value in sent.items() if name not in _PAGE_SETTINGS
     }
     document["step_configurations"] = [
         {
@@ -138,13 +138,14 @@ def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, 
     return document
 
 
-def _beside_content(sent: models.JobConfigurationInput) -> dict[str, Any]:
-    """Return the sent members that are not part of the content."""
+def _page_settings(sent: models.JobConfigurationInput) -> dict[str, Any]:
+    """Return the sent settings for the customer's page."""
     members: dict[str, Any] = dict(sent)
-    beside = {name: members[name] for name in _BESIDE_CONTENT if name in members}
-    if "silent_after" in beside:
-        beside["silent_after"] = int(beside["silent_after"])  # 600.0 is a whole number
-    return beside
+    page_settings = {name: members[name] for name in _PAGE_SETTINGS if name in members}
+    if "silent_after" in page_settings:
+        # JSON Schema also accepts 600.0 as an integer.
+        page_settings["silent_after"] = int(page_settings["silent_after"])
+    return page_settings
 
 
 def _later_members(step: models.StepConfigurationInput) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def update_customer_views(
         )
         latest = {(v.tag, v.name): v for event in shown for v in _values(keys, event)}
         values += latest.values()
-        of_job = [_message(e, e.message) for e in shown if e.message is not None]
-        messages += of_job[-MAX_MESSAGES:]
+        job_messages = [_message(e, e.message) for e in shown if e.message is not None]
+        messages += job_messages[-MAX_MESSAGES:]
     if values:
         save_values(db, values)
     if messages:
@@ -77,18 +77,18 @@ def customer_keys(
         ]
         for step in steps
     }
-    return {tag: of_step for tag, of_step in keys.items() if of_step}
+    return {tag: step_keys for tag, step_keys in keys.items() if step_keys}
 
 
 def _values(
     keys: Mapping[str | None, Sequence[Mapping[str, Any]]], event: StoredEvent
 ) -> Iterator[CustomerValue]:
     """Yield a row for each metadata value of an event that the customer may read."""
-    of_step = keys.get(event.tag)
-    if not of_step or event.tag is None:
+    step_keys = keys.get(event.tag)
+    if not step_keys or event.tag is None:
         return
     metadata = json.loads(event.event_metadata)
-    for key in of_step:
+    for key in step_keys:
         if (name := key["name"]) in metadata:
             yield CustomerValue(
                 event.job_id,

@@ -48,7 +48,7 @@ async def erase_again(
 
     The HMAC of each recorded job name is stored too, so that no script can create the
     job again. Lines of unknown providers are skipped, and so are lines of another
-    installation: the same id may belong to another customer there.
+    installation, in which the same id may belong to another customer.
 
     A job is found by its id or by the HMAC of its name: if the backup is older than the
     job, a script may have created the job again with another id. A customer is found by

@@ -239,8 +239,8 @@ class Eraser:
                 await _delete_rows(self.services, job.id, self.provider_id)
             else:
                 # `finish_erasures()` does not know the provider; the job does.
-                of_job = replace(self, provider_id=job.provider_id, has_begun=True)
-                if not await of_job.erase_named(job.id, job.provider_job_id):
+                job_erasure = replace(self, provider_id=job.provider_id, has_begun=True)
+                if not await job_erasure.erase_named(job.id, job.provider_job_id):
                     continue
             count += 1
         await self._write(partial(erasure.delete_customer, customer_id=customer_id))

@@ -33,11 +33,11 @@ def check_texts(sent: models.JobConfigurationInput, pointer: str) -> None:
     }
     for language, texts in sent.get("texts", {}).items():
         location = f"{pointer}/texts/{language}"
-        of_steps, of_keys = texts.get("steps", {}), texts.get("metadata", {})
-        _check_known(of_steps, tags, f"{location}/steps", "tag of a step")
+        step_texts, key_texts = texts.get("steps", {}), texts.get("metadata", {})
+        _check_known(step_texts, tags, f"{location}/steps", "tag of a step")
         if keys:
             _check_known(
-                of_keys, keys, f"{location}/metadata", "name of a metadata key"
+                key_texts, keys, f"{location}/metadata", "name of a metadata key"
             )
 
 

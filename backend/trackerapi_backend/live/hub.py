@@ -125,10 +125,10 @@ class Watch:
     @property
     def permissions(self) -> frozenset[str]:
         """Permissions that open the stream: a viewer has one of them."""
-        of_job = tokens_and_links_of_job(self.job_id)
+        job_permission = tokens_and_links_of_job(self.job_id)
         if self.provider_id is None:
-            return frozenset({of_job})
-        return frozenset({of_job, keys_of_provider(self.provider_id)})
+            return frozenset({job_permission})
+        return frozenset({job_permission, keys_of_provider(self.provider_id)})
 
     @property
     def groups(self) -> list[tuple[str, Hashable]]:
@@ -170,7 +170,7 @@ class Viewer:
         return frame
 
     def offer(self, message: Message) -> bool:
-        """Replace the unsent message; return False if the viewer has the new one."""
+        """Replace the unsent message; return False if the viewer has this message."""
         if message.id == self._last_id:
             return False
         self._last_id, self._message = message.id, message.frame

@@ -41,7 +41,7 @@ HEARTBEAT = b":\n\n"
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
-    # nginx would collect the messages otherwise.
+    # Without this header, nginx would collect the messages.
     "X-Accel-Buffering": "no",
 }
 

@@ -77,11 +77,11 @@ class MetricsApp:
         build = Family("trackerapi_build", "info", "Version of the server.")
         build.add(1, version=__version__, python=platform.python_version())
         yield build
-        yield from _of_requests()
-        yield from self._of_writer()
+        yield from _request_families()
+        yield from self._writer_families()
         yield from gauges(
             {
-                **self._of_store(size_bytes),
+                **self._store_gauges(size_bytes),
                 "trackerapi_connections": (
                     self._count_connections(),
                     "Open connections of clients.",
@@ -92,9 +92,11 @@ class MetricsApp:
                 ),
             }
         )
-        yield from _of_process()
+        yield from _process_families()
 
-    def _of_store(self, size_bytes: int | None) -> dict[str, tuple[float | None, str]]:
+    def _store_gauges(
+        self, size_bytes: int | None
+    ) -> dict[str, tuple[float | None, str]]:
         pool = self._services.store.pool_use()
         return {
             "trackerapi_ready": (
@@ -107,7 +109,7 @@ class MetricsApp:
             ),
             "trackerapi_pool_in_use": (
                 pool.in_use_count,
-                "Reading connections to the database in use.",
+                "Reading connections to the database that are in use.",
             ),
             "trackerapi_pool_size": (
                 pool.max_count,
@@ -115,7 +117,7 @@ class MetricsApp:
             ),
         }
 
-    def _of_writer(self) -> Iterator[Family]:
+    def _writer_families(self) -> Iterator[Family]:
         writer = self._services.writer
         backlog = writer.backlog()
         yield from gauges(
@@ -181,7 +183,7 @@ class _StoreSize:
             _log.warning("the size of the store is not known: %s", error)
 
 
-def _of_requests() -> Iterator[Family]:
+def _request_families() -> Iterator[Family]:
     counts = Family("trackerapi_requests", "counter", "Requests that were answered.")
     for (operation, status), count in measurements.requests.counts.items():
         counts.add(count, operation=operation, status=str(status))
@@ -205,7 +207,7 @@ def _of_requests() -> Iterator[Family]:
     yield events
 
 
-def _of_process() -> Iterator[Family]:
+def _process_families() -> Iterator[Family]:
     """Yield the metrics of any process, under the names that Prometheus gives them."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = Family(

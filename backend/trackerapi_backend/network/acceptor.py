@@ -31,9 +31,10 @@ MAX_REFUSED = 100
 """Maximum number of refused connections that stay open for their clients."""
 
 _MAX_ACCEPTS = 100
-_LACKS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# No file descriptor or no memory is left.
+_RESOURCE_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # Errors of one connection: the next connection may be accepted at once.
-_LOSSES = {
+_CONNECTION_ERRORS = {
     *(errno.ECONNABORTED, errno.EPROTO, errno.ETIMEDOUT, errno.EPERM),
     *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
 }
@@ -64,7 +65,7 @@ class Acceptor:
         self._new_protocol = new_protocol
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._next_line: dict[object, float] = {}
+        self._next_log_at: dict[object, float] = {}
         # Open refused connections, in the order of their refusal.
         self._refused: dict[socket.socket, None] = {}
         # The event loop has only weak references to tasks.
@@ -138,7 +139,7 @@ class Acceptor:
     def _handle(self, error: OSError) -> None:
         """Log an error of `accept()`; after most errors, accept nothing for a while."""
         number = error.errno or 0
-        if number in _LACKS:
+        if number in _RESOURCE_ERRORS:
             message = (
                 "new connections wait, no descriptor is left for them: raise the limit"
                 " of open files (`ulimit -n`)"
@@ -146,15 +147,15 @@ class Acceptor:
         else:
             message = f"a connection could not be accepted ({error.strerror})"
         self._log(number, message)
-        if number not in _LOSSES:
+        if number not in _CONNECTION_ERRORS:
             self._loop.remove_reader(self._listener)
             self._pause = self._loop.call_later(PAUSE_SECONDS, self._resume)
 
     def _log(self, kind: object, message: str) -> None:
         """Log an error, at most once in `LOG_INTERVAL_SECONDS` for each kind."""
         now = time.monotonic()
-        if now >= self._next_line.get(kind, 0.0):
-            self._next_line[kind] = now + LOG_INTERVAL_SECONDS
+        if now >= self._next_log_at.get(kind, 0.0):
+            self._next_log_at[kind] = now + LOG_INTERVAL_SECONDS
             _log.error(message)
 
 

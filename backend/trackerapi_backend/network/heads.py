@@ -74,7 +74,7 @@ def malformed(detail: str) -> Problem:
 
 
 def head_too_large() -> Problem:
-    """Return the problem of a head beyond a limit."""
+    """Return the problem of a head that is too long or has too many headers."""
     detail = (
         f"Request line and headers have more than {MAX_HEAD_BYTES} bytes or more than"
         f" {MAX_HEADERS} headers."

@@ -66,8 +66,9 @@ class HttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        # Bytes received since the last complete head, part of a body or end of a
-        # request. A limit of this number bounds headers, trailers and chunk extensions.
+        # Bytes received since the parser called `on_headers_complete()`, `on_body()` or
+        # `on_message_complete()` last. A limit of this number bounds headers, trailers
+        # and chunk extensions.
         self._bytes_without_progress = 0
         self._has_open_head = self._has_open_body = False
         self._is_rejected = self._is_ending = False
@@ -165,12 +166,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._bytes_without_progress = 0
         self._has_open_head, self._has_open_body = False, True
         self._since = self._progress_at = time.monotonic()
-        is_kept = version == "1.1" and self.parser.should_keep_alive()
-        is_kept = is_kept and not self._is_ending
-        self._begin(self.app, self.transport, is_kept=is_kept)
+        is_kept_alive = version == "1.1" and self.parser.should_keep_alive()
+        is_kept_alive = is_kept_alive and not self._is_ending
+        self._begin(self.app, self.transport, is_kept_alive=is_kept_alive)
 
     def _begin(
-        self, app: ASGI3Application, transport: asyncio.Transport, *, is_kept: bool
+        self,
+        app: ASGI3Application,
+        transport: asyncio.Transport,
+        *,
+        is_kept_alive: bool,
     ) -> None:
         """Start the application of a request, or queue it behind earlier requests."""
         earlier = self.cycle
@@ -184,7 +189,7 @@ class HttpProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=is_kept,
+            keep_alive=is_kept_alive,
             on_response=self.on_response_complete,
         )
         if earlier is None or earlier.response_complete:
@@ -303,7 +308,7 @@ class HttpProtocol(HttpToolsProtocol):
         transport = LastResponse(self.transport)
         has_open_body, self._has_open_body = self._has_open_body, False
         if has_open_body:
-            # The application reads this body now or later: `receive()` raises there.
+            # `receive()` raises the problem when the application reads the body.
             self.cycle.fail(problem, transport)
             return
         # No application has the request: run an application that returns the problem.
@@ -317,7 +322,7 @@ class HttpProtocol(HttpToolsProtocol):
             "query_string": b"",
         }
         app = cast("ASGI3Application", rejection(problem))
-        self._begin(app, transport, is_kept=False)
+        self._begin(app, transport, is_kept_alive=False)
 
 
 class _Exchange(RequestResponseCycle):

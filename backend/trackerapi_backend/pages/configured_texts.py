@@ -28,17 +28,17 @@ class ConfiguredTexts:
 
     def step_name(self, step: Mapping[str, Any]) -> str:
         """Return the name of a step of the configuration."""
-        return str(self._of_step(step).get("name", step["name"]))
+        return str(self._step_texts(step).get("name", step["name"]))
 
     def units(self, step: Mapping[str, Any]) -> str | None:
         """Return the name of the units that a step counts; None without a name."""
-        units: str | None = self._of_step(step).get("units", step.get("units"))
+        units: str | None = self._step_texts(step).get("units", step.get("units"))
         return units
 
     def metadata_name(self, key: str) -> str:
         """Return the name of a metadata key."""
         return str(self._texts.get("metadata", {}).get(key, key))
 
-    def _of_step(self, step: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _step_texts(self, step: Mapping[str, Any]) -> Mapping[str, Any]:
         texts: Mapping[str, Any] = self._texts.get("steps", {}).get(step["tag"], {})
         return texts

@@ -98,14 +98,14 @@ class JobView:
             reference.
         is_open: Whether the job has not ended; the page of such a job says that its
             reader need not wait.
-        contact: Contact of the provider; None without one.
+        contact: Contact of the provider; None without a contact.
         facts: Name and value of each fact about the job.
         percent: Progress in percent, to two decimals; None without a configuration.
         cuts: Limits between steps in percent.
         links: Addresses of icon and style sheet, by the relation of their link.
         steady_seconds: Time until the job becomes quiet or silent without a report;
             infinite for a job that becomes neither.
-        mark: Address of the image beside the provider's name; None without one.
+        mark: Address of the image beside the provider's name; None without an image.
         version: Version of the job, which the page does not show.
     """
 

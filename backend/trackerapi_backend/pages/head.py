@@ -55,7 +55,8 @@ class Head:
         headline: Present work or result of the job.
         lines: Sentences below the headline, each with the state that they describe.
         notes: Sentences below the bar: causes of a silence or a failure.
-        when: Sentence on the time left, or on the end of the job; None without one.
+        when: Sentence on the time left, or on the end of the job; None if the page
+            has no such sentence.
         freshness: Age of the news; None for a job that has ended.
         position: Position of the running step, such as `step 6 of 10`.
     """

@@ -81,7 +81,7 @@ class PageJob:
 
     @property
     def message(self) -> str | None:
-        """Message of the event that gave the job its status; None without one."""
+        """Message of the event that gave the job its status; None without a message."""
         return self._message_of(self.state.changed_key)
 
     def message_of_attempt(self, step: PageStep) -> str | None:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 MAX_PERCENT_BEFORE_SUCCESS = 99.99
 MIN_LOOK_UPS = 100
 """Number of look-ups of progress that a fold of the statuses may always make."""
-EVENTS_OF_A_LOOK_UP = 20
+EVENTS_PER_LOOK_UP = 20
 """Number of events that are folded in about the time of one look-up."""
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
@@ -155,7 +155,7 @@ class History(Protocol):
         """
 
     def next_progress(self, tag: str | None, after: Key | None) -> Fact | None:
-        """Return the first progress with a tag after a key; None without one.
+        """Return the first progress with a tag after a key; None without progress.
 
         Args:
             tag: Tag of a step; None for progress of the job itself.
@@ -249,7 +249,7 @@ class _StatusFold:
         # A job with many steps and many failures would need a look-up for each step and
         # failure, while a transaction keeps all other jobs waiting.
         self._look_ups_left = max(
-            MIN_LOOK_UPS, counted.event_count // EVENTS_OF_A_LOOK_UP
+            MIN_LOOK_UPS, counted.event_count // EVENTS_PER_LOOK_UP
         )
         # Tags without a progress in `_upcoming`; None stands for progress of
         # the job itself.

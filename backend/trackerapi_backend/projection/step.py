@@ -128,8 +128,8 @@ class StepState:
         attempts: Attempts begun so far.
         opened_key: Key of the event that began the open attempt; None if no attempt is
             open.
-        settled_key: Key of the first `step` or `skip`; None without one.
-        newest_key: Key of the newest counted progress; None without one.
+        settled_key: Key of the first `step` or `skip`; None without such an event.
+        newest_key: Key of the newest counted progress; None without such an event.
         newest_completed: `completed` of the newest counted progress.
         newest_total: `total` of the newest counted progress.
         smallest_total: Smallest total reported that is not 0.

@@ -197,7 +197,8 @@ class Authenticator:
 
         Args:
             headers: Headers of the request.
-            client: Address and port of the client; None without a network.
+            client: Address and port of the client; None if the request came through no
+                network.
 
         Raises:
             Problem: If the key is missing or unknown, or if the address of the client

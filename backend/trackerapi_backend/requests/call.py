@@ -174,7 +174,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         events: int = 1,
         size_bytes: int | None = None,
     ) -> T:
-        """Write an item together with those of other requests; return its result.
+        """Write an item together with items of other requests; return its result.
 
         Args:
             write_all: Function that writes items, see `Writer.write_together()`.

@@ -1,4 +1,4 @@
-"""Limits on the requests of keys and providers: rate, and number at the same time.
+"""Limits for keys and providers: rate of requests, and number of running requests.
 
 Each request counts against its key and against the provider of the key: a provider
 cannot raise its limit by making tokens. Each process counts only its own requests.
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 BURST_SECONDS = 10
 """Length of a pause after which a bucket is full, in seconds.
 
-A full bucket admits the requests of this time at once."""
+A full bucket admits as many requests at once as the rate admits in this time."""
 MAX_BUCKETS = 10_000
 """Maximum number of stored buckets of a `Rate`; then the fuller half is deleted."""
 RETRY_AFTER_SECONDS = 1
-"""`Retry-After` beyond the limit on requests at the same time, in seconds."""
+"""`Retry-After` of a request above the limit of running requests, in seconds."""
 MAX_WAITING_KEYS = 500
 """Maximum number of keys of an address that wait in `query_turn()`."""
 WARNING_SECONDS = 600
@@ -53,7 +53,7 @@ class Sender:
     """Sender of a request.
 
     Attributes:
-        address: Address of the client; empty without a network.
+        address: Address of the client; empty if the request came through no network.
         may_be_proxy: Whether the request names another client in `X-Forwarded-For`,
             which the server ignores because the sender is no trusted proxy.
     """
@@ -72,12 +72,13 @@ class Rate:
         seconds: Time in which `count` tokens return.
     """
 
-    __slots__ = ("_full_at", "_interval", "_save_seconds")
+    __slots__ = ("_fill_seconds", "_full_at", "_interval")
 
     def __init__(self, count: int, seconds: float = 1.0) -> None:
         self._interval = seconds / count if count else 0.0
-        # Time in which an empty bucket becomes full; enough for one token.
-        self._save_seconds = max(BURST_SECONDS, seconds, self._interval)
+        # Time in which an empty bucket becomes full. A full bucket has at least one
+        # token, so the time is at least the interval between two tokens.
+        self._fill_seconds = max(BURST_SECONDS, seconds, self._interval)
         # Time at which a bucket has all its tokens again, on the monotonic clock.
         self._full_at: dict[Hashable, float] = {}
 
@@ -94,7 +95,7 @@ class Rate:
             promised: Number of tokens that running requests may still take.
         """
         full_at = max(self._full_at.get(name, now), now)
-        wait = full_at + (promised + 1) * self._interval - self._save_seconds - now
+        wait = full_at + (promised + 1) * self._interval - self._fill_seconds - now
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
     def take(self, name: Hashable, now: float) -> None:
@@ -108,7 +109,7 @@ class Rate:
         full_at = self._full_at.get(name, now)
         if len(self._full_at) >= MAX_BUCKETS:
             self._forget(now)
-        latest = now + 2 * self._save_seconds
+        latest = now + 2 * self._fill_seconds
         self._full_at[name] = min(max(full_at, now) + self._interval, latest)
 
     def _forget(self, now: float) -> None:
@@ -198,10 +199,12 @@ class CallLimits:
     async def query_turn(self, sender: Sender) -> AsyncIterator[None]:
         """Wait for the turn to query a key that this process has not accepted before.
 
-        A query begins at once, unless the address has sent too many unknown keys, or
-        may have sent them: each running query may find an unknown key. The queries for
-        all such addresses run one after another: a valid key from such an address waits
-        for a short time, and guessed keys use only one connection of the store.
+        A query begins at once if the address is below its limit of unknown keys. Each
+        running query counts against the limit, because its key may be unknown.
+
+        The queries for all addresses at the limit run one after another: a valid key
+        from such an address waits for a short time, and guessed keys use only one
+        connection of the store.
 
         Raises:
             Problem: If the address has sent too many unknown keys, and too many of its
@@ -250,7 +253,7 @@ class CallLimits:
 
 
 def too_many(detail: str, wait_seconds: float = RETRY_AFTER_SECONDS) -> Problem:
-    """Return the problem of a request beyond a limit.
+    """Return the problem of a request that exceeds a limit.
 
     Args:
         detail: Sentence that names the reached limit.

@@ -198,7 +198,9 @@ def count_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> int:
         now: Time at which a counted key is valid.
     """
     count = select(func.count()).select_from(api_keys)
-    return int(db.execute(count.where(*_of_others(pepper, now))).scalar_one())
+    return int(
+        db.execute(count.where(*_conditions_of_others(pepper, now))).scalar_one()
+    )
 
 
 def list_keys_of_others(
@@ -211,7 +213,7 @@ def list_keys_of_others(
     query = (
         select(api_keys, providers.c.name.label("provider_name"))
         .join(providers, providers.c.id == api_keys.c.provider_id)
-        .where(*_of_others(pepper, now))
+        .where(*_conditions_of_others(pepper, now))
         .order_by(api_keys.c.id)
         .limit(limit)
     )
@@ -220,8 +222,10 @@ def list_keys_of_others(
 
 def expire_keys_of_others(db: Connection, pepper: str, *, now: datetime) -> None:
     """Expire the keys that `count_keys_of_others()` counts."""
-    expire_keys(db, *_of_others(pepper, now), now=now)
+    expire_keys(db, *_conditions_of_others(pepper, now), now=now)
 
 
-def _of_others(pepper: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _conditions_of_others(
+    pepper: str, now: datetime
+) -> tuple[ColumnElement[bool], ...]:
     return api_keys.c.pepper.is_distinct_from(pepper), is_live(now)

@@ -60,7 +60,7 @@ def changes_of(db: Connection) -> Changes:
 
 
 def take_changes(db: Connection) -> Changes | None:
-    """Return and remove the changes of the current transaction; None without one."""
+    """Return and remove the current transaction's changes; None without changes."""
     taken: Changes | None = db.info.pop(_MEMBER, None)
     return taken
 

@@ -65,9 +65,12 @@ def update_configuration(
 
 
 def find_page_settings(db: Connection, configuration_id: int | None) -> PageSettings:
-    """Return the settings for the page of a job with a configuration.
+    """Return the settings of a configuration for the customer's page.
 
-    Empty for the id None of a job without a configuration.
+    Args:
+        db: Connection to read from.
+        configuration_id: Id of the configuration; None for a job without a
+            configuration, which has empty settings.
     """
     query = select(_stored.texts, _stored.silent_after)
     row = db.execute(query.where(_stored.id == configuration_id)).first()

@@ -26,7 +26,7 @@ MAX_JOBS = 500
 Some builds of SQLite accept only 999 values in a statement."""
 
 # The tables with a foreign key to `jobs`.
-_OF_JOBS = (events, customer_values, customer_messages, share_links, api_keys)
+_TABLES_OF_JOBS = (events, customer_values, customer_messages, share_links, api_keys)
 
 
 def delete_job_rows(db: Connection, job_ids: Sequence[int], limit: int) -> int:
@@ -37,7 +37,7 @@ def delete_job_rows(db: Connection, job_ids: Sequence[int], limit: int) -> int:
     meanwhile, no report can add rows to these jobs.
 
     Args:
-        db: Connection in a transaction that is not shared.
+        db: Connection in a transaction that no other command shares.
         job_ids: Ids of the jobs, at most `MAX_JOBS`; unknown ids are ignored.
         limit: Maximum number of rows to delete, at least 1.
 
@@ -48,12 +48,12 @@ def delete_job_rows(db: Connection, job_ids: Sequence[int], limit: int) -> int:
     # Reports lock jobs in the same order, by id: another order could deadlock.
     lock = select(jobs.c.id).where(jobs.c.id.in_(job_ids)).order_by(jobs.c.id)
     present = db.execute(lock.with_for_update()).scalars().all()
-    for table in _OF_JOBS:
+    for table in _TABLES_OF_JOBS:
         limit -= _delete_some(db, table, present, limit)
         if limit == 0:
             return 0
-    complete = delete(jobs).where(jobs.c.id.in_(present[:limit]))
-    return limit - _run(db, complete)
+    delete_jobs = delete(jobs).where(jobs.c.id.in_(present[:limit]))
+    return limit - _run(db, delete_jobs)
 
 
 def _delete_some(
@@ -61,10 +61,10 @@ def _delete_some(
 ) -> int:
     """Delete at most `limit` rows of jobs from a table; return the number of rows."""
     key = table.primary_key
-    some = select(*key).where(table.c.job_id.in_(job_ids)).limit(limit)
-    # The order of the index makes PostgreSQL search the index: a scan of the table
-    # would read the deleted rows of earlier steps again.
-    in_order = some.order_by(table.c.job_id, *key)
+    rows = select(*key).where(table.c.job_id.in_(job_ids)).limit(limit)
+    # With ORDER BY the columns of the index, PostgreSQL searches the index: a scan of
+    # the table would read the deleted rows of earlier steps again.
+    in_order = rows.order_by(table.c.job_id, *key)
     return _run(db, delete(table).where(tuple_(*key).in_(in_order)))
 
 

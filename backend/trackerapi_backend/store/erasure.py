@@ -136,12 +136,15 @@ def has_erasures(db: Connection) -> bool:
 def find_erasure(
     db: Connection, provider_id: int | None, **ids: int
 ) -> datetime | None:
-    """Return the time of the latest erasure of a job or customer; None without one.
+    """Return the time of the latest erasure of a job or customer.
 
     Args:
         db: Connection to read from.
         provider_id: Provider of the job or customer; None for any provider.
         ids: `job_id` or `customer_id`.
+
+    Returns:
+        The time; None if no erasure is recorded.
     """
     conditions = [audit_log.c[name] == value for name, value in ids.items()]
     if provider_id is not None:

@@ -44,8 +44,9 @@ class ErasedObject(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         customer_id: Id of the customer; None for a job.
         name_hmac: HMAC of the job's `provider_job_id`, in hexadecimal; None for a
             customer.
-        installation: Text that identifies the installation: the ids of customers and
-            providers may be the same in another one. None in lines of older releases.
+        installation: Text that identifies the installation: another installation may
+            have customers and providers with the same ids. None in lines of older
+            releases.
     """
 
     at: str

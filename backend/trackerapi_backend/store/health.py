@@ -59,7 +59,7 @@ def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
 
 
 def find_dangling_row(db: Connection) -> str | None:
-    """Return a sentence about one reference to a missing row; None without any.
+    """Return a sentence about one reference to a missing row, or None.
 
     Args:
         db: Connection to SQLite.
@@ -80,7 +80,7 @@ def find_newest_id(db: Connection) -> int | None:
 def find_recorded_peppers(db: Connection) -> frozenset[str]:
     """Return the fingerprints of the accepted peppers.
 
-    Empty in a schema before 0006, which has no table of peppers.
+    A schema before 0006 has no table of peppers: the result is empty.
     """
     return find_peppers(db) if inspect(db).has_table("peppers") else frozenset()
 
@@ -109,9 +109,9 @@ def find_rights(db: Connection) -> Rights:
         )
     ]
     role = str(db.exec_driver_sql("SELECT current_user").scalar_one())
-    of_table = db.exec_driver_sql(
+    table_row = db.exec_driver_sql(
         "SELECT tableowner, schemaname FROM pg_tables"
         " WHERE tablename = 'alembic_version' AND schemaname = current_schema()"
     ).first()
-    owner, schema = of_table or (role, "public")
+    owner, schema = table_row or (role, "public")
     return Rights(missing=missing, role=role, owner=str(owner), schema=str(schema))

@@ -66,7 +66,7 @@ class ClockError(Exception):
 
 
 def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> int:
-    """Store a job; return its id, larger than those of the provider's earlier jobs.
+    """Store a job; return its id, larger than the ids of the provider's earlier jobs.
 
     Raises:
         ClockError: If `now` is later than `LAST_CLOCK_ID` allows.

@@ -150,12 +150,12 @@ def begin_checks(
 
 
 def _has_jobs_without_age(db: Connection, partition: Partition) -> bool:
-    of_provider = select(jobs.c.id).where(
+    jobs_of_provider = select(jobs.c.id).where(
         jobs.c.provider_id == providers.c.id,
         jobs.c.id >= partition.first_id,
         jobs.c.id < partition.end_id,
     )
     query = select(providers.c.id).where(
-        providers.c.retention_days.is_(None), of_provider.exists()
+        providers.c.retention_days.is_(None), jobs_of_provider.exists()
     )
     return db.execute(query.limit(1)).first() is not None

@@ -109,9 +109,10 @@ def _has_default_events(db: Connection, month: Partition) -> bool:
 
 
 def add_partitions(db: Connection, now: datetime) -> None:
-    """Create the missing partitions, in a transaction that is not shared.
+    """Create the missing partitions.
 
-    A partition stays missing while a reader, such as `pg_dump`, uses the events.
+    The caller begins a transaction that no other command shares. A partition stays
+    missing while a reader, such as `pg_dump`, uses the events.
     """
     for each in missing_partitions(db, now):
         _change_tables(
@@ -122,7 +123,9 @@ def add_partitions(db: Connection, now: datetime) -> None:
 
 
 def drop_partition(db: Connection, partition: Partition) -> bool:
-    """Delete all events of a partition at once, in a transaction that is not shared.
+    """Delete all events of a partition at once.
+
+    The caller begins a transaction that no other command shares.
 
     Returns:
         Whether the partition is dropped; False while a reader uses the events.

@@ -45,8 +45,8 @@ _LOADERS: dict[int, Callable[[bytes], Any]] = {
 class LimitedConnection(psycopg.Connection[TupleRow]):
     """Connection that queues statements and closes itself when an answer is overdue.
 
-    After a ROLLBACK, psycopg may drop all plans of the session. So queue ROLLBACK TO
-    SAVEPOINT, and close the connection after a ROLLBACK.
+    psycopg may drop all plans of the session after it sends a ROLLBACK. So send
+    ROLLBACK TO SAVEPOINT by `queue()`, and close the connection after `rollback()`.
 
     A cursor or COMMIT sends the queued statements first. ROLLBACK drops them.
 
@@ -66,10 +66,13 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         self._socket = select.poll()
 
     def limit_silence(self, *, is_limited: bool = True) -> None:
-        """Set the limit by `statement_timeout`; no limit if the server has none.
+        """Set `silence_seconds` by the `statement_timeout` of the server.
+
+        Without a `statement_timeout`, the time is unlimited.
 
         Args:
-            is_limited: Whether to set a limit: a migration changes the timeout.
+            is_limited: Whether to limit the time. A migration changes
+                `statement_timeout`, so its connection has no limit.
         """
         found = self.execute(
             "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'"
@@ -118,7 +121,7 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         try:
             results = self._exchange(queued)
         except BaseException:
-            # Answers that are still due would be taken for those of later statements.
+            # Later statements would receive the answers that are still due.
             self.close()
             raise
         for result in results:
@@ -139,18 +142,22 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
             self._wait()
         self._socket.modify(self.pgconn.socket, select.POLLIN)
         results = []
-        for new in due:
+        for prepared in due:
             result = self._next_result()
-            if new is None or result.status == ExecStatus.FATAL_ERROR:
+            if prepared is None or result.status == ExecStatus.FATAL_ERROR:
                 results.append(result)
-            if new is not None and result.status != ExecStatus.COMMAND_OK:
-                del self._plans[new]
+            if prepared is not None and result.status != ExecStatus.COMMAND_OK:
+                del self._plans[prepared]
         self._next_result()  # the end of the pipeline
         self.pgconn.exit_pipeline_mode()
         return results
 
     def _send(self, statement: str, values: list[bytes]) -> Iterator[str | None]:
-        """Send a statement; yield for each result the statement that it prepares."""
+        """Send a statement; yield an item for each result that the server will send.
+
+        The item is the statement if the server prepares the statement, None if the
+        server runs the statement.
+        """
         if not values:
             self.pgconn.send_query_params(statement.encode(), None)
             yield None
@@ -182,12 +189,12 @@ class LimitedConnection(psycopg.Connection[TupleRow]):
         self.pgconn.consume_input()
 
     def cursor(self, *args: Any, **options: Any) -> Any:
-        """Return a new cursor, after the queued statements."""
+        """Send the queued statements; return a new cursor."""
         self.send_queued()
         return super().cursor(*args, **options)
 
     def commit(self) -> None:
-        """Commit the transaction, after the queued statements.
+        """Send the queued statements; commit the transaction.
 
         Raises:
             psycopg.Error: If the commit fails, or the server has rolled the transaction
@@ -235,10 +242,11 @@ class _SilenceError(psycopg.OperationalError):
 
 
 def _omit_values(error: psycopg.Error) -> None:
-    """Reduce the message of an error of the server to its part without stored data.
+    """Remove the stored data from the message of an error that the server reports.
 
-    DETAIL and CONTEXT quote rows and values. Only data exceptions (class 22) also quote
-    a value in the first line.
+    DETAIL and CONTEXT quote rows and values, so only the first line is kept. The first
+    line of a data exception (class 22) quotes a value too, so the name and the SQLSTATE
+    of the exception replace the message.
     """
     message, state = error.diag.message_primary, error.sqlstate
     if message is not None and state is not None:
@@ -268,7 +276,7 @@ def _give_up_after(
 
 
 def _dump(value: Value) -> bytes:
-    """Return a value as PostgreSQL reads it."""
+    """Return a value in the text format of PostgreSQL."""
     if isinstance(value, bytes):
         return value
     return f"{{{','.join(map(_element, value))}}}".encode()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ASIDE = ".before-restore"
 """Suffix that a restore adds to the names of existing files."""
 
-_BESIDE_A_DATABASE = ("-wal", "-shm", "-journal")
+_SIDE_ENDINGS = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def restore_files(backup: BackupFile, target: Target) -> Contents:
     # The pepper file may exist with the same content, for example if only the database
     # was lost.
     missing = None if _content(pepper_file) == pepper else pepper
-    moved = _existing(database, *_BESIDE_A_DATABASE)
+    moved = _existing(database, *_SIDE_ENDINGS)
     if missing is not None:
         moved += _existing(pepper_file)
     _require_movable(moved, target)

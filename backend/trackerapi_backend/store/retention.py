@@ -74,16 +74,16 @@ class OldJobs:
         the job lacks events, so its state would be wrong after the new event.
         """
         is_chosen = (jobs.c.provider_id == self.provider_id) & jobs.c.id.in_(job_ids)
-        of_jobs = select(jobs.c.id).where(is_chosen).order_by(jobs.c.id)
+        jobs_in_order = select(jobs.c.id).where(is_chosen).order_by(jobs.c.id)
         # Two queries: the second query sees an event that a report has stored while the
         # first query waited for the lock.
-        db.execute(of_jobs.with_for_update())
+        db.execute(jobs_in_order.with_for_update())
         first = select(events.c.job_id).where(
             events.c.job_id == jobs.c.id, events.c.sequence == 1
         )
         has_ended = jobs.c.status.in_(self.statuses)
         is_old = or_(self._is_old() & has_ended, ~first.exists())
-        return db.execute(of_jobs.where(is_old)).scalars().all()
+        return db.execute(jobs_in_order.where(is_old)).scalars().all()
 
     def _is_old(self) -> ColumnElement[bool]:
         is_before = func.coalesce(latest_arrival(), 0) < to_micros(self.before)
@@ -125,7 +125,7 @@ def delete_old_jobs(
     Call the function again until `is_complete`.
 
     Args:
-        db: Connection in a transaction that is not shared.
+        db: Connection in a transaction that no other command shares.
         old: Condition of an old job.
         job_ids: Ids of jobs, at most `GROUP_JOBS`.
         limit: Maximum number of rows to delete.

@@ -28,7 +28,7 @@ PAGES_PER_STEP = 1000
 """Pages per step of a copy: Python handles signals such as Ctrl-C between steps."""
 
 # SQLite codes of errors in the source; other errors concern the target.
-_OF_THE_SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_SOURCE_ERRORS = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def copy_database(source: SqliteReader, target: Path) -> dict[str, int]:
                     file, pages=PAGES_PER_STEP, progress=_handle_signals
                 )
             except sqlite3.Error as error:
-                if error.sqlite_errorcode & 0xFF not in _OF_THE_SOURCE:
+                if error.sqlite_errorcode & 0xFF not in _SOURCE_ERRORS:
                     raise StoreError(
                         f"{target} cannot be written ({error}): make space on its disk,"
                         " or name a file in another folder"
