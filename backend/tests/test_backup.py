@@ -203,7 +203,7 @@ def damaged_files(whole: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def test_damaged_backup_restores_nothing(tmp_path: Path, saved: Saved) -> None:
-    """A damaged, truncated or foreign file is one error and leaves no file."""
+    """A damaged, truncated or foreign file causes one error and leaves no file."""
     file, folder = tmp_path / "damaged", tmp_path / "restored"
     folder.mkdir()
     for what, content in damaged_files(saved.file.read_bytes()):
@@ -215,7 +215,7 @@ def test_damaged_backup_restores_nothing(tmp_path: Path, saved: Saved) -> None:
 
 @pytest.mark.parametrize("kind", ["database", "export", "archive", "pipe", "missing"])
 def test_foreign_file_is_one_error(tmp_path: Path, saved: Saved, kind: str) -> None:
-    """Other files of the backend, other archives and pipes are one error each."""
+    """Other files of the backend, other archives and pipes cause one error each."""
     file, folder = tmp_path / kind, tmp_path / "restored"
     folder.mkdir()
     if kind == "database":
@@ -433,7 +433,7 @@ def test_backup_of_a_database_without_keys_needs_no_pepper(tmp_path: Path) -> No
 
 
 def test_unwritable_places_are_one_error(tmp_path: Path, saved: Saved) -> None:
-    """A full disk, a missing folder and an existing file are one error each."""
+    """A full disk, a missing folder and an existing file cause one error each."""
     source = saved.file.parent
     before = saved.file.read_bytes()
     assert f"{saved.file} exists" in error_line(backup(source, saved.file))
@@ -475,7 +475,7 @@ def test_killed_backup_leaves_no_backup(tmp_path: Path) -> None:
 def test_interrupted_backup_leaves_no_file(
     tmp_path: Path, saved: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C during the copy is one error and leaves no file."""
+    """Ctrl-C during the copy causes one error and leaves no file."""
 
     def interrupt(*_progress: int) -> None:
         raise KeyboardInterrupt

@@ -260,7 +260,7 @@ def test_output_that_fails_does_not_hide_the_change(served: Served) -> None:
 
 
 def test_end_of_the_server_says_what_is_stored(tmp_path: Path) -> None:
-    """After SIGTERM each command is told whether its change is stored."""
+    """After SIGTERM, the error of each command says whether its change is stored."""
     began, log = tmp_path / "began", tmp_path / "log"
     words = ["provider", "set", "--display-name", "New name"]
     request = Request(arguments=words).encode()

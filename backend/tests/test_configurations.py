@@ -220,7 +220,7 @@ GERMAN = {
 
 
 def test_texts_are_no_content(api: httpx.Client, tag: str) -> None:
-    """Sent texts replace the texts of the revision; without texts, they stay."""
+    """Sent texts replace stored texts; a request without texts changes no text."""
     sent = ({}, {"de": GERMAN}, None, {"pt-BR": {"name": "Ler"}}, None, {}, None)
     answers = [
         api.post(
@@ -249,7 +249,7 @@ def test_texts_belong_to_their_revision(api: httpx.Client, tag: str) -> None:
 
 
 def test_creation_of_a_job_stores_texts(api: httpx.Client, tag: str) -> None:
-    """The configuration in a creation brings its texts, for a known job as well."""
+    """`POST /jobs` stores the texts of its configuration, also for a known job."""
     job = {"provider_job_id": tag, "customer_id": CUSTOMER, "tag": tag}
     for status, name in ((201, "Lesen"), (200, "Einlesen")):
         texts = {"texts": {"de": {"name": name}}}
@@ -260,7 +260,7 @@ def test_creation_of_a_job_stores_texts(api: httpx.Client, tag: str) -> None:
 
 
 def test_silent_after_is_no_content(api: httpx.Client, tag: str) -> None:
-    """A sent value replaces the value of the revision; without a value, it stays."""
+    """A sent `silent_after` replaces the stored age; without it, the age stays."""
     sent = (None, 600, None, 60.0, 604_800)
     answers = [
         api.post(

@@ -122,7 +122,7 @@ def test_broken_backend_fails_where_it_is_broken(
 def test_percent_that_falls_fails_the_table(
     own_service: Service, tmp_path: Path
 ) -> None:
-    """A percentage that falls fails rows of the table; a missing limit, its check."""
+    """A falling percentage fails rows of the table; a missing limit fails a check."""
     fault = combined(percent_falls, message_has_no_limit)
     with broken_backend(own_service, fault) as address:
         run = run_kit(tmp_path, own_service.keys, address, "--json")
@@ -216,7 +216,7 @@ def test_keys_of_the_kit_expire(own_service: Service, tmp_path: Path) -> None:
 def test_key_without_the_scopes_is_named(
     own_service: Service, tmp_path: Path, purpose: str
 ) -> None:
-    """A key that cannot run the kit is one clear error, before any other request."""
+    """A key that cannot run the kit causes one clear error before any request."""
     keys = own_service.keys | {"all": own_service.keys[purpose]}
     error = error_line(run_kit(tmp_path, keys, own_service.base_url))
     assert "--api-key-file" in error
@@ -234,7 +234,7 @@ def test_second_key_is_of_another_provider(
 
 
 def test_backend_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
-    """A port that accepts no connection is one clear error, without the key."""
+    """A port that accepts no connection causes one clear error, without the key."""
     keys = {"all": "trk_a_b_c", "other": "trk_a_b_c"}
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -246,7 +246,7 @@ def test_backend_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\n\r\nHello"])
 def test_address_without_a_backend_is_named(tmp_path: Path, response: bytes) -> None:
-    """A server that closes its connections, or has no contract, is one clear error."""
+    """A server that closes connections or has no contract causes one clear error."""
     keys = {"all": "trk_a_b_c", "other": "trk_a_b_c"}
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = Thread(target=_answer_once, args=(server, response))
@@ -270,7 +270,7 @@ def _answer_once(server: socket.socket, response: bytes) -> None:
     ids=["empty", "two keys", "not UTF-8", "long"],
 )
 def test_invalid_key_file_is_named(tmp_path: Path, content: bytes) -> None:
-    """A key file without exactly one key is one clear error that names the file."""
+    """A key file without exactly one key causes one clear error that names the file."""
     file = tmp_path / "key"
     file.write_bytes(content)
     arguments = ("conformance", "--base-url", "http://127.0.0.1:1", "--api-key-file")

@@ -205,7 +205,7 @@ def test_slow_client_is_disconnected(
 def test_slow_request_within_the_limits_is_answered(
     clients: dict[str, Future[Any]],
 ) -> None:
-    """Head and body may pause, and each request has time of its own."""
+    """A client may pause in head and body; each request has a separate time limit."""
     clients[send_within_the_limits.__name__].result(MAX_WAIT_SECONDS)
 
 
@@ -407,7 +407,7 @@ def test_connection_limit_leaves_descriptors_for_other_files(
     chosen: int | None,
     expected: int,
 ) -> None:
-    """The default is the limit of open files, less 256 or a half, at most 20,000."""
+    """The default is the limit of open files minus 256 or a half; maximum 20,000."""
     limits = {resource.RLIMIT_NOFILE: files}
     monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
     monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)

@@ -56,7 +56,7 @@ def test_health_needs_no_key(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ["/events", "/jobs/1", "/nothing"])
 def test_websocket_is_closed(tmp_path: Path, path: str) -> None:
-    """A WebSocket is closed on any path; the server accepts it with some extras."""
+    """The application closes a WebSocket on any path."""
     prepare(tmp_path)
     sent: list[str] = []
 

@@ -491,7 +491,7 @@ def test_database_of_another_program_is_not_changed(
 
 
 def test_new_installation_has_no_fault(tmp_path: Path) -> None:
-    """After the first commands of the README in an ordinary folder, all is well."""
+    """After the first commands of the README, `doctor` finds no fault."""
     folder = tmp_path / "new"
     folder.mkdir()
     folder.chmod(0o755)

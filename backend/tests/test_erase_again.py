@@ -154,7 +154,9 @@ erasure.list_providers = lambda _db: os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-@pytest.mark.parametrize("prelude", [FULL_DISK, INTERRUPT], ids=["full", "interrupt"])
+@pytest.mark.parametrize(
+    "prelude", [FULL_DISK, INTERRUPT], ids=["full disk", "interrupt"]
+)
 def test_restore_that_cannot_erase_again_names_the_command(
     tmp_path: Path, prelude: str
 ) -> None:

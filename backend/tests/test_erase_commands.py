@@ -28,7 +28,7 @@ EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
 def test_commands_erase_with_and_without_a_server(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """Jobs by either id, and a customer, are erased once, with a line in the file."""
+    """Each erasure adds lines to the file of erasures; a repeat erases nothing."""
     keys = prepare(tmp_path, database_url)
     variables = variables_of(tmp_path, database_url)
     began_at = utc_now().replace(microsecond=0)
@@ -66,7 +66,7 @@ def test_commands_erase_with_and_without_a_server(
         assert f"customer {CUSTOMER} was erased at " in error_line(refused)
 
 
-def test_name_in_place_of_the_id_of_a_job_names_the_option() -> None:
+def test_job_erase_with_a_name_advises_the_option_for_names() -> None:
     """`job erase NAME` is a usage error that names `--provider-job-id`."""
     result = command_here("job", "erase", "--yes", "run-7")
     assert result.returncode == 2
@@ -76,7 +76,7 @@ def test_name_in_place_of_the_id_of_a_job_names_the_option() -> None:
 def test_erasure_adds_no_provider_to_printed_counts(
     tmp_path: Path, database_url: str | None
 ) -> None:
-    """After an erasure, no command counts the provider that owns erased rows."""
+    """Commands do not count the internal provider, to which erased rows belong."""
     prepare(tmp_path, database_url)
     one, two = (variables_of(tmp_path, url) for url in (database_url, None))
     two["TRACKERAPI_BACKEND_DATABASE"] = str(tmp_path / "imported.db")

@@ -51,7 +51,7 @@ def erased(api: httpx.Client) -> dict[str, Any]:
 
 
 def test_erased_job_is_unknown(api: httpx.Client) -> None:
-    """Each request about an erased job or its links is answered as for unknown ones."""
+    """An erased job and its links get the same responses as unknown jobs and links."""
     job = new_job(api)
     path = f"/jobs/{job['id']}"
     link = new_link(api, job)

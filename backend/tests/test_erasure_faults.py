@@ -250,7 +250,7 @@ def test_customer_is_erased_while_others_erase_its_jobs(
 
 
 def test_each_backup_is_named(tmp_path: Path) -> None:
-    """An erasure names a backup that is being written, and one with an odd name."""
+    """An erasure names unfinished backups, and backups with odd names."""
     keys = prepare(tmp_path)
     odd = tmp_path / os.fsdecode(b"o\xffdd")
     done = command_here("backup", str(odd), environment=variables_of(tmp_path))

@@ -213,7 +213,7 @@ def test_events_are_listed_in_order_of_arrival(
 def test_batch_beside_another_provider_is_stored_once_and_in_order(
     api: httpx.Client, other_api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A batch that is written in parts has one report and one order of its lines."""
+    """A batch that is stored in parts gets one response; events keep their order."""
     other_job = new_job(other_api, customer_id=OTHER_CUSTOMER)
     counted = {"kind": "progress", "tag": "say_hello", "total": 1000}
     lines = [
@@ -231,7 +231,7 @@ def test_batch_beside_another_provider_is_stored_once_and_in_order(
 
 
 def report_of(count: int) -> Report:
-    """Return a report of events with ids of the caller."""
+    """Return a report of events, whose ids come from the caller."""
     sent: EventInput = {"provider_job_id": "mr-1", "kind": "info"}
     ids = [str(uuid4()) for _ in range(count)]
     events = [read_event({**sent, "event_id": each}, now=0) for each in ids]
@@ -254,7 +254,7 @@ def test_large_report_is_split_into_parts_in_order(
 
 @pytest.mark.parametrize("without_id", [0, 300, 999])
 def test_report_with_an_event_without_id_is_one_part(without_id: int) -> None:
-    """A caller would send this event again with another id, after a failure."""
+    """A report is not split if an event has no id: a repeat would store it twice."""
     report = report_of(1000)
     report.events[without_id].sent_event_id = None
     assert report.split(250) == [report]

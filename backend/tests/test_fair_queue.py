@@ -67,7 +67,7 @@ def test_batches_do_not_wait_for_ever() -> None:
 
 
 def test_group_ends_at_its_limits() -> None:
-    """A group has at most 64 items; an item that would exceed its events is left."""
+    """A group has at most 64 items, and ends before an item with too many events."""
     queue: FairQueue[int] = FairQueue()
     for number in range(100):
         queue.add(number, Load(1))

@@ -141,7 +141,7 @@ def test_older_version_is_dropped() -> None:
 
 
 def test_change_arrives_after_failing_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the store cannot be read, a viewer waits; then it gets the newest."""
+    """While the store cannot be read, a viewer waits; then it gets the newest state."""
     monkeypatch.setattr(hub_module, "FAILURE_PAUSE_SECONDS", 0.01)
 
     async def scenario(source: Source, hub: Hub) -> None:
@@ -185,7 +185,7 @@ def test_job_that_does_not_exist_ends_its_viewers() -> None:
 
 @pytest.mark.parametrize("group", ["job", "link", "address"])
 def test_each_maximum_is_exact(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group takes its maximum of viewers, and a place that is left is free again."""
+    """A group accepts its maximum of viewers; another may join when a viewer leaves."""
     monkeypatch.setitem(hub_module.MAX_VIEWERS, group, 3)
 
     async def scenario(source: Source, hub: Hub) -> None:

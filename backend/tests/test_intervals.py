@@ -124,7 +124,7 @@ def reports(
 
 
 def test_step_with_few_reports_has_the_interval_of_earlier_jobs(store: Store) -> None:
-    """The fifth report of a step makes its own interval count."""
+    """A step with fewer than five reports has the usual interval of earlier jobs."""
     kind = Kind(store)
     kind.succeed(30)
     name = kind.new_job()
@@ -137,7 +137,7 @@ def test_step_with_few_reports_has_the_interval_of_earlier_jobs(store: Store) ->
 
 
 def test_usual_interval_is_the_median_of_recent_jobs(store: Store) -> None:
-    """One odd job and jobs of long ago change nothing; only successes count."""
+    """Old, failed and single odd jobs do not change the interval."""
     kind = Kind(store)
     kind.succeed(5000)
     for interval in (20, 20, 20, 3000, *[40] * 17):
@@ -154,7 +154,7 @@ def test_usual_interval_is_the_median_of_recent_jobs(store: Store) -> None:
 
 
 def test_interval_is_of_a_step_tag_and_provider(store: Store) -> None:
-    """Another step, tag or provider has its own interval; a new revision has not."""
+    """Each step, tag and provider has a separate interval; revisions share it."""
     kind, other = Kind(store), Kind(store, "export")
     kind.succeed(30)
     other.succeed(50)
@@ -323,7 +323,7 @@ def test_pause_ends_with_the_first_receipt_after_it(
 
 
 def fold_in_batches(plan: Plan, facts: list[Fact], data: st.DataObject) -> JobState:
-    """Return the state after batches of facts; check that it is that of all facts."""
+    """Return the state after batches of facts; check it against `project()`."""
     state, left = JobState(), facts
     while left:
         size = data.draw(st.integers(1, 6))

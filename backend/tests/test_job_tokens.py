@@ -47,11 +47,11 @@ def token(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def holder(service: Service, token: dict[str, Any]) -> Iterator[httpx.Client]:
+def token_client(service: Service, token: dict[str, Any]) -> Iterator[httpx.Client]:
     """Client with the token as its key."""
-    with service.client(None) as holder:
-        holder.headers["X-API-Key"] = token["token"]
-        yield holder
+    with service.client(None) as token_client:
+        token_client.headers["X-API-Key"] = token["token"]
+        yield token_client
 
 
 @pytest.fixture
@@ -69,10 +69,10 @@ def without_request_id(answer: httpx.Response) -> dict[str, Any]:
 
 
 def test_token_names_its_job(
-    holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
+    token_client: httpx.Client, token: dict[str, Any], job: dict[str, Any]
 ) -> None:
     """`/api-keys/protected` names the job, scopes and end of a token."""
-    owner = holder.get(VERIFY_PATH).json()
+    owner = token_client.get(VERIFY_PATH).json()
     assert owner["job_id"] == job["id"]
     assert owner["provider_job_id"] == job["provider_job_id"]
     assert owner["provider_job_id"] == token["provider_job_id"]
@@ -88,18 +88,20 @@ def test_other_keys_name_no_job(api: httpx.Client) -> None:
 
 
 def test_token_reports_and_reads_its_job(
-    holder: httpx.Client, job: dict[str, Any]
+    token_client: httpx.Client, job: dict[str, Any]
 ) -> None:
     """A token may report events of its job and read the job and its events."""
-    report(holder, job, kind="step", tag="say_hello")
+    report(token_client, job, kind="step", tag="say_hello")
     line = {"provider_job_id": job["provider_job_id"], "kind": "info"}
-    assert send_lines(holder, [line]).json()["accepted"] == 1
-    assert holder.get(f"/jobs/{job['id']}").json()["percent"] == 28.57
-    events = holder.get(f"/jobs/{job['id']}/events").json()["items"]
+    assert send_lines(token_client, [line]).json()["accepted"] == 1
+    assert token_client.get(f"/jobs/{job['id']}").json()["percent"] == 28.57
+    events = token_client.get(f"/jobs/{job['id']}/events").json()["items"]
     assert [event["kind"] for event in events] == ["step", "info"]
 
 
-def test_token_attaches_to_its_job(holder: httpx.Client, job: dict[str, Any]) -> None:
+def test_token_attaches_to_its_job(
+    token_client: httpx.Client, job: dict[str, Any]
+) -> None:
     """A token attaches to its job by tag or name, with and without other members."""
     sent = {"provider_job_id": job["provider_job_id"], "customer_id": CUSTOMER}
     for more in (
@@ -112,13 +114,13 @@ def test_token_attaches_to_its_job(holder: httpx.Client, job: dict[str, Any]) ->
         },
         {"tag": "my_job", "title": "Other", "reference": "Other"},
     ):
-        answer = holder.post("/jobs", json=sent | more)
+        answer = token_client.post("/jobs", json=sent | more)
         assert (answer.status_code, answer.json()) == (200, job)
 
 
 def test_token_creates_and_registers_nothing(
     api: httpx.Client,
-    holder: httpx.Client,
+    token_client: httpx.Client,
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
@@ -131,7 +133,7 @@ def test_token_creates_and_registers_nothing(
     tag = new_name()
     changed = TUTORIAL | {"name": tag}
     answers = [
-        holder.post("/jobs", json=own | more)
+        token_client.post("/jobs", json=own | more)
         for more in (
             {"provider_job_id": other["provider_job_id"]},
             {"provider_job_id": new_name()},
@@ -150,7 +152,7 @@ def test_token_creates_and_registers_nothing(
 
 
 def test_every_other_operation_rejects_a_token(
-    holder: httpx.Client, job: dict[str, Any]
+    token_client: httpx.Client, job: dict[str, Any]
 ) -> None:
     """Each operation outside of `OPEN_TO_JOB_TOKENS` rejects a token with 403."""
     closed = [
@@ -160,7 +162,7 @@ def test_every_other_operation_rejects_a_token(
     ]
     for operation in closed:
         ids = OWN | {"job_id": job["id"], "share_link_id": 1}
-        answer = holder.request(operation.method, operation.path.format(**ids))
+        answer = token_client.request(operation.method, operation.path.format(**ids))
         refused = (answer.status_code, problem_name(answer))
         assert refused == (403, "forbidden"), operation.operation_id
     assert {"create_job_token", "create_share_link", "expire_api_key"} <= {
@@ -170,16 +172,18 @@ def test_every_other_operation_rejects_a_token(
 
 @pytest.mark.parametrize("path", ["/jobs/{}", "/jobs/{}/events"])
 def test_token_reads_another_job_as_an_unknown_one(
-    holder: httpx.Client, other: dict[str, Any], path: str
+    token_client: httpx.Client, other: dict[str, Any], path: str
 ) -> None:
     """A token gets the same 404 for another job as for an unknown job."""
-    answers = [holder.get(path.format(number)) for number in (other["id"], UNKNOWN_ID)]
+    answers = [
+        token_client.get(path.format(number)) for number in (other["id"], UNKNOWN_ID)
+    ]
     assert [answer.status_code for answer in answers] == [404, 404]
     assert without_request_id(answers[0]) == without_request_id(answers[1])
 
 
 def test_token_lists_its_job_alone(
-    holder: httpx.Client, job: dict[str, Any], other: dict[str, Any]
+    token_client: httpx.Client, job: dict[str, Any], other: dict[str, Any]
 ) -> None:
     """Lists show a token only its own job, with any filter and cursor."""
     for query in (
@@ -188,20 +192,20 @@ def test_token_lists_its_job_alone(
         {"tag": "my_job"},
         {"cursor": f"c1{other['id'] + 1:x}"},
     ):
-        items = holder.get("/jobs", params=query).json()["items"]
+        items = token_client.get("/jobs", params=query).json()["items"]
         assert [item["id"] for item in items] == [job["id"]], query
     named = {"provider_job_id": other["provider_job_id"]}
-    assert holder.get("/jobs", params=named).json()["items"] == []
+    assert token_client.get("/jobs", params=named).json()["items"] == []
 
 
 def test_token_reports_for_another_job_as_for_an_unknown_one(
-    api: httpx.Client, holder: httpx.Client, other: dict[str, Any]
+    api: httpx.Client, token_client: httpx.Client, other: dict[str, Any]
 ) -> None:
     """An event for another job gets the 404 of an unknown job and changes nothing."""
     before = api.get(f"/jobs/{other['id']}").json()
     names = (other["provider_job_id"], new_name())
     answers = [
-        holder.post("/events", json={"provider_job_id": name, "kind": "complete"})
+        token_client.post("/events", json={"provider_job_id": name, "kind": "complete"})
         for name in names
     ]
     result = [
@@ -215,7 +219,7 @@ def test_token_reports_for_another_job_as_for_an_unknown_one(
 
 def test_lines_of_another_job_are_rejected_alone(
     api: httpx.Client,
-    holder: httpx.Client,
+    token_client: httpx.Client,
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
@@ -225,7 +229,7 @@ def test_lines_of_another_job_are_rejected_alone(
         for each in (other, job, {"provider_job_id": "unheard of"}, other)
     ]
     before = api.get(f"/jobs/{other['id']}").json()
-    result = send_lines(holder, lines).json()
+    result = send_lines(token_client, lines).json()
     assert (result["accepted"], result["duplicates"]) == (1, 0)
     assert [line["line"] for line in result["rejected"]] == [1, 3, 4]
     assert {line["problem"]["type"] for line in result["rejected"]} == {
@@ -236,12 +240,12 @@ def test_lines_of_another_job_are_rejected_alone(
 
 
 def test_same_name_at_another_provider_is_another_job(
-    other_api: httpx.Client, holder: httpx.Client, job: dict[str, Any]
+    other_api: httpx.Client, token_client: httpx.Client, job: dict[str, Any]
 ) -> None:
     """A token changes no job of another provider with the same `provider_job_id`."""
     name = job["provider_job_id"]
     theirs = new_job(other_api, provider_job_id=name, customer_id=OTHER_CUSTOMER)
-    report(holder, job, kind="complete")
+    report(token_client, job, kind="complete")
     assert other_api.get(f"/jobs/{theirs['id']}").json()["status"] == "pending"
 
 
@@ -256,16 +260,19 @@ def test_key_without_the_scope_ingest_creates_no_token(
 
 
 def test_expired_token_is_rejected_at_once(
-    api: httpx.Client, holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
+    api: httpx.Client,
+    token_client: httpx.Client,
+    token: dict[str, Any],
+    job: dict[str, Any],
 ) -> None:
     """An expired token is rejected in the next request, although it was cached."""
-    assert holder.get(f"/jobs/{job['id']}").status_code == 200
+    assert token_client.get(f"/jobs/{job['id']}").status_code == 200
     ended = api.post(f"/api-keys/{token['key_id']}/expire")
     answers = [
-        holder.get(f"/jobs/{job['id']}"),
-        holder.get("/jobs"),
-        holder.post("/events", json={"provider_job_id": "x", "kind": "info"}),
-        send_lines(holder, [b"{}"]),
+        token_client.get(f"/jobs/{job['id']}"),
+        token_client.get("/jobs"),
+        token_client.post("/events", json={"provider_job_id": "x", "kind": "info"}),
+        send_lines(token_client, [b"{}"]),
     ]
     assert ended.json()["job_id"] == job["id"]
     assert {answer.status_code for answer in answers} == {401}
@@ -290,12 +297,16 @@ def test_token_may_do_no_more_than_its_maker(
 ) -> None:
     """A token gets only the scopes `ingest` and `read` of the creating key."""
     key = api.post("/api-keys", json={"label": "maker", "scopes": scopes}).json()
-    with service.client(None) as maker, service.client(None) as holder:
+    with service.client(None) as maker, service.client(None) as token_client:
         maker.headers["X-API-Key"] = key["api_key"]
         token = create_token(maker, job)
-        holder.headers["X-API-Key"] = token["token"]
-        assert token["scopes"] == holder.get(VERIFY_PATH).json()["scopes"] == of_token
-        read = holder.get(f"/jobs/{job['id']}").status_code
+        token_client.headers["X-API-Key"] = token["token"]
+        assert (
+            token["scopes"]
+            == token_client.get(VERIFY_PATH).json()["scopes"]
+            == of_token
+        )
+        read = token_client.get(f"/jobs/{job['id']}").status_code
     assert read == (200 if "read" in of_token else 403)
 
 

@@ -104,7 +104,7 @@ def test_job_keeps_the_title_and_reference_of_its_first_creation(
 
 
 def test_job_without_title_and_reference_gets_none_later(api: httpx.Client) -> None:
-    """Both are null in the answer, also after a repeat of the creation with both."""
+    """Title and reference stay null after a repeated creation that sends both."""
     body = job_body()
     for change in ({}, {"title": "Late", "reference": "Late"}):
         job = api.post("/jobs", json=body | change).json()

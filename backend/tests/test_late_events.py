@@ -87,7 +87,7 @@ def test_state_equals_a_fold_of_all_events(
 def test_state_equals_a_fold_after_transactions_that_were_rolled_back(
     store: Store,
 ) -> None:
-    """Each batch is recorded, rolled back, and recorded again."""
+    """A batch that was rolled back and is recorded again counts once."""
     new_job(store, "job")
     events = random_history(7, 60)
     for first in range(0, len(events), 3):

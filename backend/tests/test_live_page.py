@@ -271,7 +271,7 @@ def test_link_with_an_end_is_live(tab: Page, api: httpx.Client, end: str) -> Non
 
 
 def test_refused_stream_is_tried_again(browser: Browser, api: httpx.Client) -> None:
-    """Status 429 for the stream: the page is requested, and then the stream again."""
+    """After 429 for the stream, the browser requests the page, then the stream."""
     job = new_job(api)
     with open_tab(browser, is_connected=False) as tab:
         refused: list[str] = []

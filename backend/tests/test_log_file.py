@@ -112,7 +112,7 @@ def test_folder_that_is_gone_costs_one_warning_and_no_line(
 def test_unusable_file_ends_the_start_with_one_error(
     tmp_path: Path, command: str
 ) -> None:
-    """A path that is no log is named in one line, and its file stays unchanged."""
+    """The error names a path that cannot be a log; files at the path do not change."""
     other = tmp_path / "secret"
     other.write_text("secret\n")
     (tmp_path / "link").symlink_to(tmp_path / "target")
@@ -155,7 +155,7 @@ def test_unknown_level_is_rejected() -> None:
 def test_log_at_debug_has_no_secret(tmp_path: Path, database_url: str | None) -> None:
     """No line has a key, token, cookie, pepper, password, path or query string.
 
-    A request without a valid key has the members of every request in its line.
+    The lines of all requests have the same members, with and without a valid key.
     """
     keys, log = prepare(tmp_path, database_url), tmp_path / "log"
     if database_url is not None:

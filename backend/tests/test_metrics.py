@@ -68,7 +68,7 @@ class Metered:
         return families
 
     def values(self) -> dict[tuple[str, str], float]:
-        """Return the values by their name and the values of their labels."""
+        """Return each value by its name and the text of its label values."""
         return {
             (sample.name, " ".join(map(str, sample.labels.values()))): sample.value
             for family in self.families().values()
@@ -172,7 +172,7 @@ def test_store_streams_and_process_are_measured(metered: Metered) -> None:
     with metered.service.client() as api:
         path = f"/jobs/{new_job(api)['id']}/stream"
         with api.stream("GET", path) as stream:
-            # The iterator closes the stream when it is deleted.
+            # Keep a reference: a deleted iterator would close the stream.
             parts = stream.iter_raw()
             next(parts)
             values = metered.values()
@@ -264,7 +264,7 @@ def test_address_needs_host_and_port(address: str, tmp_path: Path) -> None:
 
 
 def test_backlog_has_number_and_age_of_commands(tmp_path: Path) -> None:
-    """Waiting commands count; the oldest command may run already."""
+    """The number counts waiting commands; the age includes the running command."""
     prepare(tmp_path)
 
     async def scenario(store: SqliteStore) -> None:
@@ -289,7 +289,7 @@ def test_backlog_has_number_and_age_of_commands(tmp_path: Path) -> None:
 
 
 def test_duration_counts_in_each_bucket_up_to_its_bound() -> None:
-    """A duration equal to a bound counts up to it; a longer duration counts above."""
+    """A bucket counts each duration up to its bound, the bound included."""
     histogram = Histogram()
     for seconds in (0.0, BOUNDS_SECONDS[0], BOUNDS_SECONDS[1], 1e9):
         histogram.add(seconds)

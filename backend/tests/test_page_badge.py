@@ -137,7 +137,7 @@ def test_badge_shows_any_name(
 def test_badge_has_the_headers_of_the_page(
     api: httpx.Client, reader: httpx.Client, job: dict[str, Any], link: dict[str, Any]
 ) -> None:
-    """A badge has the headers of a page without script, and is kept for seconds.
+    """A badge has the headers of a page without script, and is cached for seconds.
 
     A view of the badge sets no cookie and is no view of the page.
     """

@@ -65,7 +65,7 @@ def open_link(url: str, language: str = "") -> str:
 
 
 def cards_text(page: str) -> str:
-    """Return the text of the cards below the progress, without the year of June."""
+    """Return the text of the cards below the progress; 1 June is without a year."""
     text = page_text(re.findall("(?s)<aside[^>]*>(.*)</aside>", page)[0])
     return re.sub(r"(1 June|1\. Juni) \d{4}", r"\1", text)
 
@@ -118,10 +118,10 @@ def test_cards_without_profile_show_the_link_alone(api: httpx.Client) -> None:
         *(("complete", False), ("error", False), ("cancel", False)),
     ],
 )
-def test_reader_of_an_ended_job_need_not_wait(
+def test_card_about_waiting_is_shown_until_the_end(
     api: httpx.Client, job: dict[str, Any], kind: str, waits: bool
 ) -> None:
-    """The card about waiting is shown until the job has ended."""
+    """The card "You need not wait here" is shown until the job has ended."""
     report(api, job, kind=kind)
     page = open_link(link_to(api, job))
     assert ("You need not wait here" in page) is waits
@@ -140,8 +140,10 @@ def test_page_names_the_provider_for_customers(
     assert "One" not in re.findall(r"\w+", page_text(page))
 
 
-def test_link_to_copy_is_the_link(api: httpx.Client, job: dict[str, Any]) -> None:
-    """The field with the link has its whole address, also after the exchange."""
+def test_page_shows_its_link_for_copying(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The page shows the whole link, also after the redirect that sets the cookie."""
     url = link_to(api, job)
     with httpx.Client(follow_redirects=True, timeout=MAX_WAIT_SECONDS) as reader:
         for _ in range(2):
@@ -207,7 +209,7 @@ def test_times_at_the_ends_of_the_calendar_are_shown(
         (None, "en", "de", "", "en"),
     ],
 )
-def test_first_setting_of_the_language_counts(
+def test_language_of_the_page_comes_from_the_first_source(
     api: httpx.Client,
     profile: dict[str, Any],
     of_provider: str | None,
@@ -216,7 +218,7 @@ def test_first_setting_of_the_language_counts(
     chosen: str,
     shown: str,
 ) -> None:
-    """Choice of the reader, link, browser, provider, English: the first counts."""
+    """The order is: choice of the reader, link, browser, provider, then English."""
     assert api.patch("/provider-profile", json={"language": of_provider}).is_success
     members = {} if of_link is None else {"language": of_link}
     url = link_to(api, new_job(api), **members)
@@ -227,7 +229,7 @@ def test_first_setting_of_the_language_counts(
 def test_accent_has_a_style_sheet_of_its_own(
     service: Service, api: httpx.Client, profile: dict[str, Any], job: dict[str, Any]
 ) -> None:
-    """A provider with an accent has one style sheet with both variants, kept long."""
+    """A style sheet with the accent has light and dark colours, and is cached."""
     usual = re.findall(r'"(/app/static/[^"]*css)"', open_link(link_to(api, job)))
     changed = api.patch("/provider-profile", json={"accent": "#9C3018"}).json()
     [address] = re.findall(r'"(/app/static/[^"]*css)"', open_link(link_to(api, job)))
@@ -298,7 +300,7 @@ def test_mark_is_shown_without_parts_that_change_no_pixel(
 def test_texts_are_readable_with_each_accent() -> None:
     """For each accent, links and texts have enough contrast with each background.
 
-    The bar has 3 to 1 with the rest of the bar.
+    The filled part of the bar has a contrast of 3 to 1 with the empty part.
     """
     for channels in product(range(0, 256, 17), repeat=3):
         accent = "#" + bytes(channels).hex()

@@ -460,7 +460,10 @@ def test_quiet_job_names_its_usual_interval(
 def test_bounds_follow_the_usual_interval(
     api: httpx.Client, interval: int, age: int, word: str
 ) -> None:
-    """Quiet: two intervals, at least a minute. Silent: ten, 15 minutes to a day."""
+    """A job is quiet after two intervals, and silent after ten intervals.
+
+    Quiet needs at least a minute, silent 15 minutes to a day.
+    """
     job = new_job(api)
     send(api, job, reports(interval, 6, age))
     assert f" {word} " in head_text(open_page(api, job))

@@ -92,7 +92,7 @@ def test_page_streams_by_cookie_too(
 def test_known_message_is_not_repeated(
     api: httpx.Client, reader: httpx.Client, job: dict[str, Any], link: dict[str, Any]
 ) -> None:
-    """With the id of the present message as `Last-Event-ID`, a change comes first."""
+    """With the id of the present message as `Last-Event-ID`, a change is sent first."""
     path = f"{link['url']}/stream"
     with open_stream(reader, path) as stream:
         known = stream.message().id
@@ -159,7 +159,7 @@ def test_head_request_is_answered_at_once(
 
 
 def test_viewers_of_a_link_are_limited(tmp_path: Path) -> None:
-    """A viewer of a link in excess gets 429; another link of the job is open."""
+    """A viewer above the maximum of a link gets 429; another link accepts viewers."""
     keys = prepare(tmp_path)
     with (
         serve_existing(tmp_path, keys, prelude=FEW_VIEWERS) as (_process, service),

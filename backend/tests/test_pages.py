@@ -370,7 +370,7 @@ def test_page_of_a_job_without_configuration_shows_counts(
 
 
 def test_page_has_security_headers(reader: httpx.Client, link: dict[str, Any]) -> None:
-    """The headers of a page forbid all but its own files, and caches and referrers."""
+    """The headers of a page allow only its own files, no cache and no referrer."""
     headers = reader.get(link["url"]).headers
     policy = headers["content-security-policy"]
     closed = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

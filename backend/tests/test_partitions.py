@@ -156,7 +156,7 @@ def test_each_month_has_a_partition(db: Connection) -> None:
 
 
 def test_events_without_a_month_are_in_the_default_partition(db: Connection) -> None:
-    """Events of a clock far ahead are stored, and their month stays without one."""
+    """Events of a clock far ahead are stored, and their month gets no partition."""
     ahead = utc_now() + timedelta(days=400)
     add_job(db, "ahead", ahead)
     assert partition_of_each_job(db) == {"ahead": "events_default"}

@@ -254,7 +254,9 @@ def test_rotation_keeps_any_secret_and_the_key_of_erasures(
     assert path.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"short", None], ids=["empty", "short", "no"])
+@pytest.mark.parametrize(
+    "content", [b"", b"short", None], ids=["empty", "short", "deleted"]
+)
 def test_server_keeps_the_pepper_while_the_file_is_unusable(
     installation: Installation, content: bytes | None
 ) -> None:

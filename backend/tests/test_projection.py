@@ -37,10 +37,10 @@ def step(tag: str, **fields: Any) -> dict[str, Any]:
 def test_percent_of_the_tutorial() -> None:
     """Three steps of the tutorial lead to 28.57, 71.43 and 100 percent."""
     facts = facts_of(*(step(tag) for tag in TUTORIAL_PLAN.points or ()))
-    readings = [
+    percentages = [
         percent(TUTORIAL_PLAN, project(TUTORIAL_PLAN, facts[:n])) for n in (1, 2, 3)
     ]
-    assert readings == [28.57, 71.43, 100.0]
+    assert percentages == [28.57, 71.43, 100.0]
     assert project(TUTORIAL_PLAN, facts).status is JobStatus.SUCCEEDED
 
 
@@ -72,7 +72,7 @@ def count(completed: float | None = None, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("events", "completed", "total", "reading"),
+    ("events", "completed", "total", "percentage"),
     [
         ([count(10, part="x", total=100), count(30, part="y")], 40, 100, 20.0),
         ([count(30, part="y"), count(10, part="x", total=100)], 40, 100, 20.0),
@@ -106,14 +106,14 @@ def test_parts_of_a_step_add_up(
     events: list[dict[str, Any]],
     completed: float,
     total: float | None,
-    reading: float,
+    percentage: float,
 ) -> None:
     """A step adds the counts of its parts and divides the sum by the smallest total."""
     plan = Plan(points={"a": 1, "b": 1})
     state = project(plan, facts_of(*events))
     a_step = state.steps["a"]
     assert (a_step.completed, a_step.total) == (completed, total)
-    assert percent(plan, state) == reading
+    assert percent(plan, state) == percentage
 
 
 @pytest.mark.parametrize("end", ["step", "skip", "complete"])
@@ -133,7 +133,7 @@ def test_progress_after_the_end_of_a_step_is_not_counted(end: str) -> None:
 
 
 def test_snapshot_has_no_counts_of_steps_without_progress() -> None:
-    """The row of a step without progress is short; a settled step keeps its counts."""
+    """A stored step without progress has no counts; a settled step keeps its counts."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
     state = project(plan, facts_of(*counted, step("a"), step("b")))
@@ -144,8 +144,8 @@ def test_snapshot_has_no_counts_of_steps_without_progress() -> None:
     assert (shown.completed, shown.total, shown.fraction) == (500, 500, 1.0)
 
 
-def test_snapshot_of_format_4_is_shown_but_not_continued() -> None:
-    """A snapshot of format 4 shows steps without report counts; it is not current."""
+def test_snapshot_of_format_4_can_be_shown_but_is_not_current() -> None:
+    """A snapshot of format 4 lacks the report counts of steps, and is not current."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = count(3, part="x", total=9, failed=1)
     waiting = {"kind": "error", "tag": "a", "retrying": True, "max_attempts": 5}
@@ -283,7 +283,7 @@ def test_long_histories_end_alike_in_any_order_and_batches(
     """Any order and any batches lead to the same state, and percent never falls."""
     facts = facts_of(*events)
     arriving = data.draw(st.permutations(facts))
-    state, reading, arrived = JobState(), percent(plan, JobState()), list[Fact]()
+    state, percentage, arrived = JobState(), percent(plan, JobState()), list[Fact]()
     while arriving:
         size = data.draw(st.integers(1, 5))
         batch, arriving = arriving[:size], arriving[size:]
@@ -291,6 +291,6 @@ def test_long_histories_end_alike_in_any_order_and_batches(
         before = from_document(to_document(state))
         state = advance(plan, before, batch, ListedHistory(list(arrived)))
         now = percent(plan, state)
-        assert reading is None or (now is not None and now >= reading)
-        reading = now
+        assert percentage is None or (now is not None and now >= percentage)
+        percentage = now
     assert state == project(plan, facts)

@@ -89,7 +89,10 @@ CASES = [
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET, 4, id="configured"),
     # An explicit finish only removes one transition, so three events are enough.
     pytest.param(
-        Plan(points={"a": 0, "b": 0}, explicit_finish=True), ALPHABET, 3, id="explicit"
+        Plan(points={"a": 0, "b": 0}, explicit_finish=True),
+        ALPHABET,
+        3,
+        id="explicit finish",
     ),
     pytest.param(Plan(points=None), ALPHABET_OF_ONE_TAG, 4, id="unconfigured"),
     pytest.param(Plan(points={"a": 10, "b": 25}), EVERY_EVENT, 3, id="every event"),

@@ -1,7 +1,7 @@
 """Security checklist: each rule with the names of the tests that check the rule.
 
 `CHECKLIST` has the rules for the parts that the backend has by now. The tests below it
-are those of rules that no other module tests. Sign-in, forms and webhooks do not exist.
+check the rules that no other module tests. Sign-in, forms and webhooks do not exist.
 No test runs `pip-audit`, which searches the versions in `constraints.txt` for known
 vulnerabilities: it needs the network, and its result changes without a change here.
 """
@@ -101,7 +101,7 @@ CHECKLIST = {
     ),
     "Share links: exchanged for a cookie, which is private to its job": (
         "test_pages::test_link_is_exchanged_for_a_cookie",
-        "test_tenant_matrix::test_foreign_cookie_is_answered_as_none",
+        "test_tenant_matrix::test_foreign_cookie_is_answered_as_no_cookie",
     ),
     "CSRF: the API takes keys only from headers; CORS is closed": (
         "test_security_checklist::test_cookie_or_query_is_no_key",

@@ -82,11 +82,13 @@ def followed_job(
                 yield api, job, stream
 
 
-@pytest.mark.parametrize("prelude", [NO_REREADS, DEAF], ids=["notified", "deaf"])
+@pytest.mark.parametrize(
+    "prelude", [NO_REREADS, DEAF], ids=["LISTEN works", "LISTEN fails"]
+)
 def test_viewer_of_one_process_follows_reports_to_another(
     tmp_path: Path, url: str, prelude: str
 ) -> None:
-    """Versions grow up to the newest, with LISTEN or, where it fails, by reads."""
+    """A viewer gets growing versions up to the newest, even if LISTEN fails."""
     with followed_job(tmp_path, url, prelude) as (api, job, stream):
         report(api, job, kind="start")
         assert stream.ids_to(2) == [2]
@@ -188,7 +190,7 @@ def test_revocation_by_another_process_ends_pages(tmp_path: Path, url: str) -> N
 def test_expiry_during_a_broken_connection_ends_streams(
     tmp_path: Path, url: str
 ) -> None:
-    """A stream ends although its process has not received the loss of its key."""
+    """A stream ends even if its process missed the message about the expired key."""
     prelude = NO_HEARTBEATS + SLOW_RETRIES
     with (
         closing(Servers(tmp_path, url, count=2, prelude=prelude)) as servers,
@@ -241,7 +243,7 @@ def test_streams_survive_a_restart_of_postgres(
 
 
 def test_streams_survive_foreign_messages(tmp_path: Path, url: str) -> None:
-    """A message of another program on the channel does not end the news."""
+    """A message of another program on the channel does not stop the stream."""
     with followed_job(tmp_path, url) as (api, job, stream):
         with psycopg.connect(url, autocommit=True) as db:
             for payload in ("hello", "", "1,,2", "-1", "9" * 5000):

@@ -254,7 +254,7 @@ def test_stream_ends_at_the_expiry_of_its_credential(tmp_path: Path, made: str) 
 
 
 def test_viewers_are_limited(tmp_path: Path) -> None:
-    """A viewer in excess gets 429 with Retry-After; a place that is left is free."""
+    """A viewer above the maximum gets 429 with Retry-After until a viewer leaves."""
     keys = prepare(tmp_path)
     with (
         serve_existing(tmp_path, keys, prelude=FEW_VIEWERS) as (_process, service),

@@ -64,7 +64,7 @@ UNKNOWN = {
     "share_link_id": 987654,
     "key_id": "zzzzzzzz",
 }
-"""Ids that name no object, by path parameter: a kind of object each."""
+"""Ids that name no object, by path parameter. Each parameter is a kind of object."""
 
 BODIES: dict[str, Any] = {
     "create_job_token": {},
@@ -163,7 +163,7 @@ def objects(service: Service) -> Iterator[Objects]:
 
 
 @pytest.fixture(scope="module")
-def holder(service: Service) -> Iterator[httpx.Client]:
+def token_client(service: Service) -> Iterator[httpx.Client]:
     """A client with a job token of another job of the same provider."""
     with service.client() as api:
         path = f"/jobs/{new_job(api)['id']}/tokens"
@@ -182,7 +182,7 @@ def test_every_operation_has_its_scope() -> None:
 
 
 def test_every_object_of_a_request_is_in_the_matrix() -> None:
-    """Each operation names its objects by a path, in `REFERENCES`, or not at all."""
+    """Each operation is in one table: objects in its path, in its request, or none."""
     assert {name for each in ON_OBJECTS for name in path_parameters(each)} == set(
         UNKNOWN
     )
@@ -218,26 +218,29 @@ PLAIN_TEXTS = {
     "create_event": {"tag"},
     "import_events": {"tag"},
 }
-"""Further members that name no object: a text, and a step of the named job."""
+"""Members that name no object in some operations.
+
+Here `reference` is any text, and `tag` is a step of a job that the event names.
+"""
 
 
 @pytest.mark.parametrize("operation", ON_OBJECTS, ids=lambda each: each.operation_id)
 def test_foreign_object_is_answered_as_an_unknown_one(
     other_api: httpx.Client,
-    holder: httpx.Client,
+    token_client: httpx.Client,
     objects: Objects,
     operation: Operation,
 ) -> None:
-    """Another provider and a foreign token cannot tell an object from an unknown one.
+    """A foreign caller gets the same response for an object and for an unknown id.
 
-    Both get 404 with the body and headers of an unknown object. Operations that
-    are closed to tokens answer 403 for both.
+    Another provider and a token of another job get 404. Operations that are closed to
+    tokens answer 403 to the token.
     """
     names = path_parameters(operation)
     foreign = {name: objects.ids[name] for name in names}
     unknown = {name: UNKNOWN[name] for name in names}
     is_open = operation.operation_id in OPEN_TO_JOB_TOKENS
-    for caller, status in ((other_api, 404), (holder, 404 if is_open else 403)):
+    for caller, status in ((other_api, 404), (token_client, 404 if is_open else 403)):
         answers = [
             comparable(answer_of(caller, operation, ids)) for ids in (foreign, unknown)
         ]
@@ -269,7 +272,7 @@ def test_no_object_has_changed(api: httpx.Client, objects: Objects) -> None:
 )
 def test_references_of_lists_find_no_foreign_object(
     other_api: httpx.Client,
-    holder: httpx.Client,
+    token_client: httpx.Client,
     objects: Objects,
     operation_id: str,
     query: tuple[str, str | int],
@@ -282,7 +285,7 @@ def test_references_of_lists_find_no_foreign_object(
         value = objects.reference
     callers = [other_api]
     if operation_id in OPEN_TO_JOB_TOKENS and name != "customer_id":
-        callers.append(holder)
+        callers.append(token_client)
     for caller in callers:
         answer = caller.get(BY_ID[operation_id].path, params={name: value})
         assert answer.json() == {"items": [], "next_cursor": None}
@@ -337,10 +340,10 @@ def test_references_of_bodies_name_no_foreign_object(
     assert api.get(f"/jobs/{objects.job['id']}").json()["event_count"] == 1
 
 
-def test_references_by_own_names_are_free_for_each_provider(
+def test_references_to_new_objects_may_be_names_of_another_provider(
     other_api: httpx.Client, objects: Objects
 ) -> None:
-    """Names of foreign jobs, customers and configurations are free for a provider."""
+    """A provider may give its objects the names of objects of another provider."""
     job = other_api.post(
         "/jobs",
         json={
@@ -369,13 +372,13 @@ def test_every_page_is_in_the_matrix() -> None:
     assert paths - files == (
         PAGES_OF_LINKS | PAGES_OF_COOKIES | PAGES_OF_HASHES | PAGES_WITHOUT_DATA
     )
-    # The other files are those of the package, with their versions.
+    # All other static files belong to the package, with a version in their path.
     assert [path for path in files if "{version}" not in path] == []
 
 
 @pytest.fixture
 def revoked(api: httpx.Client) -> str:
-    """URL of a link that is revoked, of a job with another link."""
+    """URL of a revoked link; its job also has a valid link."""
     job = new_job(api)
     new_link(api, job)
     link = new_link(api, job)
@@ -385,7 +388,7 @@ def revoked(api: httpx.Client) -> str:
 
 @pytest.mark.parametrize("path", sorted(PAGES_OF_LINKS))
 def test_revoked_link_is_answered_as_an_unknown_link(revoked: str, path: str) -> None:
-    """Each page of a revoked link is that of an unknown link, and so is its cookie."""
+    """Each address below a revoked link gets the response for an unknown link."""
     address, _, token = revoked.rpartition("/s/")
     with httpx.Client(timeout=MAX_WAIT_SECONDS) as reader:
         answers = [
@@ -398,7 +401,7 @@ def test_revoked_link_is_answered_as_an_unknown_link(revoked: str, path: str) ->
 
 
 @pytest.mark.parametrize("path", sorted(PAGES_OF_COOKIES))
-def test_foreign_cookie_is_answered_as_none(
+def test_foreign_cookie_is_answered_as_no_cookie(
     api: httpx.Client, revoked: str, path: str
 ) -> None:
     """A cookie of another job, or of a revoked link, counts as no cookie."""

@@ -123,7 +123,7 @@ def test_queue_of_large_bodies_is_bounded_in_bytes() -> None:
 def test_one_large_body_is_in_play_while_providers_share(
     monkeypatch: pytest.MonkeyPatch, other: int, together: int
 ) -> None:
-    """A provider alone has several bodies in play; providers together have one."""
+    """A lone provider has several bodies in play; several providers have one in all."""
     monkeypatch.setattr(fair_queue, "SHARED_SECONDS", 2 * MAX_WAIT_SECONDS)
     monkeypatch.setattr(bodies, "_large_bodies", LargeBodies())
     in_play: list[int] = []
