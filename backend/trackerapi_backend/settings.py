@@ -366,7 +366,7 @@ def default_pepper_file(database: Path) -> Path:
 def default_erasures_file(database: Path) -> Path:
     """Return the file of erasures beside a SQLite file, with symbolic links resolved.
 
-    One database has one default file, whatever link names the database.
+    One database has one default file, even if several links lead to the database.
     """
     return Path(f"{os.path.realpath(database)}.erasures")
 

@@ -89,8 +89,8 @@ def _eraser(services: Services, provider_id: int) -> Eraser:
 
 async def _close_names(services: Services, jobs: Sequence[ErasedObject]) -> None:
     for first in range(0, len(jobs), NAMES_PER_TRANSACTION):
-        some = jobs[first : first + NAMES_PER_TRANSACTION]
-        await services.writer.write(partial(_record_names, some))
+        batch = jobs[first : first + NAMES_PER_TRANSACTION]
+        await services.writer.write(partial(_record_names, batch))
 
 
 def _record_names(jobs: Sequence[ErasedObject], db: Connection) -> None:

@@ -266,7 +266,7 @@ class Eraser:
 
 
 def _text_of(path: Path) -> str:
-    """Return the name of a file as a text of JSON: it may have bytes beyond UTF-8."""
+    """Return the name of a file for JSON: replace bytes that are not UTF-8."""
     return os.fsencode(path.name).decode(errors="replace")
 
 

@@ -55,7 +55,7 @@ class MetricsEndpoint:
         return HttpProtocol(self._config, self._state, {})
 
     def sweep(self) -> None:
-        """End the connections that are beyond a time limit."""
+        """End the connections that exceed a time limit."""
         self._connections.sweep()
 
     def close(self) -> None:

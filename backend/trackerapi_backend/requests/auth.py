@@ -152,7 +152,7 @@ def read_key(headers: Headers) -> str:
 
 
 def _remember(cache: dict[bytes, T], digest: bytes, value: T, capacity: int) -> None:
-    """Put an entry at the end of a cache; remove the oldest beyond the capacity."""
+    """Put an entry at the end of a cache; remove the oldest entry of a full cache."""
     cache.pop(digest, None)
     cache[digest] = value
     while len(cache) > capacity:

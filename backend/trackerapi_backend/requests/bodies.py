@@ -70,7 +70,7 @@ async def read_body(request: Request, media_type: str, provider_id: int = 0) -> 
 
 
 async def _receive(request: Request, provider_id: int) -> bytes:
-    """Return the body as it was sent; reject a large body beyond the memory limits."""
+    """Return the body as it was sent; reject a body that exceeds the memory limits."""
     # A body without a length comes in chunks.
     announced = int(request.headers.get("content-length", MAX_BODY_BYTES))
     if announced <= MAX_BYTES_ON_LOOP:

@@ -145,7 +145,7 @@ class Store(Protocol):
         Safe to call from any thread. Blocks for at most about a minute.
 
         Args:
-            whole: Whether to rewrite the database whatever its size, without a time
+            whole: Whether to rewrite a database of any size, without a time
                 limit. Other transactions wait meanwhile.
 
         Returns:

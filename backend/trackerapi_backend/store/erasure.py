@@ -220,10 +220,10 @@ def find_names(
     """Return the given HMACs that `record_name()` has stored for a provider."""
     given, found = [*name_hmacs], set[bytes]()
     for first in range(0, len(given), MAX_VALUES):
-        some = given[first : first + MAX_VALUES]
+        batch = given[first : first + MAX_VALUES]
         query = select(erased_jobs.c.name_hmac).where(
             erased_jobs.c.provider_id == provider_id,
-            erased_jobs.c.name_hmac.in_(some),
+            erased_jobs.c.name_hmac.in_(batch),
         )
         found.update(db.execute(query).scalars())
     return found

@@ -58,9 +58,9 @@ def find_known_event_ids(
     # `find_reported_jobs()` has locked the job.
     known: set[bytes] = set()
     for first in range(0, len(event_ids), MAX_VALUES):
-        some = event_ids[first : first + MAX_VALUES]
+        batch = event_ids[first : first + MAX_VALUES]
         query = select(events.c.event_id).where(
-            events.c.job_id == job_id, events.c.event_id.in_(some)
+            events.c.job_id == job_id, events.c.event_id.in_(batch)
         )
         known.update(db.execute(query).scalars())
     return known

@@ -263,10 +263,10 @@ def _fetch_reported(
             yield from postgres_sql.fetch(db, _LOCK_REPORTED, columns)
         return
     for first in range(0, len(names), _NAMES_PER_QUERY):
-        some = names[first : first + _NAMES_PER_QUERY]
-        pairs = ", ".join(["(?, ?)"] * len(some))
+        batch = names[first : first + _NAMES_PER_QUERY]
+        pairs = ", ".join(["(?, ?)"] * len(batch))
         where = f"WHERE (jobs.provider_id, jobs.provider_job_id) IN (VALUES {pairs})"
-        values = tuple(value for name in some for value in name)
+        values = tuple(value for name in batch for value in name)
         yield from sqlite_sql.fetch(db, f"{_REPORTED} {where}", values)
 
 

@@ -32,7 +32,7 @@ Value = bytes | Sequence[int] | Sequence[str]
 """Value of a statement that `LimitedConnection` sends itself: a text or an array."""
 
 SPARE_SECONDS = 5.0
-"""Time for an answer beyond `statement_timeout`, in seconds."""
+"""Time for an answer in addition to `statement_timeout`, in seconds."""
 
 # Types of columns by the number of the type in PostgreSQL: bigint, text, varchar.
 _LOADERS: dict[int, Callable[[bytes], Any]] = {

@@ -64,19 +64,19 @@ def restore_files(backup: BackupFile, target: Target) -> Contents:
         moved += _existing(pepper_file)
     _require_movable(moved, target)
     with ExitStack() as stack:
-        news = [stack.enter_context(NewFile(database))]
-        backup.extract_database(news[0].file)
-        news[0].sync()
-        contents = _check(backup, news[0].fresh, pepper)
+        new_files = [stack.enter_context(NewFile(database))]
+        backup.extract_database(new_files[0].file)
+        new_files[0].sync()
+        contents = _check(backup, new_files[0].fresh, pepper)
         if missing is not None:
             # Publish the database last: a crash leaves no database without its pepper.
-            news.insert(0, stack.enter_context(NewFile(pepper_file)))
-            news[0].file.write(missing)
-            news[0].sync()
-        for new in news:
+            new_files.insert(0, stack.enter_context(NewFile(pepper_file)))
+            new_files[0].file.write(missing)
+            new_files[0].sync()
+        for new in new_files:
             _give_to_owner_of_folder(new)
         _move(database, moved)
-        for new in news:
+        for new in new_files:
             new.publish()
     return contents
 
