@@ -136,7 +136,7 @@ def test_each_administrative_request_leaves_one_entry(
             assert answer.is_success, answer.text
             secrets += secrets_in(answer.json())
             expected += [*PREPARED.get(action, ()), action]
-        # Requests that change nothing: repeated, refused and empty ones.
+        # Repeated, refused and empty requests change nothing.
         assert api.patch("/provider-profile", json={}).is_success
         assert api.post("/customers", json={"reference": CANARY}).status_code == 409
         process.terminate()

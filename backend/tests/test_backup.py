@@ -448,7 +448,7 @@ def test_unwritable_places_are_one_error(tmp_path: Path, saved: Saved) -> None:
         assert f"{disk}" in error_line(backup(source, disk / "x.backup"))
         assert f"{disk}" in error_line(restore(saved.file, disk))
         filler.write_bytes(b"x" * (SMALL_DISK_BYTES - 300 * 1024))
-        # There is space for the copy, and none for the file of the backup.
+        # The disk has space for the copy, but not for the backup file.
         assert f"{disk}" in error_line(backup(source, disk / "x.backup"))
         assert list(disk.iterdir()) == [filler]
 

@@ -363,6 +363,7 @@ def test_help_of_a_list_names_its_columns(
         ("walk",),
         ("key", "create", "--label", "x", "--provider", "a\nb"),
     ],
+    ids=["no command", "no subcommand", "port", "unknown command", "line break"],
 )
 def test_wrong_usage_has_status_2(wrong: tuple[str, ...]) -> None:
     """A command line that cannot be parsed ends with status 2 and the usage."""

@@ -291,6 +291,7 @@ def test_invalid_key_file_is_named(tmp_path: Path, content: bytes) -> None:
         ["--base-url", "http://t.example.org", "--only", "nothing"],
         [],
     ],
+    ids=["no scheme", "scheme", "user", "port", "unknown check", "no address"],
 )
 def test_wrong_usage_has_status_2(options: Sequence[str]) -> None:
     """Wrong usage exits with status 2, before any request."""

@@ -177,7 +177,9 @@ def test_server_that_ends_during_a_command_is_reported(
     assert line.startswith("the server ended before the end of the command")
 
 
-@pytest.mark.parametrize("command", [("key", "list"), ("export", "new.export")])
+@pytest.mark.parametrize(
+    "command", [("key", "list"), ("export", "new.export")], ids=" ".join
+)
 def test_database_in_use_without_a_server_is_reported(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:

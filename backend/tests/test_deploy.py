@@ -227,7 +227,7 @@ def test_page_streams_through_the_proxy(composed: Composed) -> None:
         messages = Stream(response).messages()
         next(messages)
         send(composed.api, job, kind="step", tag="say_hello")
-        # A proxy that collects messages would keep this one.
+        # A proxy that buffers the stream would hold this message back.
         next(messages)
     assert link.rpartition("/")[2] not in composed.composition.log.read_text()
 

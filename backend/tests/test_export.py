@@ -684,7 +684,7 @@ def test_export_replaces_the_file_of_a_killed_export(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert list(tmp_path.iterdir()) == [leftover]
-    # A larger export would have left more bytes than the next one writes.
+    # A larger export would have left more bytes than the next export writes.
     leftover.write_bytes(b"x" * 1_000_000)
     leftover.chmod(0o644)
     run_export(exported.folder, exported.url, file)

@@ -100,7 +100,7 @@ def test_wrong_clock_of_the_server_loses_no_event(
             days.set(shift)
             jobs.wait_for_events(30)
             with service.client() as api:
-                # The clock is the server's alone: the key, the job and `/readyz` work.
+                # With a wrong clock, keys, new jobs and `/readyz` still work.
                 report(api, new_job(api), kind="start")
                 assert api.get("/readyz").status_code == 200
 

@@ -130,7 +130,7 @@ def test_invalid_value_is_rejected_by_its_name(
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
     errors = answer.json()["errors"]
     assert f"/{member}" in {error["pointer"] for error in errors}
-    # A reader of this text alone would have to look up the rule.
+    # The error has to contain the rule: a reference to the contract is no help.
     assert "the contract describes" not in str(errors)
     assert api.get("/provider-profile").json()["display_name"] is None
 

@@ -213,16 +213,22 @@ def test_lock_of_maintenance_has_one_holder(
 @pytest.mark.parametrize(
     ("checks", "trusted"),
     [
-        # Pairs of the days on the clock and on the monotonic clock since the start.
+        # Days that each of two clocks shows: the clock of the backend, which may jump,
+        # and the monotonic clock since the start.
         ([(0.0, 0.0), (3.0, 3.0)], [True, True]),
         ([(0.9, 0.0), (1.8, 0.1)], [True, True]),
-        # Started with a wrong clock, which is corrected before the first pass.
         ([(1.1, 0.0), (1.0, 0.9), (1.2, 1.1)], [False, False, True]),
         ([(5000.0, 0.0), (0.1, 0.1), (1.1, 1.1)], [False, False, True]),
-        # The clock jumps while the server runs.
         ([(0.0, 0.0), (9.0, 1.0), (9.5, 1.5), (10.1, 2.1)], [True, False, False, True]),
-        # The clock was behind.
         ([(-9.0, 0.0), (-8.9, 0.1)], [True, True]),
+    ],
+    ids=[
+        "right clock",
+        "jump of less than a day",
+        "ahead by a day at the start",
+        "ahead by years at the start, then corrected",
+        "jump while the server runs",
+        "behind",
     ],
 )
 def test_clock_that_has_jumped_ahead_is_doubted_for_a_day(

@@ -183,7 +183,7 @@ def test_request_that_began_before_the_expiry_makes_nothing(
             )
             connection.sendall(head.encode())
             file = stack.enter_context(connection.makefile("rb"))
-            # The server has accepted the key once it wants the body.
+            # The server asks for the body after it has accepted the key.
             interim = read_answer(file)
             assert interim is not None
             assert interim.status == 100

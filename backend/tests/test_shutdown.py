@@ -139,7 +139,11 @@ def test_unreachable_database_does_not_delay_the_shutdown(
         assert process.wait(timeout=MAX_WAIT_SECONDS) == 0
 
 
-@pytest.mark.parametrize("signals", [[SIGTERM], [SIGINT] * 3, [SIGTERM, SIGINT]])
+@pytest.mark.parametrize(
+    "signals",
+    [[SIGTERM], [SIGINT] * 3, [SIGTERM, SIGINT]],
+    ids=["SIGTERM", "three SIGINT", "SIGTERM, SIGINT"],
+)
 def test_cancelled_requests_cost_one_line_of_the_log(
     tmp_path: Path, signals: list[int]
 ) -> None:

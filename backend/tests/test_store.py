@@ -132,7 +132,7 @@ class Tail:
             sequences = [item["sequence"] for item in page["items"]]
             assert all(one < other for one, other in pairwise(sequences))
             ids = [item["event_id"] for item in page["items"]]
-            # A reader that has passed an event would miss an earlier one for ever.
+            # A reader that has passed an event would miss an earlier event for ever.
             assert ids[: len(self._last)] == self._last
             if page["next_cursor"] is None:
                 self._last = ids

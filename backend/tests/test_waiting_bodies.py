@@ -247,7 +247,7 @@ async def cancel(tasks: Iterable[asyncio.Task[int]]) -> None:
 OCCUPIED_THREAD = """
 from pathlib import Path
 from trackerapi_backend.requests import bodies
-# The thread reads until a test writes there.
+# The thread blocks in this read until a test writes to the pipe.
 bodies._large_bodies._thread.submit(Path({gate!r}).read_bytes)
 """
 
