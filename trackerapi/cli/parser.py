@@ -25,12 +25,12 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, _nonblank)
         self.register("type", Path, _path)
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, *args: Any, **keywords: Any) -> Any:
         """Parse arguments; reject `--` as the value of an option.
 
         Python before 3.13 sets such an option to an empty list.
         """
-        options, rest = super().parse_known_args(args, namespace)
+        options, rest = super().parse_known_args(*args, **keywords)
         for action in self._actions:
             value = getattr(options, action.dest, None)
             is_lost = value == [] != action.default
