@@ -187,6 +187,7 @@ def job_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -
         reason: Cause of the refusal, in one sentence.
         problem: Members of the problem details (RFC 9457).
     """
+    reason = reason.removesuffix(".")
     return (
         f"the backend refused job {provider_job_id!r} ({reason}). The script "
         "continues; the outbox holds the reports of the job; "
@@ -212,6 +213,7 @@ def event_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any])
     fix = "`trackerapi outbox list` shows what is held"
     if problem.get("status") == _ERASED:
         fix = f"its reports are held; {fix_for_job(provider_job_id, problem)}"
+    reason = reason.removesuffix(".")
     return f"the backend refused an event of job {provider_job_id!r}: {reason}; {fix}"
 
 

@@ -266,7 +266,7 @@ def test_program_that_takes_no_output_is_given_up(
 
 
 def test_program_that_ends_at_once_is_no_defect_of_the_server(tmp_path: Path) -> None:
-    """A program that ends before the answer to its command leaves nothing in the log.
+    """A program that ends before the answer to its command causes no error in the log.
 
     The server runs uvloop, whose transports raise other errors than those of asyncio.
     """

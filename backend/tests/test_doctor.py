@@ -312,7 +312,7 @@ def move_pepper(own: Installation, name: str) -> None:
 
 
 def open_pepper_beside(own: Installation) -> None:
-    """Open a pepper to all users in a folder whose name begins like the database."""
+    """Move the pepper to the folder `backend.db.secrets`; let all users read it."""
     move_pepper(own, "backend.db.secrets/pepper")
     (own.folder / "backend.db.secrets" / "pepper").chmod(0o644)
 

@@ -231,7 +231,7 @@ def test_batch_beside_another_provider_is_stored_once_and_in_order(
 
 
 def report_of(count: int) -> Report:
-    """Return a report of events, whose ids come from the caller."""
+    """Return a report of events with given ids."""
     sent: EventInput = {"provider_job_id": "mr-1", "kind": "info"}
     ids = [str(uuid4()) for _ in range(count)]
     events = [read_event({**sent, "event_id": each}, now=0) for each in ids]

@@ -176,7 +176,7 @@ def replace_first_partition(db: Connection) -> None:
 
 
 def checks_of(store: Store) -> list[PartitionCheck]:
-    """Return the finished checks of partitions whose jobs are all old."""
+    """Return the finished checks of partitions with only old jobs."""
     checks = store.read(
         lambda db: begin_checks(db, list_ages(db), utc_now(), DELETED_STATUSES)
     )

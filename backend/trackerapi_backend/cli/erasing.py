@@ -62,10 +62,10 @@ def erase_once(
     erase: Callable[[Services], Awaitable[models.Erasure]],
     find_erasure: Callable[[PepperFile, Connection], datetime | None],
 ) -> None:
-    """Erase an object, or print the time of its earlier erasure; print what is left.
+    """Erase an object, or print the time of its earlier erasure.
 
-    The output names the known backups, and the reason why rows or bytes of erased jobs
-    may be left in the database.
+    The output also names the known backups, and the reason why rows or bytes of erased
+    jobs may be left in the database.
 
     Args:
         database: Database of the command.

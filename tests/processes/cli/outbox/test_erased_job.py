@@ -37,6 +37,8 @@ def test_reports_of_an_erased_job_are_held(machine: Machine) -> None:
     drop = f"trackerapi outbox drop --job '{job_id}'"
     assert [problem.kind for problem in problems] == ["event-refused", "job-refused"]
     assert all(drop in problem.message for problem in problems)
+    assert not [each.message for each in problems if ".;" in each.message]
+    assert not [each.message for each in problems if ".)" in each.message]
     records = held_records(machine)
     assert len(records) == 2
     assert all("problem:erased" in str(record["problem"]) for record in records)
