@@ -212,6 +212,17 @@ def test_expiry_during_a_broken_connection_ends_streams(
             assert list(stream.messages()) == []
 
 
+@pytest.mark.parametrize("kind", ["job", "customer"])
+def test_erasure_by_a_command_ends_streams(tmp_path: Path, url: str, kind: str) -> None:
+    """A stream ends once a command erases its job, without a regular read."""
+    with followed_job(tmp_path, url) as (_api, job, stream):
+        erased = {"job": job["id"], "customer": job["customer_id"]}[kind]
+        erase = (kind, "erase", "--yes", str(erased))
+        done = command_here(*erase, environment=variables_of(tmp_path, url))
+        assert done.returncode == 0, done.stderr
+        assert list(stream.messages()) == []
+
+
 def test_deleted_job_ends_its_streams(tmp_path: Path, url: str) -> None:
     """The stream of a job that exists no more ends; a new stream gets 404."""
     with (

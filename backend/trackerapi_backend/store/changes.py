@@ -91,6 +91,12 @@ def note_permissions(db: Connection, permissions: Collection[str]) -> None:
     _notify_servers(db, permissions)
 
 
+def note_job(db: Connection, job_id: int) -> None:
+    """Note a change of a job in the current transaction, for all servers."""
+    changes_of(db).rows.add(job_id)
+    _notify_servers(db, [job_id])
+
+
 def note_profile(db: Connection, provider_id: int) -> None:
     """Note a change of a provider's profile in the current transaction."""
     source = profile_source(provider_id)

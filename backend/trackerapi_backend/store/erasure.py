@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, update
 
 from trackerapi_backend.store.changes import (
     changes_of,
+    note_job,
     note_permissions,
     tokens_and_links_of_job,
 )
@@ -66,9 +67,9 @@ def hide_job(db: Connection, job_id: int, *, now: datetime) -> None:
     _forget_details(db, audit_log.c.job_id == job_id)
     db.execute(delete(share_links).where(share_links.c.job_id == job_id))
     tokens = delete(api_keys).where(api_keys.c.job_id == job_id)
-    changes = changes_of(db)
-    changes.keys.update(db.execute(tokens.returning(api_keys.c.key_id)).scalars())
-    changes.rows.add(job_id)
+    key_ids = db.execute(tokens.returning(api_keys.c.key_id)).scalars()
+    changes_of(db).keys.update(key_ids)
+    note_job(db, job_id)
     note_permissions(db, [tokens_and_links_of_job(job_id)])
 
 

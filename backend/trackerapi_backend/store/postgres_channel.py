@@ -4,8 +4,8 @@ A process announces its changes after the commit, on a separate connection: with
 NOTIFY in the transactions that record events, the commits of all processes would wait
 for each other. A process with viewers sends a presence message every
 `PRESENCE_SECONDS`. Other processes announce changes only while they receive presence
-messages. A transaction that takes permissions away or changes a profile notifies the
-processes itself: see `store/changes.py`.
+messages. A transaction that takes permissions away, hides a job or changes a profile
+notifies the processes itself: see `store/changes.py`.
 """
 
 from __future__ import annotations
