@@ -137,6 +137,17 @@ def test_port_in_use_is_reported(tmp_path: Path) -> None:
     assert "--port" in error_line(result)
 
 
+@pytest.mark.parametrize("name", ["\udcff", "a\udcff.example", "a..example"])
+def test_name_that_no_host_has_is_reported(tmp_path: Path, name: str) -> None:
+    """A name of a host that cannot be encoded is one error for each listener."""
+    folder = ("--data-dir", str(tmp_path))
+    result = command("dev", "--port", "0", "--host", name, *folder)
+    assert error_line(result).startswith("cannot listen on ")
+    database = ("--database", str(tmp_path / "backend.db"), "--port", "0")
+    result = command("serve", "--metrics-address", f"{name}:0", *database)
+    assert error_line(result).startswith("cannot listen on ")
+
+
 def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     """The error for a folder that cannot be created names `--data-dir`."""
     (tmp_path / "file").touch()

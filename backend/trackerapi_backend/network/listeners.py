@@ -53,7 +53,8 @@ def open_listener(
             family=socket.AF_INET6 if ":" in host else socket.AF_INET,
             backlog=BACKLOG,
         )
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, TypeError) as error:
+        # Python raises TypeError for a name with bytes that are not UTF-8.
         number = getattr(error, "errno", None) or 0
         reason = _REASONS.get(number, "not an address of this machine")
         raise SettingsError(
