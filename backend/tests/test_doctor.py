@@ -471,14 +471,15 @@ def test_healthy_installation_has_no_fault(own: Installation) -> None:
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+@pytest.mark.parametrize("made", ["TABLE visits (page TEXT)", "VIEW ones AS SELECT 1"])
 def test_database_of_another_program_is_not_changed(
-    tmp_path: Path, journal: str
+    tmp_path: Path, journal: str, made: str
 ) -> None:
     """Each command rejects the file, also `migrate`, and `doctor` names the fault."""
     own = Installation(tmp_path)
     with closing(sqlite3.connect(own.database)) as db, db:
         db.execute(f"PRAGMA journal_mode={journal}")
-        db.execute("CREATE TABLE visits (page TEXT)")
+        db.execute(f"CREATE {made}")
     own.database.chmod(0o600)
     content = own.database.read_bytes()
     for line in (("migrate",), ("audit",), ("compact",), ("customer", "create")):

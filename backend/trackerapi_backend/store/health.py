@@ -41,8 +41,10 @@ def has_schema(db: Connection) -> bool:
 
 
 def is_foreign(db: Connection) -> bool:
-    """Return whether the database has tables, but not the tables of any release."""
-    return not has_schema(db) and bool(inspect(db).get_table_names())
+    """Return whether the database has tables or views, but not those of any release."""
+    found = inspect(db)
+    names = [*found.get_table_names(), *found.get_view_names()]
+    return not has_schema(db) and bool(names)
 
 
 def find_damage(db: Connection, *, is_thorough: bool) -> str | None:
