@@ -134,7 +134,7 @@ def test_restored_server_accepts_old_keys_and_links(
     result = restore(saved.file, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "jobs\t1" in result.stdout.splitlines()
-    assert "doctor --erase-again FILE` with their file" in result.stdout
+    assert "doctor --erase-again FILE --database " in result.stdout
     for file in (saved.file, tmp_path / "backend.db", tmp_path / "pepper"):
         assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
     assert set(contents(tmp_path)) == RESTORED
@@ -362,7 +362,7 @@ def test_backup_of_an_older_schema_needs_migrate(tmp_path: Path) -> None:
     folder.mkdir()
     backup(tmp_path, file).check_returncode()
     result = restore(file, folder)
-    assert "0005 is older: run `trackerapi-backend migrate`" in result.stdout
+    assert "0005 is older: run `trackerapi-backend migrate --data" in result.stdout
     variables = variables_of(folder)
     assert HEAD in error_line(command_here("key", "list", environment=variables))
     for arguments in (("migrate",), ("key", "list")):

@@ -7,6 +7,7 @@ import resource
 import shlex
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,8 +39,6 @@ from backend.tests.support.service import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx
 
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
@@ -172,6 +171,52 @@ def test_restore_that_cannot_erase_again_names_the_command(
     printed = shlex.split(line.split("`")[1])
     again = command_here(*printed[1:], environment=variables)
     assert again.stdout == "erased again\t0 jobs, 1 customers\n"
+
+
+def test_command_after_a_restore_names_the_files_of_the_restore(
+    tmp_path: Path,
+) -> None:
+    """Options that named the files are in the printed command: no variable has them."""
+    prepare(tmp_path)
+    variables, saved = variables_of(tmp_path), str(tmp_path / "saved")
+    command_here("backup", saved, environment=variables).check_returncode()
+    erase = ("customer", "erase", "--yes", str(CUSTOMER))
+    command_here(*erase, environment=variables).check_returncode()
+    files = (
+        "--database",
+        str(tmp_path / "new.db"),
+        "--pepper-file",
+        str(tmp_path / "s"),
+    )
+    erasures = {
+        name: text for name, text in variables.items() if name.endswith("ERASURES_FILE")
+    }
+    restore = ("restore", saved, *files)
+    line = error_line(command(*restore, environment=erasures, prelude=FULL_DISK))
+    printed = shlex.split(line.split("`")[1])
+    again = command_here(*printed[1:], environment=erasures)
+    assert again.stdout == "erased again\t0 jobs, 1 customers\n"
+    Path(erasures["TRACKERAPI_BACKEND_ERASURES_FILE"]).unlink()
+    restored = command_here(*restore, "--move-aside", environment=erasures)
+    assert shlex.join(files) in restored.stdout.splitlines()[-1]
+
+
+def test_id_of_a_customer_that_is_newer_than_the_backup_stays_closed(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    """The file of erasures closes the ids of customers that a backup does not have."""
+    prepare(tmp_path, database_url)
+    variables = variables_of(tmp_path, database_url)
+    file = ErasuresFile(tmp_path / "copied")
+    file.append(erased_customer(1, 77, now=utc_now()))
+    again = ("doctor", "--erase-again", str(tmp_path / "copied"))
+    for _ in range(2):
+        done = command_here(*again, environment=variables)
+        assert done.stdout == "erased again\t0 jobs, 0 customers\n", done.stderr
+    created = command_here("customer", "create", "--id", "77", environment=variables)
+    assert error_line(created).startswith("customer 77 was erased at ")
+    listed = command_here("audit", "--all", environment=variables)
+    assert listed.stdout.count("erase_customer") == 1
 
 
 def test_erasures_of_another_installation_are_skipped(tmp_path: Path) -> None:

@@ -383,10 +383,14 @@ PURPOSES = {
 
 @pytest.mark.parametrize("kind", ["path", "link"])
 @pytest.mark.parametrize("name", PURPOSES)
-def test_new_file_of_a_command_is_no_file_of_the_backend(
+def test_file_of_a_command_is_no_file_of_the_backend(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
 ) -> None:
-    """A file of the backend is rejected as a backup, an export and a log."""
+    """A file of the backend is rejected as a backup, an export and a log.
+
+    `restore --move-aside` would otherwise rename the backup and write the new database
+    in its place.
+    """
     prepare(tmp_path)
     before = contents(tmp_path)
     file = path_or_link(tmp_path, name, kind)
@@ -394,6 +398,8 @@ def test_new_file_of_a_command_is_no_file_of_the_backend(
     for setting, arguments in (
         ("FILE", ("backup", str(file), *database)),
         ("FILE", ("export", str(file), *database)),
+        ("FILE", ("restore", "--move-aside", str(file), *database)),
+        ("FILE", ("import", str(file), *database)),
         ("--log-file", ("serve", "--log-file", str(file), *database)),
         ("--log-file", ("dev", "--log-file", str(file), "--data-dir", str(tmp_path))),
     ):
@@ -446,6 +452,22 @@ def test_pepper_is_no_file_of_erasures(
     for options in ([], ["--database", str(tmp_path / "backend.db")]):
         assert main(["key", "list", *options]) == 1
         assert capsys.readouterr().err == f"trackerapi-backend: {expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [("api_key", "the file of the API key"), ("dev.json", "the file for scripts")],
+)
+def test_log_of_dev_is_no_other_file_of_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, purpose: str
+) -> None:
+    """`dev` writes these files anew, so a log would be lost."""
+    file = tmp_path / name
+    assert main(["dev", "--log-file", str(file), "--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"trackerapi-backend: --log-file: {file} is {purpose}: name another file\n"
+    )
+    assert not file.exists()
 
 
 def path_or_link(folder: Path, name: str, kind: str) -> Path:

@@ -197,6 +197,7 @@ def log_settings_from(
     *,
     default_level: str,
     storage: Storage,
+    other_files: Mapping[Path, str],
 ) -> LogSettings:
     """Return level and destination of the log; see `storage_from()`.
 
@@ -205,11 +206,17 @@ def log_settings_from(
         environment: Variables.
         default_level: Level without a setting.
         storage: Database and secret; the log file must be another file.
+        other_files: Purposes of further files that cannot be the log, by path.
 
     Raises:
         SettingsError: If a setting is invalid.
     """
-    return _log_settings(_Sources(arguments, environment), default_level, storage)
+    sources = _Sources(arguments, environment)
+    log = _log_settings(sources, default_level, storage)
+    if log.file is not None:
+        purposes = {os.path.realpath(path): each for path, each in other_files.items()}
+        _require_other_file(log.file, sources.text("log_file")[1], purposes)
+    return log
 
 
 def user_data_dir() -> Path | None:
@@ -249,7 +256,7 @@ def absolute_path(text: str, setting: str) -> Path:
     return path
 
 
-def new_file_path(text: str, setting: str, storage: Storage) -> Path:
+def other_file_path(text: str, setting: str, storage: Storage) -> Path:
     """Return the absolute path of a file that has no other purpose.
 
     Args:
@@ -314,7 +321,7 @@ def _log_settings(
             f"{setting} must be one of {', '.join(LOG_LEVELS)}, got {level[:40]!r}"
         )
     text, setting = sources.text("log_file")
-    file = None if text is None else new_file_path(text, setting, storage)
+    file = None if text is None else other_file_path(text, setting, storage)
     return LogSettings(level=level, file=file)
 
 

@@ -10,7 +10,7 @@ from trackerapi_backend.instants import utc_now
 from trackerapi_backend.pepper import Pepper, open_pepper_file
 from trackerapi_backend.settings import (
     SettingsError,
-    new_file_path,
+    other_file_path,
     read_secret,
     storage_from,
 )
@@ -56,7 +56,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
             written.
     """
     storage = storage_from(vars(options))
-    file = new_file_path(options.file, "FILE", storage)
+    file = other_file_path(options.file, "FILE", storage)
     if storage.database is None:
         _print_commands(file, storage, print_line)
         return

@@ -106,7 +106,13 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     """Serve the database of the data folder until a signal ends the server."""
     folder = _DevFolder(_find_folder(options.data_dir))
     log = log_settings_from(
-        vars(options), default_level=DEFAULT_LOG_LEVEL, storage=folder.storage
+        vars(options),
+        default_level=DEFAULT_LOG_LEVEL,
+        storage=folder.storage,
+        other_files={
+            folder.api_key_file: "the file of the API key",
+            folder.description: "the file for scripts",
+        },
     )
     start_log(log)
     _serve_folder(folder, options.host, options.port, print_line)

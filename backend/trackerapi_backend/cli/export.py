@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
 from trackerapi_backend.cli.database import open_to_read
-from trackerapi_backend.settings import new_file_path, storage_from
+from trackerapi_backend.settings import other_file_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.transfer_file import write_export
 
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace, print_line: PrintLine) -> None:
     """Write all data of a database to a new file; print the counts of rows."""
     storage = storage_from(vars(options))
-    file = new_file_path(options.file, "FILE", storage)
+    file = other_file_path(options.file, "FILE", storage)
     try:
         with closing(open_to_read(storage)) as reader:
             counts = write_export(file, reader)

@@ -11,7 +11,7 @@ from trackerapi_backend.cli.database import open_pepper, open_store
 from trackerapi_backend.pepper import open_pepper_file
 from trackerapi_backend.settings import (
     SettingsError,
-    absolute_path,
+    other_file_path,
     storage_from,
 )
 from trackerapi_backend.store import StoreError
@@ -47,7 +47,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     # command is one line.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     storage = storage_from(vars(options))
-    file = absolute_path(options.file, "FILE")
+    file = other_file_path(options.file, "FILE", storage)
     try:
         with closing(open_store(storage)) as store, open_export(file) as export:
             _check_pepper(store, storage, export)

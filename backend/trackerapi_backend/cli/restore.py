@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
 from trackerapi_backend.cli.erasing import erase_again
+from trackerapi_backend.diagnosis.finding import options_of
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.settings import absolute_path, storage_from
+from trackerapi_backend.settings import other_file_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import open_backup
 from trackerapi_backend.store.erasures_file import read_erasures
@@ -58,7 +59,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
             cannot be written, or the erasures cannot be applied again.
     """
     storage = storage_from(vars(options))
-    file = absolute_path(options.file, "FILE")
+    file = other_file_path(options.file, "FILE", storage)
     if storage.database is None:
         _print_commands(storage, file, print_line)
         return
@@ -74,17 +75,17 @@ def run(options: Namespace, print_line: PrintLine) -> None:
     record_backup(storage.database, file)
     for name, count in contents.visible_counts.items():
         print_line(f"{name}\t{count}")
-    _print_missing(storage.erasures_file, print_line)
+    _print_missing(storage, print_line)
     if contents.schema == HEAD:
         if erased:
             _erase_again(storage, erased, print_line)
         return
     print_line(
-        f"The schema {contents.schema} is older: run `trackerapi-backend migrate`"
-        " before `serve`."
+        f"The schema {contents.schema} is older: run"
+        f" `trackerapi-backend migrate{options_of(storage)}` before `serve`."
     )
     if erased:
-        command = _erase_again_command(storage.erasures_file)
+        command = _erase_again_command(storage)
         print_line(f"Then apply the erasures again: `{command}`.")
 
 
@@ -98,20 +99,21 @@ def _erase_again(
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{error}"
         if isinstance(error, Problem):
             reason = error.detail
-        command = _erase_again_command(storage.erasures_file)
+        command = _erase_again_command(storage)
         raise StoreError(
             f"{storage.database} is restored, but has jobs or customers that were"
             f" erased ({reason}): run `{command}` before `serve`"
         ) from None
 
 
-def _print_missing(erasures_file: Path | None, print_line: PrintLine) -> None:
+def _print_missing(storage: Storage, print_line: PrintLine) -> None:
     """Print a warning if the file of erasures does not exist."""
+    erasures_file = storage.erasures_file
     if erasures_file is not None and not erasures_file.exists():
         print_line(
             f"{erasures_file} does not exist, so nothing was erased again. If jobs or"
             " customers were erased since the backup, run `trackerapi-backend doctor"
-            " --erase-again FILE` with their file of erasures."
+            f" --erase-again FILE{options_of(storage)}` with their file of erasures."
         )
 
 
@@ -120,9 +122,7 @@ def _print_commands(storage: Storage, file: Path, print_line: PrintLine) -> None
     for line in restore_commands(url, file, storage.pepper_file):
         print_line(line)
     if storage.erasures_file is not None:
-        command = _erase_again_command(storage.erasures_file)
-        pepper = shlex.quote(f"{storage.pepper_file}")
-        print_line(f"# then, if this file exists: {command} --pepper-file {pepper}")
+        print_line(f"# then, if this file exists: {_erase_again_command(storage)}")
 
 
 def _restore(file: Path, target: Target) -> Contents:
@@ -143,5 +143,6 @@ def _read_erasures(file: Path | None) -> Sequence[ErasedObject]:
     return () if file is None or not file.exists() else read_erasures(file)
 
 
-def _erase_again_command(file: Path | None) -> str:
-    return f"trackerapi-backend doctor --erase-again {shlex.quote(f'{file}')}"
+def _erase_again_command(storage: Storage) -> str:
+    file = shlex.quote(f"{storage.erasures_file}")
+    return f"trackerapi-backend doctor --erase-again {file}{options_of(storage)}"

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from trackerapi_backend.jobs.erasure import Eraser, purge
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import erasure
+from trackerapi_backend.store.audit_log import record_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +48,10 @@ async def erase_again(
     """Erase the stored jobs and customers for which a file records an erasure.
 
     The HMAC of each recorded job name is stored too, so that no script can create the
-    job again. Lines of unknown providers are skipped, and so are lines of another
-    installation, in which the same id may belong to another customer.
+    job again. The id of each recorded customer that is not stored gets an entry in the
+    audit log, so that no new customer gets the id. Lines of unknown providers are
+    skipped, and so are lines of another installation, in which the same id may belong
+    to another customer.
 
     A job is found by its id or by the HMAC of its name: if the backup is older than the
     job, a script may have created the job again with another id. A customer is found by
@@ -77,6 +80,7 @@ async def erase_again(
             count = await eraser.erase_found_customer(each.customer_id)
             if count is not None:
                 jobs, customers = jobs + count, customers + 1
+    await _close_ids(services, [each for each in known if each.kind == "customer"])
     residue = await purge(services)
     return ErasedAgain(jobs, customers, len(erased) - len(ours), residue)
 
@@ -96,6 +100,27 @@ async def _close_names(services: Services, jobs: Sequence[ErasedObject]) -> None
 def _record_names(jobs: Sequence[ErasedObject], db: Connection) -> None:
     for job in jobs:
         erasure.record_name(db, job.provider_id, job.name_digest, now=job.erased_at)
+
+
+async def _close_ids(services: Services, lines: Sequence[ErasedObject]) -> None:
+    for first in range(0, len(lines), NAMES_PER_TRANSACTION):
+        batch = lines[first : first + NAMES_PER_TRANSACTION]
+        await services.writer.write(partial(_record_ids, batch))
+
+
+def _record_ids(lines: Sequence[ErasedObject], db: Connection) -> None:
+    for line in lines:
+        customer_id = line.customer_id or 0
+        if not stored_customers.customer_exists(db, customer_id) and (
+            erasure.find_erasure(db, None, customer_id=customer_id) is None
+        ):
+            record_change(
+                db,
+                provider_id=line.provider_id,
+                key_id=None,
+                action="erase_customer",
+                customer_id=customer_id,
+            )
 
 
 def _find_jobs(
