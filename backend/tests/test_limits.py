@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
+    from sqlalchemy import Connection
     from trackerapi_backend.requests.call import Services
 
     Running = asyncio.Future[httpx.Response]
@@ -303,6 +304,41 @@ def test_keys_of_an_address_that_guesses_are_looked_up_one_after_another(
     with (
         patch.object(auth, "UNKNOWN_SECONDS", 0.0),
         patch.object(limits_module, "MAX_WAITING_KEYS", len(waiting)),
+    ):
+        limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
+        run(folder, limits, scenario)
+
+
+def test_requests_share_a_query_that_waits_for_its_turn(
+    folder: Path, keys: dict[str, str], clock: Clock
+) -> None:
+    """Requests with one key share a query, also while the query waits for long."""
+    guesses = [generate_key().api_key for _ in range(2)]
+    find, queried = auth.stored_keys.find_key_with_provider, list[str]()
+
+    def find_and_count(db: Connection, key_id: str) -> Any:
+        queried.append(key_id)
+        return find(db, key_id)
+
+    async def scenario(services: Services) -> None:
+        async def verify(key: str) -> httpx.Response:
+            async with own_client(services, key, ADDRESS) as client:
+                return await client.get(VERIFY_PATH)
+
+        assert (await verify(guesses[0])).status_code == 401
+        with held_read(services) as reads:
+            running = await start([verify(guesses[1])])
+            while not reads:
+                await asyncio.sleep(0.01)
+            for _ in range(3):
+                running += await start([verify(keys["read"])])
+        answers = await asyncio.gather(*running)
+        assert [each.status_code for each in answers] == [401, 200, 200, 200]
+        assert queried.count(keys["read"].split("_")[1]) == 1
+
+    with (
+        patch.object(auth, "CACHE_SECONDS", 0.0),
+        patch.object(auth.stored_keys, "find_key_with_provider", find_and_count),
     ):
         limits = CallLimits(RequestLimits(unknown_keys_per_minute=1), clock)
         run(folder, limits, scenario)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -274,22 +275,26 @@ class Authenticator:
         query, until = self._queries.get(sent.digest, (None, 0.0))
         # A query that has run for long may have read the key before its expiry.
         if query is None or until <= now:
-            until = now + self._cache_seconds
-            query = asyncio.create_task(self._query_and_cache(sent, until))
-            self._queries[sent.digest] = query, until
+            query = asyncio.create_task(self._query_and_cache(sent))
+            # A query that waits for its turn has read nothing: all requests share it.
+            self._queries[sent.digest] = query, math.inf
             # Read the exception, such as that of a limit: asyncio would log an
             # exception that no request reads.
             query.add_done_callback(lambda done: done.cancelled() or done.exception())
         # A client that disconnects must not cancel the query of other requests.
         return await asyncio.shield(query)
 
-    async def _query_and_cache(self, sent: _Sent, until: float) -> Caller | None:
+    async def _query_and_cache(self, sent: _Sent) -> Caller | None:
         own, digest = asyncio.current_task(), sent.digest
         was_accepted = digest in self._known
         turn = nullcontext() if was_accepted else self._limits.query_turn(sent.sender)
         try:
             async with turn:
                 now = time.monotonic()
+                until = now + self._cache_seconds
+                # `forget()` may have removed this query during the wait.
+                if own is not None and self._queries.get(digest, (None,))[0] is own:
+                    self._queries[digest] = own, until
                 caller = await self._query_caller(sent.key_id, sent.api_key)
         finally:
             # `forget()` may have removed this query, or a later query replaced it.
