@@ -277,12 +277,16 @@ class Hub:
             loop.call_later(SHARED_CACHE_SECONDS, self.suspect, names)
 
     def _mark_changed(self, changes: Collection[Change] | None) -> None:
-        for change in list(self._topics) if changes is None else changes:
+        if changes is None:
+            self._mark_stale(self._all_topics())
+            return
+        for change in changes:
             if isinstance(change, int):
                 self._mark_stale(self._topics.get(change, {}).values())
-            else:
-                topics = self._all_topics()
-                self._mark_stale(each for each in topics if change in each.sources)
+        names = {change for change in changes if isinstance(change, str)}
+        if names:
+            topics = self._all_topics()
+            self._mark_stale(t for t in topics if not t.sources.isdisjoint(names))
 
     def changed(self, changes: Collection[Change]) -> None:
         """Read the topics of changed jobs and sources. The changes are committed.
