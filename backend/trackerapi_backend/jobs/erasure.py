@@ -307,7 +307,7 @@ def finishing_erasures(services: Services) -> AbstractAsyncContextManager[None]:
 
 
 async def _finish_repeatedly(services: Services) -> None:
-    is_started = False
+    is_started, residue = False, None
     while True:
         try:
             if not is_started:
@@ -315,7 +315,11 @@ async def _finish_repeatedly(services: Services) -> None:
                 is_started = True
             await finish_erasures(services)
             if services.residue.is_set():
-                await purge(services)
+                was_logged, residue = residue is not None, await purge(services)
+                if residue is not None and not was_logged:
+                    _log.warning("bytes of erased rows may be left: %s", residue)
+            else:
+                residue = None
         except (Problem, StoreError) as error:
             _log.warning("interrupted erasures are not finished yet: %s", error)
         await asyncio.sleep(FINISH_EVERY_SECONDS)
@@ -346,6 +350,4 @@ async def finish_erasures(services: Services) -> None:
     eraser = Eraser(services=services, provider_id=erasure.ERASED, key_id=None)
     for customer_id in customers:
         await eraser.erase_rest(customer_id)
-    residue = await purge(services)
-    if residue is not None:
-        _log.warning("bytes of erased rows may be left: %s", residue)
+    services.residue.set()
