@@ -431,6 +431,27 @@ def test_printed_command_fixes_the_fault(own: Installation, name: str) -> None:
     assert [each for each in own.faults() if each["check"] != "leftovers"] == []
 
 
+def test_each_damaged_line_is_kept(own: Installation) -> None:
+    """The commands for two damaged lines of the file of erasures keep both lines."""
+    damaged = [f"{ERASED[:20]}\n", f"{ERASED[:30]}\n"]
+    write_erasures(f"{ERASED}\n{damaged[0]}{ERASED}\n{damaged[1]}")(own)
+    for _line in damaged:
+        [fault] = own.faults()
+        own.run(fault["command"])
+    assert own.faults() == []
+    kept = own.folder / "it's elsewhere" / "erased.damaged"
+    assert kept.read_text() == "".join(damaged)
+
+
+def test_copies_behind_a_link_are_found(own: Installation) -> None:
+    """Copies of the database are leftovers, also if the setting names a link."""
+    (own.folder / f"{own.database.name}.before-0001").touch(mode=0o600)
+    link = own.folder / "link"
+    link.symlink_to(own.database)
+    checks = {each["check"] for each in own.faults("--database", str(link))}
+    assert "leftovers" in checks
+
+
 @pytest.mark.parametrize(
     "make",
     [lose_database, write_text, damage, refer_to_nothing, age_schema, empty],

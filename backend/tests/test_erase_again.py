@@ -7,6 +7,7 @@ import resource
 import shlex
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,8 @@ from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.erasing_again import ErasedAgain, erase_again
 from trackerapi_backend.pepper import PepperFile
 from trackerapi_backend.settings import storage_from
-from trackerapi_backend.store import StoreError
-from trackerapi_backend.store.erasures_file import (
-    ErasuresFile,
-    erased_customer,
-    erased_job,
-    read_erasures,
-)
+from trackerapi_backend.store import StoreError, erasures_file
+from trackerapi_backend.store.erasures_file import ErasuresFile, read_erasures
 
 from backend.tests.support.service import (
     CUSTOMER,
@@ -41,6 +37,9 @@ from backend.tests.support.service import (
 if TYPE_CHECKING:
     import httpx
 
+# Lines of releases that named no installation.
+erased_job = partial(erasures_file.erased_job, installation=None)
+erased_customer = partial(erasures_file.erased_customer, installation=None)
 EVENT = {"kind": "progress", "tag": "load", "completed": 1, "total": 2}
 
 
@@ -217,6 +216,21 @@ def test_id_of_a_customer_that_is_newer_than_the_backup_stays_closed(
     assert error_line(created).startswith("customer 77 was erased at ")
     listed = command_here("audit", "--all", environment=variables)
     assert listed.stdout.count("erase_customer") == 1
+
+
+def test_restore_without_a_pepper_names_the_command(tmp_path: Path) -> None:
+    """If a missing pepper prevents the erasures, the error says what was restored."""
+    variables, saved = variables_of(tmp_path), str(tmp_path / "saved")
+    command_here("migrate", environment=variables).check_returncode()
+    command_here("backup", saved, environment=variables).check_returncode()
+    lines = ErasuresFile(tmp_path / "erasures")
+    lines.append(erased_customer(1, CUSTOMER, now=utc_now()))
+    restore = ("restore", "--move-aside", saved)
+    line = error_line(command_here(*restore, environment=variables))
+    database = tmp_path / "backend.db"
+    assert line.startswith(f"{database} is restored, but has jobs"), line
+    assert "pepper" in line
+    assert f"--database {database}" in line
 
 
 def test_erasures_of_another_installation_are_skipped(tmp_path: Path) -> None:

@@ -255,6 +255,8 @@ def test_each_backup_is_named(tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"o\xffdd")
     done = command_here("backup", str(odd), environment=variables_of(tmp_path))
     assert done.returncode == 0, done.stderr
+    with (tmp_path / "backend.db.backups").open("a") as cut:
+        cut.write('"/cut off')
     record_backup(tmp_path / "backend.db", tmp_path / "running")
     record_backup(tmp_path / "backend.db", tmp_path / "failed")
     record_backup(tmp_path / "backend.db", tmp_path / ("long" * 1000))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.cli.arguments import add_database_options, file_name
 from trackerapi_backend.cli.erasing import erase_again
+from trackerapi_backend.cli.main import failure_of
 from trackerapi_backend.diagnosis.finding import options_of
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.settings import other_file_path, storage_from
+from trackerapi_backend.settings import SettingsError, other_file_path, storage_from
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.backup_file import open_backup
 from trackerapi_backend.store.erasures_file import read_erasures
@@ -95,14 +96,16 @@ def _erase_again(
     """Apply erasures again; after a failure, name the command that continues."""
     try:
         erase_again(storage, erased, print_line)
-    except (Problem, StoreError, KeyboardInterrupt) as error:
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{error}"
-        if isinstance(error, Problem):
-            reason = error.detail
+    except (Problem, SettingsError, StoreError, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt):
+            reason: str | None = "interrupted"
+        else:
+            reason = failure_of(error)
         command = _erase_again_command(storage)
+        # The reason comes last: a long error is cut, and the command must be whole.
         raise StoreError(
             f"{storage.database} is restored, but has jobs or customers that were"
-            f" erased ({reason}): run `{command}` before `serve`"
+            f" erased: run `{command}` before `serve` ({reason})"
         ) from None
 
 

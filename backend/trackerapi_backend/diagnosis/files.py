@@ -118,7 +118,9 @@ def check_links(settings: Settings) -> Iterator[Fault]:
 
 def check_leftovers(settings: Settings) -> Iterator[Fault]:
     """Find earlier data and temporary files that commands have left behind."""
-    names = {path.name for path in (settings.database, settings.pepper_file) if path}
+    paths = [path for path in (settings.database, settings.pepper_file) if path]
+    # Copies of a database have the name of the file, or of the link to the file.
+    names = {each.name for path in paths for each in (path, _resolved(path))}
     for folder in _folders(settings):
         for path in sorted(folder.iterdir()):
             name = path.name
@@ -193,11 +195,13 @@ def _check_erasures_of(file: Path) -> Iterator[Fault]:
     try:
         read_erasures(file)
     except DamagedLine as damaged:
+        kept = file.with_name(f"{file.name}.damaged")
         yield Fault(
             f"line {damaged.number} of {file} is damaged, so no backup can be restored"
-            " with this file: stop the server, then repair the line, or remove the line"
-            " by the command, which keeps a copy",
-            f"sed --in-place=.damaged {damaged.number}d {quote(file)}",
+            " with this file: stop the server, then repair the line, or move the line"
+            f" to {kept} by the command",
+            f"sed -n {damaged.number}p {quote(file)} >> {quote(kept)}"
+            f" && sed -i {damaged.number}d {quote(file)}",
         )
     except StoreError:
         yield _no_erasures(file)

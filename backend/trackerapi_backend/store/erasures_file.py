@@ -86,7 +86,7 @@ def erased_job(
     name_hmac: bytes,
     *,
     now: datetime,
-    installation: str | None = None,
+    installation: str | None,
 ) -> ErasedObject:
     """Return the line for an erased job; `now` is the time of the erasure."""
     return ErasedObject(
@@ -104,7 +104,7 @@ def erased_customer(
     customer_id: int,
     *,
     now: datetime,
-    installation: str | None = None,
+    installation: str | None,
 ) -> ErasedObject:
     """Return the line for an erased customer; `now` is the time of the erasure."""
     return ErasedObject(

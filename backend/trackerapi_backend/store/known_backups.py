@@ -28,7 +28,8 @@ def record_backup(database: Path, backup: Path) -> None:
             # A server of another user must be able to read the list.
             owner = database.stat()
             os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        file.write(f"{json.dumps(str(backup))}\n")
+        # Begin a new line: a crash may have cut off the end of the last line.
+        file.write(f"\n{json.dumps(str(backup))}\n")
 
 
 def find_backups(database: Path) -> list[Path]:
