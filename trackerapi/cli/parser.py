@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         options, rest = super().parse_known_args(*args, **keywords)
         for action in self._actions:
             value = getattr(options, action.dest, None)
-            is_lost = value == [] != action.default
+            is_lost = value == [] and action.default != []
             if isinstance(value, list) and (is_lost or [] in value):
                 self.error(
                     f"argument {'/'.join(action.option_strings)}: -- is no value"

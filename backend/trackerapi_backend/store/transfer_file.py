@@ -128,7 +128,9 @@ class ExportFile:
             raise self._damage()
         self._check_release(header)
         peppers = header.get("peppers")
-        if not isinstance(peppers, list) or {type(each) for each in peppers} - {str}:
+        if not isinstance(peppers, list):
+            raise self._damage()
+        if not all(isinstance(each, str) for each in peppers):
             raise self._damage()
         self.peppers = frozenset[str](peppers)
         self.counts = {table.name: 0 for table in TABLES}
