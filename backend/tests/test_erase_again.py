@@ -172,6 +172,37 @@ def test_restore_that_cannot_erase_again_names_the_command(
     assert again.stdout == "erased again\t0 jobs, 1 customers\n"
 
 
+PUBLISH = """
+import os, signal
+from trackerapi_backend.store.new_file import NewFile
+publish = NewFile.publish
+def interrupt(self):
+    {before}
+    os.kill(os.getpid(), signal.SIGINT)
+NewFile.publish = interrupt
+"""
+
+
+@pytest.mark.parametrize("before", ["pass", "publish(self)"])
+def test_interrupted_restore_leaves_the_existing_files(
+    tmp_path: Path, before: str
+) -> None:
+    """Ctrl-C between the renaming and the new files puts the renamed files back."""
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+        prepare(folder)
+    saved, variables = str(tmp_path / "saved"), variables_of(here)
+    backup = command_here("backup", saved, environment=variables_of(elsewhere))
+    assert backup.returncode == 0, backup.stderr
+    files = {path.name: path.read_bytes() for path in here.iterdir()}
+    restore = ("restore", "--move-aside", saved)
+    prelude = PUBLISH.format(before=before)
+    line = error_line(command(*restore, environment=variables, prelude=prelude))
+    assert line == f"interrupted: {here / 'backend.db'} was not restored"
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == files
+
+
 def test_command_after_a_restore_names_the_files_of_the_restore(
     tmp_path: Path,
 ) -> None:

@@ -75,10 +75,25 @@ def restore_files(backup: BackupFile, target: Target) -> Contents:
             new_files[0].sync()
         for new in new_files:
             _give_to_owner_of_folder(new)
-        _move(database, moved)
-        for new in new_files:
-            new.publish()
+        try:
+            _move(database, moved)
+            for new in new_files:
+                new.publish()
+        except BaseException:
+            _move_back(moved)
+            raise
     return contents
+
+
+def _move_back(moved: list[tuple[Path, Path]]) -> None:
+    """Undo the renaming of existing files after a failure or Ctrl-C.
+
+    The database comes last, so that no server opens the database without its files.
+    """
+    for path, aside in reversed(moved):
+        if os.path.lexists(aside):
+            aside.replace(path)
+            sync_folder(path.parent)
 
 
 def _resolve(path: Path) -> Path:
